@@ -1,0 +1,213 @@
+// The configuration: one immutable value, made by config/ from text, providers and environment, shared by all
+// workers until the next reload. Everything here is resolved: no environment names, no provider lookups left.
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/endpoint.hpp"
+#include "core/error_class.hpp"
+#include "core/secret.hpp"
+#include "core/time.hpp"
+
+namespace spillway {
+
+// Positions in Config::deployments and Config::groups; strong so that they cannot be swapped.
+struct DeploymentIndex {
+  std::uint32_t value = 0;
+  auto operator<=>(const DeploymentIndex&) const = default;
+};
+struct GroupIndex {
+  std::uint32_t value = 0;
+  auto operator<=>(const GroupIndex&) const = default;
+};
+
+// Where connections go. Two deployments with equal origins share pooled connections.
+struct Origin {
+  bool tls = true;
+  std::string host;        // lower case, no brackets
+  std::uint16_t port = 443;
+  std::string ca_file;     // PEM; empty: the system's store
+  auto operator<=>(const Origin&) const = default;
+};
+
+// A header added to every upstream request of a deployment. The value may be a credential.
+struct UpstreamHeader {
+  std::string name;  // lower case
+  Secret value;
+  bool operator==(const UpstreamHeader&) const = default;
+};
+
+// Changes a deployment makes to a request body, all done as splices (core/splice.hpp).
+struct BodyRules {
+  // providers.json param_mappings: a top-level key is renamed, unless the new name is already there.
+  std::vector<std::pair<std::string, std::string>> rename;
+  // litellm_params extras and others the deployment sets: name -> JSON text; the request's own value wins.
+  std::vector<std::pair<std::string, std::string>> defaults;
+  // name -> JSON text that replaces whatever the request says (force_store_false: store -> false, responses only).
+  std::vector<std::pair<std::string, std::string>> force;
+  // Top-level keys removed (drop_params with the provider's unsupported ones, additional_drop_params).
+  std::vector<std::string> drop;
+  std::optional<double> temperature_max;
+  std::optional<double> temperature_min;
+  std::optional<double> temperature_min_with_n_gt_1;
+  bool content_list_to_string = false;  // special_handling.convert_content_list_to_string
+  bool operator==(const BodyRules&) const = default;
+};
+
+// LiteLLM's allowed_fails_policy: failures tolerated, by class. nullopt: not set.
+using AllowedFailsPolicy = std::array<std::optional<unsigned>, kErrorClassCount>;
+
+// How failures bench a deployment; router_settings with the deployment's own values laid over.
+struct CooldownRules {
+  std::optional<Duration> cooldown_time;     // replaces the default (not the hint's maximum); 0: never cools
+  std::optional<unsigned> allowed_fails;     // N tolerated, the N+1st cools
+  AllowedFailsPolicy allowed_fails_policy{};
+  bool disabled = false;                     // disable_cooldowns
+  bool operator==(const CooldownRules&) const = default;
+};
+
+struct Deployment {
+  std::string id;        // model_info.id, else a hash of group and parameters: stable across instances
+  GroupIndex group;
+  std::string provider;  // providers.json slug, or "openai" for a bare api_base
+  std::string model;     // upstream name; each '*' is replaced by what the group's pattern captured
+  Origin origin;
+  // Request target by endpoint: "/v1/chat/completions"; may hold "{model}" (azure deployments URL), replaced by the
+  // percent-encoded upstream model. Empty: the endpoint is not offered by this deployment.
+  std::array<std::string, kEndpointCount> targets;
+  std::vector<UpstreamHeader> headers;  // authorization and whatever the configuration adds
+  BodyRules body;
+  CooldownRules cooldown;
+
+  double weight = 1.0;          // for the weighted shuffle; 0: only if nothing else is left
+  bool weighted = false;        // the entry said so (weight, else rpm, else tpm)
+  std::optional<int> order;     // lower tiers first; deployments without one come last
+  std::optional<std::uint64_t> rpm, tpm;
+  std::optional<unsigned> max_parallel_requests;
+  std::optional<std::uint64_t> max_input_tokens;
+  std::vector<std::string> tags;
+  std::optional<Duration> timeout;         // bounds one attempt
+  std::optional<Duration> stream_timeout;  // to the first token of a stream
+  std::optional<unsigned> num_retries;
+  bool assistant_prefill = false;          // can continue an assistant prefix
+
+  // Not empty: cannot be used, and why ("GROQ_API_KEY is not set"). It is in the table and in /health only.
+  std::string unusable;
+
+  bool usable() const { return unusable.empty(); }
+};
+
+// What a request's model name led to: a group and, for a wildcard group, the text each '*' stood for.
+struct ModelMatch {
+  GroupIndex group;
+  std::vector<std::string> captures;
+  bool operator==(const ModelMatch&) const = default;
+};
+
+struct ModelGroup {
+  std::string name;    // model_name as configured; for wildcards the pattern ("groq/*")
+  bool wildcard = false;
+  std::vector<DeploymentIndex> deployments;  // usable ones only, in configuration order
+  std::vector<DeploymentIndex> left_out;     // unusable ones
+  // Resolved at load, in order; default_fallbacks already appended to `fallbacks` of groups without their own.
+  std::vector<ModelMatch> fallbacks;
+  std::optional<std::vector<ModelMatch>> context_window_fallbacks;  // nullopt: not configured for this group
+  std::vector<ModelMatch> content_policy_fallbacks;
+  unsigned num_retries = 2;
+};
+
+struct RouterSettings {
+  unsigned max_attempts = 8;
+  unsigned max_fallbacks = 5;
+  Duration max_wait = seconds(5);
+  bool failover = true;
+  Duration retry_after{};            // LiteLLM's minimum sleep before a retry
+  double retry_budget_share = 0.2;
+  Duration timeout = seconds(600);   // one attempt
+  std::optional<Duration> stream_timeout;
+  bool operator==(const RouterSettings&) const = default;
+};
+
+struct Timeouts {
+  Duration connect = seconds(5);      // resolve, TCP and TLS together
+  Duration head = seconds(10);        // a client's request head
+  Duration body = seconds(60);        // a client's request body
+  Duration keepalive = seconds(75);   // an idle client connection
+  Duration stream_idle = seconds(300);
+  std::optional<Duration> total;      // all attempts before the first token
+  Duration drain = seconds(30);
+  bool operator==(const Timeouts&) const = default;
+};
+
+struct Limits {
+  std::size_t body = 32 * 1024 * 1024;  // bytes
+  std::size_t head = 64 * 1024;         // bytes
+  std::size_t headers = 100;            // fields
+  std::size_t connections = 0;          // 0: half of the descriptor limit
+  std::size_t concurrent_requests = 0;  // 0: not limited
+  bool operator==(const Limits&) const = default;
+};
+
+struct ClientKey {
+  std::string name;  // alias for the log: "master", or what the configuration calls it
+  Secret key;
+};
+
+enum class AccessLogFormat : std::uint8_t { json, logfmt, off };
+
+struct AccessLog {
+  AccessLogFormat format = AccessLogFormat::json;
+  double sample = 1.0;  // share of the successful requests that is written; failures always are
+};
+
+// Proxies for upstream calls (HTTPS_PROXY, HTTP_PROXY, NO_PROXY), as read from the environment.
+struct ProxySettings {
+  std::string https_proxy;  // "http://host:port", credentials allowed; empty: none
+  std::string http_proxy;
+  std::vector<std::string> no_proxy;  // hosts, ".suffix" or "*", lower case
+};
+
+struct Config {
+  std::string listen_host = "127.0.0.1";
+  std::uint16_t listen_port = 4000;
+  unsigned threads = 0;  // 0: one per core
+  std::vector<ClientKey> keys;  // empty: no key wanted
+  std::vector<std::string> cors_origins;
+  Limits limits;
+  Timeouts timeouts;
+  RouterSettings router;
+  Duration stream_keepalive = seconds(15);
+  bool stream_recovery = true;
+  AccessLog access_log;
+  bool metrics = true;
+  ProxySettings proxy;
+
+  std::vector<Deployment> deployments;
+  std::vector<ModelGroup> groups;
+  std::map<std::string, GroupIndex, std::less<>> exact_names;      // model_name -> group; not wildcards
+  std::map<std::string, std::string, std::less<>> aliases;         // model_group_alias, visible or hidden
+  std::vector<std::string> hidden_aliases;                         // not listed by /v1/models
+  std::vector<GroupIndex> wildcards;                               // most specific first
+  // Case-folded top-level body keys that Spillway or a deployment's BodyRules read, sorted (core/body.hpp).
+  std::vector<std::string> read_keys;
+
+  const Deployment& at(DeploymentIndex i) const { return deployments[i.value]; }
+  const ModelGroup& at(GroupIndex i) const { return groups[i.value]; }
+};
+
+// The group that a requested model name leads to: alias, exact name, then the most specific wildcard.
+// nullopt: unknown model. Pure; does not allocate for exact names.
+std::optional<ModelMatch> find_model(const Config& config, std::string_view requested);
+
+// `pattern` with each '*' replaced by the next capture. A pattern without '*' is returned as it is.
+std::string substitute(std::string_view pattern, const std::vector<std::string>& captures);
+
+}  // namespace spillway

@@ -1,0 +1,76 @@
+// The strict check of an HTTP/1.x head, before Beast sees it. Beast's parser is lenient where leniency lets one
+// request be read as two (facts: request smuggling); this check is at least as strict as RFC 9112 asks, and judges
+// line by line so that a bad head is answered without waiting for its end.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace spillway {
+
+enum class BodyFraming : std::uint8_t { none, length, chunked, until_close /* responses only */ };
+
+struct HeadFault {
+  int status;           // 400, 405, 408, 413, 414, 417, 431, 501, 505
+  std::string message;  // which rule was broken
+};
+
+struct HeadLimits {
+  std::size_t bytes;    // whole head; more: 431 (the request line alone: 414)
+  std::size_t fields;   // more: 431
+};
+
+class RequestHeadCheck {
+ public:
+  explicit RequestHeadCheck(HeadLimits limits) : limits_(limits) {}
+
+  enum class State : std::uint8_t { need_more, complete, bad };
+
+  // `buffer` holds everything received since the request's start, a longer one at each call. Judges all lines that are
+  // complete, and what can already be seen of the one that is not (length, forbidden bytes).
+  State feed(std::string_view buffer);
+
+  const HeadFault& fault() const { return fault_; }       // when bad
+  std::size_t head_bytes() const { return head_bytes_; }  // when complete: up to and with the empty line
+  std::size_t skipped_bytes() const { return skipped_; }  // a leading CRLF that Beast must not see
+  BodyFraming framing() const { return framing_; }
+  std::uint64_t content_length() const { return content_length_; }
+  bool keep_alive() const { return keep_alive_; }
+  bool http_1_0() const { return http_1_0_; }
+  bool expect_continue() const { return expect_continue_; }
+
+ private:
+  State fail(int status, std::string message);
+  State request_line(std::string_view line);
+  State field_line(std::string_view line);
+  State finish();
+
+  HeadLimits limits_;
+  HeadFault fault_{};
+  std::size_t line_begin_ = 0;   // where the first unjudged line starts
+  std::size_t scanned_ = 0;      // bytes already searched for a line end
+  std::size_t head_bytes_ = 0;
+  std::size_t skipped_ = 0;
+  std::size_t fields_ = 0;
+  std::uint64_t content_length_ = 0;
+  unsigned hosts_ = 0, lengths_ = 0, encodings_ = 0;
+  BodyFraming framing_ = BodyFraming::none;
+  bool seen_request_line_ = false;
+  bool chunked_ = false;
+  bool http_1_0_ = false;
+  bool keep_alive_ = true;
+  bool expect_continue_ = false;
+  bool connect_method_ = false;
+};
+
+// The same for a complete response head (with its empty line): status line, field syntax, obs-fold, contradictory
+// framing. nullopt: acceptable; else what is wrong with it.
+std::optional<std::string> check_response_head(std::string_view head);
+
+// True if `text` may be a header value we emit: no CR, LF, NUL or other control bytes (tab allowed).
+bool safe_header_value(std::string_view text);
+
+}  // namespace spillway

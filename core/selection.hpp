@@ -1,0 +1,25 @@
+// Picks one deployment of a group: the lowest `order` tier that has a callable candidate, then a shuffle weighted by
+// weight, rpm or tpm (LiteLLM's simple-shuffle; the weight key is looked for in all candidates, not only in the first).
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "core/config.hpp"
+#include "core/fleet.hpp"
+
+namespace spillway {
+
+struct PickContext {
+  const Config& config;
+  Fleet& fleet;
+  Endpoint endpoint;
+  const std::vector<DeploymentIndex>& excluded;  // already failed this request
+  // Context-window errors move only to a larger declared window than this.
+  std::optional<std::uint64_t> larger_than_input_tokens;
+};
+
+// nullopt: no deployment of the group is callable now, offers the endpoint, and is not excluded.
+std::optional<DeploymentIndex> pick_deployment(const PickContext& context, GroupIndex group, TimePoint now);
+
+}  // namespace spillway

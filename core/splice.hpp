@@ -1,0 +1,38 @@
+// Turns a client's body into the body for one deployment by cutting and inserting text; every byte that no rule
+// touches is the client's own, in place and uncopied.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/body.hpp"
+#include "core/config.hpp"
+
+namespace spillway {
+
+// The pieces of a spliced body, in order. Views into the client's body stay valid only as long as that body does.
+class SplicedBody {
+ public:
+  std::span<const std::string_view> pieces() const { return pieces_; }
+  std::size_t size() const { return size_; }
+  std::string to_string() const;
+
+  void append_view(std::string_view text);   // `text` must outlive this object
+  void append_owned(std::string text);
+
+ private:
+  std::vector<std::string_view> pieces_;
+  std::deque<std::string> owned_;  // a deque, so that the views stay valid
+  std::size_t size_ = 0;
+};
+
+// `view` must come from view_body(body, endpoint, config.read_keys). The upstream model replaces the value of
+// `model`; then the deployment's BodyRules. Gateway-only members (kGatewayKeys) are cut out.
+SplicedBody splice(std::string_view body, const BodyView& view, const Deployment& deployment,
+                   std::string_view upstream_model, Endpoint endpoint);
+
+}  // namespace spillway
