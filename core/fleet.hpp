@@ -1,5 +1,5 @@
-// The state of all deployments of one configuration, as the decisions see it. core/ asks; the server answers from
-// state shared by its workers, tests answer from a plain vector (LocalFleet).
+// The state of all deployments of one configuration, as the decisions see it. core/ asks; the
+// server answers from state shared by its workers, tests answer from a plain vector (LocalFleet).
 #pragma once
 
 #include <optional>
@@ -16,9 +16,11 @@ class Fleet {
   virtual ~Fleet() = default;
 
   virtual Availability availability(DeploymentIndex deployment, TimePoint now) = 0;
-  virtual std::optional<Permit> begin(DeploymentIndex deployment, TimePoint now, DeploymentHealth::Force force) = 0;
+  virtual std::optional<Permit> begin(DeploymentIndex deployment, TimePoint now,
+                                      DeploymentHealth::Force force) = 0;
   virtual HealthChange succeeded(const Permit& permit, TimePoint now) = 0;
-  virtual HealthChange failed(const Permit& permit, const Failure& failure, Benching benching, TimePoint now) = 0;
+  virtual HealthChange failed(const Permit& permit, const Failure& failure, Benching benching,
+                              TimePoint now) = 0;
   virtual void give_back(const Permit& permit) = 0;
   virtual void end(const Permit& permit) = 0;
 
@@ -35,9 +37,11 @@ class LocalFleet final : public Fleet {
   LocalFleet(const Config& config, std::uint64_t seed);
 
   Availability availability(DeploymentIndex deployment, TimePoint now) override;
-  std::optional<Permit> begin(DeploymentIndex deployment, TimePoint now, DeploymentHealth::Force force) override;
+  std::optional<Permit> begin(DeploymentIndex deployment, TimePoint now,
+                              DeploymentHealth::Force force) override;
   HealthChange succeeded(const Permit& permit, TimePoint now) override;
-  HealthChange failed(const Permit& permit, const Failure& failure, Benching benching, TimePoint now) override;
+  HealthChange failed(const Permit& permit, const Failure& failure, Benching benching,
+                      TimePoint now) override;
   void give_back(const Permit& permit) override;
   void end(const Permit& permit) override;
   void count_request(GroupIndex group, TimePoint now) override;
