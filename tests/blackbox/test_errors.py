@@ -1,0 +1,165 @@
+"""Every row of the error table, through the real OpenAI Python SDK: exception class, status, type, code, request id."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from behaviours import error, status
+from error_table import ANY, NO_RETRIES, ROWS, models
+from settings import deployment
+
+openai = pytest.importorskip("openai")
+
+MESSAGES = [{"role": "user", "content": "hello"}]
+
+
+@pytest.fixture(scope="module")
+def table(module_gateway, module_upstream):
+    return module_gateway(*models(module_upstream), router=NO_RETRIES)
+
+
+def sync_failure(base_url, **arguments):
+    with openai.OpenAI(base_url=base_url, api_key="sk-client", max_retries=0) as client:
+        with pytest.raises(openai.APIStatusError) as caught:
+            client.chat.completions.create(messages=MESSAGES, **arguments)
+        return caught.value
+
+
+def async_failure(base_url, **arguments):
+    async def call():
+        async with openai.AsyncOpenAI(base_url=base_url, api_key="sk-client", max_retries=0) as client:
+            with pytest.raises(openai.APIStatusError) as caught:
+                await client.chat.completions.create(messages=MESSAGES, **arguments)
+            return caught.value
+
+    return asyncio.run(call())
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
+@pytest.mark.parametrize("failure", [sync_failure, async_failure], ids=["sync", "async"])
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_the_sdk_raises_what_the_table_says(table, row, failure, stream):
+    raised = failure(table.base_url, model=row.name, stream=stream)
+    assert type(raised).__name__ == row.sdk_class
+    assert raised.status_code == row.status
+    assert raised.type == row.type
+    if row.code is not ANY:
+        assert raised.code == row.code
+    assert set(raised.body) == {"message", "type", "param", "code"}
+    headers = raised.response.headers
+    assert headers["content-type"].startswith("application/json")
+    assert raised.request_id and raised.request_id == headers["x-request-id"]
+    assert not ("retry-after" in headers and "x-should-retry" in headers)
+
+
+def test_a_clients_request_id_comes_back_on_an_error(table):
+    with openai.OpenAI(base_url=table.base_url, api_key="sk-client", max_retries=0) as client:
+        with pytest.raises(openai.InternalServerError) as caught:
+            client.chat.completions.create(
+                model="internal", messages=MESSAGES, extra_headers={"x-request-id": "mine-42"}
+            )
+    assert caught.value.request_id == "mine-42"
+
+
+def test_param_and_message_of_a_bad_request_survive(table):
+    raised = sync_failure(table.base_url, model="bad-request")
+    assert raised.param == "temperature"
+    assert "scripted failure" in raised.message
+
+
+def test_an_upstreams_401_says_whose_credential_was_refused(table):
+    refused = table.chat("unauthorized").error
+    assert "openai" in refused["message"].lower() or "unauthorized" in refused["message"].lower()
+    assert refused["code"] != "invalid_api_key", "the user's own key is fine"
+
+
+def test_an_upstreams_html_page_never_reaches_the_client(table):
+    for model in ("html", "html-503"):
+        response = table.chat(model)
+        assert b"<html" not in response.body
+        assert response.error
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
+@pytest.mark.parametrize(
+    "headers, name, value",
+    [({"retry-after": "7"}, "retry-after", "7"), ({"retry-after-ms": "350"}, "retry-after-ms", "350")],
+)
+def test_a_lone_upstreams_retry_headers_are_passed_on(gateway, upstream, headers, name, value, stream):
+    running = gateway(deployment(upstream(default=error(429, headers=headers))), router=NO_RETRIES)
+    response = running.chat(stream=stream)
+    assert response.status == 429
+    assert response.header(name) == value
+    assert response.header("x-should-retry") is None
+
+
+def test_after_its_own_retries_the_gateway_tells_the_sdk_not_to_repeat_them(gateway, upstream):
+    failing = upstream(default=error(500))
+    running = gateway(deployment(failing))
+    with openai.OpenAI(base_url=running.base_url, api_key="sk-client", max_retries=2) as client:
+        with pytest.raises(openai.InternalServerError) as caught:
+            client.chat.completions.create(model="m", messages=MESSAGES)
+    assert caught.value.response.headers["x-should-retry"] == "false"
+    assert failing.count == 2, "once, and once again after a backoff; the SDK added nothing"
+
+
+def test_a_rate_limit_of_all_deployments_names_the_soonest_recovery(gateway, upstream):
+    slow = upstream(default=error(429, headers={"retry-after": "40"}))
+    soon = upstream(default=error(429, headers={"retry-after": "20"}))
+    running = gateway(deployment(slow), deployment(soon))
+    first, then = running.chat(), running.chat()
+    for response in (first, then):
+        assert response.status == 429 and response.error["type"] == "rate_limit_error"
+        assert 17 <= int(response.header("retry-after")) <= 21
+        assert response.header("x-should-retry") is None
+    assert (slow.count, soon.count) == (1, 1), "while all are cooling nothing is called"
+
+
+def test_when_everything_failed_the_first_groups_error_is_told(gateway, upstream):
+    first = upstream(default=error(503, "first is down"))
+    other = upstream(default=error(400, "the fallback did not like it"))
+    running = gateway(
+        deployment(first, "m"),
+        deployment(other, "spare"),
+        router={**NO_RETRIES, "fallbacks": [{"m": ["spare"]}]},
+    )
+    response = running.chat()
+    assert (response.status, response.error["type"]) == (503, "service_unavailable_error")
+    assert "first is down" in response.error["message"]
+    assert other.count == 1
+
+
+def test_a_403_is_the_clients_unless_its_code_names_the_credential(gateway, upstream):
+    forbidden, second = upstream(default=error(403)), upstream()
+    running = gateway(deployment(forbidden, order=1), deployment(second, order=2))
+    assert running.chat().status == 403
+    assert second.count == 0
+    forbidden.always(error(403, code="invalid_api_key"))
+    assert running.chat().status == 200
+    assert second.count == 1
+
+
+def test_a_bad_request_is_not_tried_elsewhere_and_benches_nobody(gateway, upstream):
+    first, second = upstream(default=error(400)), upstream()
+    running = gateway(deployment(first, order=1), deployment(second, order=2))
+    for _ in range(6):
+        assert running.chat().status == 400
+    assert (first.count, second.count) == (6, 0)
+
+
+@pytest.mark.parametrize("code", [401, 402, 429, 500, 502, 503, 529, 408, 504])
+def test_what_is_the_deployments_fault_moves_to_another(gateway, upstream, code):
+    first, second = upstream(default=error(code)), upstream()
+    running = gateway(deployment(first, order=1), deployment(second, id="second", order=2))
+    response = running.chat()
+    assert (response.status, response.header("x-spillway-deployment")) == (200, "second")
+    assert (first.count, second.count) == (1, 1)
+
+
+def test_an_error_inside_an_array_is_read(gateway, upstream):
+    body = [{"error": {"code": 404, "message": "models/none is not found", "status": "NOT_FOUND"}}]
+    running = gateway(deployment(upstream(default=status(404, body))), router=NO_RETRIES)
+    response = running.chat()
+    assert response.status == 404 and "models/none" in response.error["message"]
