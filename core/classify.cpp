@@ -1,13 +1,11 @@
-// From what happened to what it means: status first, then the machine-readable code, then the
-// bounded phrase table.
-#include <algorithm>
-#include <nlohmann/json.hpp>
+// From what happened to what it means: a machine-readable code that outweighs its status, then the
+// bounded phrase table, then the status; the same for every provider.
 #include <optional>
 #include <string>
 
 #include <fmt/format.h>
 
-#include "core/bounds.hpp"
+#include "core/classify_transport.hpp"
 #include "core/error_report.hpp"
 #include "core/failure_tables.hpp"
 #include "core/outcome.hpp"
@@ -106,18 +104,6 @@ std::string client_code(ErrorClass error_class, const ErrorReport& report) {
     default:
       return report.code;
   }
-}
-
-// One line of at most kErrorMessageBytes, cut between characters. Control characters become spaces.
-std::string presentable_message(std::string text) {
-  if (text.size() > bounds::kErrorMessageBytes) {
-    std::size_t end = bounds::kErrorMessageBytes;
-    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
-    text.resize(end);
-  }
-  std::ranges::replace_if(
-      text, [](unsigned char c) { return c < 0x20 || c == 0x7f; }, ' ');
-  return text;
 }
 
 bool is_markup(std::string_view text) {
@@ -228,68 +214,6 @@ Failure classify_in_band(const InBandError& error, const UpstreamName& upstream,
   return failure;
 }
 
-ErrorClass class_of_transport(const TransportFailure& failure) {
-  const bool timed_out = failure.cause == TransportCause::timed_out;
-  switch (failure.phase) {
-    case TransportPhase::resolve:
-    case TransportPhase::connect:
-    case TransportPhase::tls:
-      return ErrorClass::connection;
-    case TransportPhase::send:
-    case TransportPhase::await_head:
-      return timed_out ? ErrorClass::timeout : ErrorClass::connection;
-    case TransportPhase::await_first_token:
-    case TransportPhase::body:
-    case TransportPhase::idle:  // a head was received: what is missing is the rest of the answer
-      return timed_out ? ErrorClass::timeout : ErrorClass::protocol;
-  }
-  return ErrorClass::connection;
-}
-
-// What went wrong in words for a caller: which phase, no address, no library's text.
-std::string_view describe(TransportPhase phase, TransportCause cause) {
-  const bool timed_out = cause == TransportCause::timed_out;
-  switch (phase) {
-    case TransportPhase::resolve:
-      return timed_out ? "its host name was not resolved in time"
-                       : "its host name could not be resolved";
-    case TransportPhase::connect:
-      return timed_out ? "no connection could be made in time" : "the connection could not be made";
-    case TransportPhase::tls:
-      return timed_out ? "the TLS handshake was not done in time" : "the TLS handshake failed";
-    case TransportPhase::send:
-      return timed_out ? "it did not take the request in time"
-                       : "the connection was lost while the request was sent";
-    case TransportPhase::await_head:
-      return timed_out ? "it did not begin to answer in time"
-                       : "the connection was lost before an answer began";
-    case TransportPhase::await_first_token:
-      return timed_out ? "it sent no first token in time"
-                       : "the connection was lost before the first token";
-    case TransportPhase::body:
-      return timed_out ? "its answer was not complete in time"
-                       : "the connection was lost in the middle of the answer";
-    case TransportPhase::idle:
-      return timed_out ? "it stopped sending in the middle of the answer"
-                       : "the connection was lost in the middle of the answer";
-  }
-  return "the call failed";
-}
-
-Failure classify_transport(const TransportFailure& transport, const UpstreamName& upstream) {
-  const bool timed_out = transport.cause == TransportCause::timed_out;
-  Failure failure;
-  failure.error_class = class_of_transport(transport);
-  failure.status = timed_out ? 504 : default_status(failure.error_class);
-  failure.type = openai_type(failure.error_class);
-  failure.message = fmt::format("Provider {} could not be used: {}.", upstream.provider,
-                                describe(transport.phase, transport.cause));
-  failure.detail = presentable_message(fmt::format(
-      "{} {}: {}", name(transport.phase), timed_out ? "timed out" : "failed", transport.detail));
-  failure.client_deadline = transport.client_deadline;
-  return failure;
-}
-
 struct Classifier {
   const UpstreamName& upstream;
   WallTime now;
@@ -310,56 +234,8 @@ struct Classifier {
 
 }  // namespace
 
-std::string_view name(TransportPhase phase) {
-  switch (phase) {
-    case TransportPhase::resolve:
-      return "resolve";
-    case TransportPhase::connect:
-      return "connect";
-    case TransportPhase::tls:
-      return "tls";
-    case TransportPhase::send:
-      return "send";
-    case TransportPhase::await_head:
-      return "await_head";
-    case TransportPhase::await_first_token:
-      return "await_first_token";
-    case TransportPhase::body:
-      return "body";
-    case TransportPhase::idle:
-      return "idle";
-  }
-  return "unknown";
-}
-
-std::optional<std::string_view> find_header(Headers headers, std::string_view name) {
-  const auto lower = [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  };
-  const auto same = [lower](char a, char b) { return lower(a) == lower(b); };
-  for (const HeaderView& header : headers) {
-    if (std::ranges::equal(header.name, name, same)) return header.value;
-  }
-  return std::nullopt;
-}
-
 Failure classify(const AttemptOutcome& outcome, const UpstreamName& upstream, WallTime now) {
   return std::visit(Classifier{upstream, now}, outcome);
-}
-
-std::string error_body(const Failure& failure) {
-  using Json = nlohmann::ordered_json;
-  const auto text_or_null = [](const std::string& text) {
-    return text.empty() ? Json() : Json(text);
-  };
-  Json error;
-  error["message"] = failure.message;
-  error["type"] = failure.type;
-  error["param"] = text_or_null(failure.param);
-  error["code"] = text_or_null(failure.code);
-  Json body;
-  body["error"] = std::move(error);
-  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 }  // namespace spillway
