@@ -1,14 +1,17 @@
-// Which deployment is asked next, and when to stop: the heart of the gateway, as a machine without I/O.
+// Which deployment is asked next, and when to stop: the heart of the gateway, as a machine without
+// I/O.
 //
-//   next(event, now) -> action;  the driver (server/) is a switch that carries the action out and reports what happened.
+//   next(event, now) -> action;  the driver (server/) is a switch that carries the action out and
+//   reports what happened.
 //
-// Order of what is tried (DESIGN.md section 5): every other callable deployment of the group that has not failed this
-// request (failover, never refused); waiting, if one will be free within max_wait at a time its upstream named; asking
-// again, after a backoff and within the retry budget; the fallback groups. Two commit points: head_sent, after
-// which the status can no longer change, and content_started, after which nothing is tried any more.
+// Order of what is tried (DESIGN.md section 5): every other callable deployment of the group that
+// has not failed this request (failover, never refused); waiting, if one will be free within
+// max_wait at a time its upstream named; asking again, after a backoff and within the retry budget;
+// the fallback groups. Two commit points: head_sent, after which the status can no longer change,
+// and content_started, after which nothing is tried any more.
 //
-// Each Call carries a Permit that the loop itself returns to the fleet: when the driver reports the end, or when the
-// loop is destroyed (the client left).
+// Each Call carries a Permit that the loop itself returns to the fleet: when the driver reports the
+// end, or when the loop is destroyed (the client left).
 #pragma once
 
 #include <cstdint>
@@ -20,24 +23,36 @@
 #include "core/config.hpp"
 #include "core/failure.hpp"
 #include "core/fleet.hpp"
+#include "core/group_visit.hpp"
 #include "core/time.hpp"
 
 namespace spillway {
 
 namespace attempt {
 
-// --- events: what happened ---------------------------------------------------------------------
-struct Begin {};
-struct HeadArrived {};      // the upstream began to answer with a success; the retry budget is given back
-struct ContentStarted {};   // first content of a stream is about to be relayed: the second commit point
-struct Completed {};        // the whole answer was relayed, or a plain answer is complete
-struct Failed { Failure failure; };
-// A reused connection closed before any response byte: not the deployment's fault (keep-alive race).
-struct StaleConnection {};
-struct TimerFired {};       // the Wait is over
-using Event = std::variant<Begin, HeadArrived, ContentStarted, Completed, Failed, StaleConnection, TimerFired>;
+// --- events: what happened
+// ------------------------------------------------------------------------
 
-// --- actions: what to do -----------------------------------------------------------------------
+struct Begin {};
+// The upstream began to answer with a success; the retry budget is given back.
+struct HeadArrived {};
+// First content of a stream is about to be relayed: the second commit point.
+struct ContentStarted {};
+// The whole answer was relayed, or a plain answer is complete.
+struct Completed {};
+struct Failed {
+  Failure failure;
+};
+// A reused connection closed before any response byte: not the deployment's fault.
+struct StaleConnection {};
+// The Wait is over.
+struct TimerFired {};
+using Event = std::variant<Begin, HeadArrived, ContentStarted, Completed, Failed, StaleConnection,
+                           TimerFired>;
+
+// --- actions: what to do
+// --------------------------------------------------------------------------
+
 // Make a call. `deadline` bounds it: to the complete plain answer, or to a stream's first token.
 struct Call {
   DeploymentIndex deployment;
@@ -46,9 +61,14 @@ struct Call {
   enum class Connection : std::uint8_t { pooled, fresh } connection = Connection::pooled;
   bool client_deadline = false;  // the deadline is one the client asked for
 };
-struct Wait { TimePoint until; };   // then report TimerFired
-struct Continue {};                 // nothing to decide: go on with the answer
-struct Finish {};                   // the request is over, successfully
+// Then report TimerFired.
+struct Wait {
+  TimePoint until;
+};
+// Nothing to decide: go on with the answer.
+struct Continue {};
+// The request is over, successfully.
+struct Finish {};
 // Answer the client with this. At most one of the two is set.
 struct GiveUp {
   Failure failure;
@@ -76,48 +96,74 @@ struct AttemptRecord {
 class AttemptLoop {
  public:
   // `config` and `fleet` outlive the loop.
-  AttemptLoop(const Config& config, Fleet& fleet, ModelMatch model, RequestTraits traits, TimePoint now);
+  AttemptLoop(const Config& config, Fleet& fleet, ModelMatch model, RequestTraits traits,
+              TimePoint now);
   ~AttemptLoop();  // gives back what is still held
   AttemptLoop(const AttemptLoop&) = delete;
   AttemptLoop& operator=(const AttemptLoop&) = delete;
 
   attempt::Action next(const attempt::Event& event, TimePoint now);
 
-  unsigned attempts() const { return static_cast<unsigned>(records_.size() + (permit_ ? 1u : 0u)); }
-  unsigned fallbacks() const { return fallbacks_; }   // fallback groups entered
-  GroupIndex group() const { return model_.group; }   // the one being asked now
+  unsigned attempts() const { return static_cast<unsigned>(records_.size() + (permit_ ? 1U : 0U)); }
+  unsigned fallbacks() const { return fallbacks_; }            // fallback groups entered
+  GroupIndex group() const { return visits_.back().group(); }  // the one being asked now
   const std::vector<AttemptRecord>& records() const { return records_; }
 
  private:
-  struct FailedDeployment {
-    DeploymentIndex deployment;
-    unsigned asked_again = 0;
-    Failure last;
-    TimePoint at;
-  };
+  attempt::Action on(const attempt::Begin& event, TimePoint now);
+  attempt::Action on(const attempt::HeadArrived& event, TimePoint now);
+  attempt::Action on(const attempt::ContentStarted& event, TimePoint now);
+  attempt::Action on(const attempt::Completed& event, TimePoint now);
+  attempt::Action on(const attempt::Failed& event, TimePoint now);
+  attempt::Action on(const attempt::StaleConnection& event, TimePoint now);
+  attempt::Action on(const attempt::TimerFired& event, TimePoint now);
 
   attempt::Action decide(TimePoint now);
-  attempt::Action call(DeploymentIndex deployment, TimePoint now, DeploymentHealth::Force force);
+  std::optional<attempt::Action> ask_fresh(TimePoint now);
+  std::optional<attempt::Action> wait_or_ask_again(TimePoint now);
+  std::optional<attempt::Action> ask_last_resort(TimePoint now);
+  std::optional<attempt::Action> wait_for_breaker(TimePoint now);
   attempt::Action give_up(TimePoint now);
+
+  std::optional<attempt::Action> call(DeploymentIndex deployment, TimePoint now,
+                                      DeploymentHealth::Force force = DeploymentHealth::Force::no);
+  TimePoint deadline_of(DeploymentIndex deployment, TimePoint now) const;
+  attempt::Action wait(const Prospect& prospect, TimePoint now);
+  bool worth_waiting_for(const Prospect& prospect, TimePoint now) const;
+  bool may_ask_fresh() const;
+  std::optional<TimePoint> end_of_time() const;  // when timeouts.total is over
+
+  const ModelMatch* next_fallback() const;  // nullptr: none is left
   bool enter_fallback(TimePoint now);
+  bool visited(const ModelMatch& model) const;
+  GroupVisit& visit() { return visits_.back(); }
+  const GroupVisit& visit() const { return visits_.back(); }
+  std::optional<Duration> soonest_recovery(TimePoint now);
+
+  bool draw_retry(TimePoint now);
+  void give_back_retry();
   void settle(const Failure* failure, TimePoint now);
 
   const Config& config_;
   Fleet& fleet_;
-  ModelMatch model_;
-  GroupIndex first_group_;
   RequestTraits traits_;
   TimePoint begun_;
+  std::vector<GroupVisit> visits_;        // first the group asked for, last the one being asked
+  std::vector<ModelMatch> pending_;       // fallbacks of the groups left behind, breadth first
+  std::optional<Failure> first_failure_;  // of the first group: what the client is told at the end
+  std::vector<AttemptRecord> records_;
+  unsigned fallbacks_ = 0;
+  unsigned fresh_calls_ = 0;  // to deployments that had not failed this request
+  Duration waited_{};         // of max_wait, backoffs not counted
+  bool last_resort_used_ = false;
+  bool over_ = false;  // Finish or GiveUp was returned
+
+  // The call under way.
   std::optional<Permit> permit_;
+  attempt::Call call_;
   bool retry_drawn_ = false;
   bool content_started_ = false;
-  std::vector<FailedDeployment> failed_;      // in the group being asked
-  std::vector<GroupIndex> groups_tried_;
-  std::optional<Failure> first_failure_;      // of the first group: what the client is told at the end
-  std::vector<ModelMatch> pending_fallbacks_;
-  unsigned fallbacks_ = 0;
-  TimePoint waited_from_{};
-  std::vector<AttemptRecord> records_;
+  HealthChange content_change_ = HealthChange::none;
 };
 
 }  // namespace spillway

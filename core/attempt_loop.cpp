@@ -1,0 +1,334 @@
+#include "core/attempt_loop.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/bounds.hpp"
+#include "core/recourse.hpp"
+
+namespace spillway {
+
+using attempt::Action;
+using attempt::Call;
+using attempt::Continue;
+using attempt::Finish;
+using attempt::GiveUp;
+using attempt::Wait;
+
+AttemptLoop::AttemptLoop(const Config& config, Fleet& fleet, ModelMatch model, RequestTraits traits,
+                         TimePoint now)
+    : config_(config), fleet_(fleet), traits_(std::move(traits)), begun_(now) {
+  visits_.emplace_back(config_, fleet_, std::move(model), traits_.endpoint);
+}
+
+AttemptLoop::~AttemptLoop() {
+  if (!permit_) return;
+  give_back_retry();
+  if (!content_started_) fleet_.give_back(*permit_);
+  fleet_.end(*permit_);
+}
+
+Action AttemptLoop::next(const attempt::Event& event, TimePoint now) {
+  if (over_) return Continue{};
+  Action action = std::visit([&](const auto& happened) { return on(happened, now); }, event);
+  over_ = std::holds_alternative<Finish>(action) || std::holds_alternative<GiveUp>(action);
+  return action;
+}
+
+// --- what happened -------------------------------------------------------------------------------
+
+Action AttemptLoop::on(const attempt::Begin&, TimePoint now) {
+  fleet_.count_request(group(), now);
+  return decide(now);
+}
+
+Action AttemptLoop::on(const attempt::HeadArrived&, TimePoint) {
+  give_back_retry();
+  return Continue{};
+}
+
+// Content is the proof of health that waiting requests wait for: a probe closes its bench now, not
+// at the end of a long stream.
+Action AttemptLoop::on(const attempt::ContentStarted&, TimePoint now) {
+  if (!permit_ || content_started_) return Continue{};
+  give_back_retry();
+  content_started_ = true;
+  content_change_ = fleet_.succeeded(*permit_, now);
+  return Continue{};
+}
+
+Action AttemptLoop::on(const attempt::Completed&, TimePoint now) {
+  if (!permit_) return Continue{};
+  settle(nullptr, now);
+  return Finish{};
+}
+
+Action AttemptLoop::on(const attempt::Failed& event, TimePoint now) {
+  if (!permit_) return Continue{};
+  const Failure& failure = event.failure;
+  const DeploymentIndex deployment = permit_->deployment;
+  settle(&failure, now);
+  // After the second commit point nothing else is tried: what was sent cannot be taken back.
+  if (content_started_ || failure.error_class == ErrorClass::client_closed)
+    return GiveUp{failure, {}};
+
+  // A verdict on the request tells the client more than the trouble met on the way to it.
+  if (visits_.size() == 1 && (!first_failure_ || is_verdict(failure))) first_failure_ = failure;
+  visit().note_failure(deployment, failure, now);
+  const bool hopeless = recourse(failure).elsewhere == Elsewhere::nowhere;
+  return hopeless || !config_.router.failover ? give_up(now) : decide(now);
+}
+
+// The pooled connection had been closed by the other side before this request came: the same
+// attempt goes on.
+Action AttemptLoop::on(const attempt::StaleConnection&, TimePoint now) {
+  if (!permit_) return Continue{};
+  if (call_.connection == Call::Connection::pooled) {
+    call_.connection = Call::Connection::fresh;
+    return call_;
+  }
+  Failure failure;
+  failure.error_class = ErrorClass::connection;
+  failure.status = default_status(ErrorClass::connection);
+  failure.type = openai_type(ErrorClass::connection);
+  failure.message = "The connection to the provider was closed before it answered.";
+  failure.detail = "a new connection was closed before any response byte";
+  return on(attempt::Failed{std::move(failure)}, now);
+}
+
+Action AttemptLoop::on(const attempt::TimerFired&, TimePoint now) {
+  if (permit_) return Continue{};
+  return decide(now);
+}
+
+// --- what is tried next, in this order
+// -------------------------------------------------------------
+
+Action AttemptLoop::decide(TimePoint now) {
+  const auto end = end_of_time();
+  if (end && now >= *end) return give_up(now);
+  do {
+    if (auto action = ask_fresh(now)) return *std::move(action);
+    if (auto action = wait_or_ask_again(now)) return *std::move(action);
+  } while (enter_fallback(now));
+  if (auto action = ask_last_resort(now)) return *std::move(action);
+  if (auto action = wait_for_breaker(now)) return *std::move(action);
+  return give_up(now);
+}
+
+std::optional<Action> AttemptLoop::ask_fresh(TimePoint now) {
+  std::vector<DeploymentIndex> refused;  // taken by another worker between the look and the grasp
+  while (const auto deployment = visit().pick_fresh(refused, now)) {
+    if (!may_ask_fresh()) {
+      // Nobody is asked again while somebody is left who has not failed this request.
+      visit().forgo_retries();
+      return std::nullopt;
+    }
+    if (auto action = call(*deployment, now)) return action;
+    refused.push_back(*deployment);
+  }
+  return std::nullopt;
+}
+
+// Only once nobody fresh can be called. Of all who may be asked later, the soonest.
+std::optional<Action> AttemptLoop::wait_or_ask_again(TimePoint now) {
+  if (!config_.router.failover) return std::nullopt;
+  std::optional<Prospect> soonest;
+  for (const Prospect& prospect : visit().prospects(now)) {
+    if (prospect.holdup == Holdup::breaker || !worth_waiting_for(prospect, now)) continue;
+    if (!soonest || prospect.at < soonest->at) soonest = prospect;
+  }
+  if (!soonest) return std::nullopt;
+  if (soonest->at > now) return wait(*soonest, now);
+
+  if (!draw_retry(now)) {
+    visit().forgo_retries();
+    return wait_or_ask_again(now);
+  }
+  if (auto action = call(soonest->deployment, now)) return action;
+  give_back_retry();
+  soonest->at = now + bounds::kProbePoll;
+  soonest->holdup = Holdup::probe;
+  return worth_waiting_for(*soonest, now) ? std::optional(wait(*soonest, now)) : std::nullopt;
+}
+
+std::optional<Action> AttemptLoop::ask_last_resort(TimePoint now) {
+  if (last_resort_used_ || !config_.router.failover || !may_ask_fresh()) return std::nullopt;
+  const auto deployment = visit().least_recently_failed(now);
+  if (!deployment || !draw_retry(now)) return std::nullopt;
+  last_resort_used_ = true;
+  return call(*deployment, now, DeploymentHealth::Force::yes);
+}
+
+std::optional<Action> AttemptLoop::wait_for_breaker(TimePoint now) {
+  if (!config_.router.failover) return std::nullopt;
+  std::optional<Prospect> soonest;
+  for (const Prospect& prospect : visit().prospects(now)) {
+    if (prospect.holdup != Holdup::breaker || !worth_waiting_for(prospect, now)) continue;
+    if (!soonest || prospect.at < soonest->at) soonest = prospect;
+  }
+  return soonest ? std::optional(wait(*soonest, now)) : std::nullopt;
+}
+
+Action AttemptLoop::give_up(TimePoint now) {
+  if (first_failure_ && is_verdict(*first_failure_)) return GiveUp{*first_failure_, {}};
+  GiveUp result;
+  result.retry_after = soonest_recovery(now);
+  result.failure =
+      first_failure_ ? *first_failure_ : visits_.front().refusal(result.retry_after, now);
+  // Only where our own attempts stood in for those the client would make.
+  result.should_not_retry =
+      !result.retry_after && records_.size() > 1 && retried_by_clients(result.failure.status);
+  return result;
+}
+
+// --- calling and waiting
+// ---------------------------------------------------------------------------
+
+std::optional<Action> AttemptLoop::call(DeploymentIndex deployment, TimePoint now,
+                                        DeploymentHealth::Force force) {
+  permit_ = fleet_.begin(deployment, now, force);
+  if (!permit_) return std::nullopt;
+  if (!visit().has_failed(deployment)) ++fresh_calls_;
+  visit().note_call(deployment);
+  call_ = Call{.deployment = deployment,
+               .upstream_model = substitute(config_.at(deployment).model, visit().model().captures),
+               .deadline = deadline_of(deployment, now)};
+  return call_;
+}
+
+TimePoint AttemptLoop::deadline_of(DeploymentIndex index, TimePoint now) const {
+  const Deployment& deployment = config_.at(index);
+  Duration bound = deployment.timeout.value_or(config_.router.timeout);
+  if (traits_.streaming) {
+    // The deployment's own word of either kind outranks the router's.
+    if (deployment.stream_timeout) {
+      bound = *deployment.stream_timeout;
+    } else if (config_.router.stream_timeout) {
+      bound = *config_.router.stream_timeout;
+    }
+  }
+  const TimePoint deadline = now + bound;
+  return std::min(deadline, end_of_time().value_or(deadline));
+}
+
+Action AttemptLoop::wait(const Prospect& prospect, TimePoint now) {
+  if (prospect.holdup != Holdup::backoff) waited_ += prospect.at - now;
+  return Wait{prospect.at};
+}
+
+bool AttemptLoop::worth_waiting_for(const Prospect& prospect, TimePoint now) const {
+  if (!prospect.again && !may_ask_fresh()) return false;
+  if (prospect.at <= now) return true;
+  const auto end = end_of_time();
+  if (end && prospect.at >= *end) return false;
+  const Duration patience = config_.router.max_wait - waited_;
+  const Duration needed = prospect.at - now;
+  switch (prospect.holdup) {
+    case Holdup::backoff:
+      return true;
+    case Holdup::named: {
+      // The jitter is ours: it must not spoil a wait that is short enough by the upstream's own
+      // word.
+      const auto jitter =
+          std::chrono::duration_cast<Duration>(config_.router.max_wait * bounds::kCooldownJitter);
+      return needed <= patience + jitter;
+    }
+    case Holdup::cooldown:
+    case Holdup::breaker:
+    case Holdup::probe:
+      return needed <= patience && next_fallback() == nullptr;
+  }
+  return false;
+}
+
+// While there is a fallback, the last call is kept for it: a large group that is down as a whole
+// must not use up what would have been answered elsewhere.
+bool AttemptLoop::may_ask_fresh() const {
+  const unsigned most = std::max(config_.router.max_attempts, 1U);
+  const unsigned kept = visit().called() && next_fallback() != nullptr ? 1 : 0;
+  return fresh_calls_ + kept < most;
+}
+
+std::optional<TimePoint> AttemptLoop::end_of_time() const {
+  if (!config_.timeouts.total) return std::nullopt;
+  return begun_ + *config_.timeouts.total;
+}
+
+// --- fallback groups
+// -------------------------------------------------------------------------------
+
+bool AttemptLoop::visited(const ModelMatch& model) const {
+  return std::ranges::any_of(visits_,
+                             [&](const GroupVisit& earlier) { return earlier.model() == model; });
+}
+
+// The fallbacks of the first group come before the fallbacks' own. Content that was rejected is
+// offered only to those whom the operator chose for it.
+const ModelMatch* AttemptLoop::next_fallback() const {
+  if (!config_.router.failover || fallbacks_ >= config_.router.max_fallbacks) return nullptr;
+  if (fresh_calls_ >= config_.router.max_attempts) return nullptr;
+  if (!visit().content_rejected()) {
+    for (const ModelMatch& model : pending_) {
+      if (!visited(model)) return &model;
+    }
+  }
+  for (const ModelMatch& model : visit().fallbacks()) {
+    if (!visited(model)) return &model;
+  }
+  return nullptr;
+}
+
+bool AttemptLoop::enter_fallback(TimePoint now) {
+  const ModelMatch* next = next_fallback();
+  if (!next) return false;
+  ModelMatch model = *next;
+  if (visit().content_rejected()) pending_.clear();
+  const auto own = visit().fallbacks();
+  pending_.insert(pending_.end(), own.begin(), own.end());
+  ++fallbacks_;
+  fleet_.count_request(model.group, now);
+  visits_.emplace_back(config_, fleet_, std::move(model), traits_.endpoint);
+  return true;
+}
+
+std::optional<Duration> AttemptLoop::soonest_recovery(TimePoint now) {
+  std::optional<TimePoint> soonest;
+  for (GroupVisit& earlier : visits_) {
+    const auto recovery = earlier.recovery(now);
+    if (recovery) soonest = std::min(soonest.value_or(*recovery), *recovery);
+  }
+  if (!soonest) return std::nullopt;
+  return *soonest - now;
+}
+
+// --- what is held
+// ----------------------------------------------------------------------------------
+
+bool AttemptLoop::draw_retry(TimePoint now) {
+  retry_drawn_ = fleet_.draw_retry(group(), now);
+  return retry_drawn_;
+}
+
+void AttemptLoop::give_back_retry() {
+  if (std::exchange(retry_drawn_, false)) fleet_.give_back_retry(group());
+}
+
+// The attempt is over: its permit and its share of the budget go back, and it is put on record.
+void AttemptLoop::settle(const Failure* failure, TimePoint now) {
+  give_back_retry();
+  HealthChange change = content_change_;
+  if (!failure) {
+    if (!content_started_) change = fleet_.succeeded(*permit_, now);
+  } else if (failure->error_class != ErrorClass::client_closed) {
+    change = fleet_.failed(*permit_, *failure, visit().benching(), now);
+  } else if (!content_started_) {
+    fleet_.give_back(*permit_);
+  }
+  fleet_.end(*permit_);
+  records_.push_back(
+      {permit_->deployment, failure ? std::optional(failure->error_class) : std::nullopt, change});
+  permit_.reset();
+}
+
+}  // namespace spillway
