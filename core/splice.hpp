@@ -1,5 +1,5 @@
-// Turns a client's body into the body for one deployment by cutting and inserting text; every byte that no rule
-// touches is the client's own, in place and uncopied.
+// Turns a client's body into the body for one deployment by cutting and inserting text; every byte
+// that no rule touches is the client's own, in place and uncopied.
 #pragma once
 
 #include <cstddef>
@@ -14,14 +14,19 @@
 
 namespace spillway {
 
-// The pieces of a spliced body, in order. Views into the client's body stay valid only as long as that body does.
+// The pieces of a spliced body, in order. Views into the client's body stay valid only as long as
+// that body does.
 class SplicedBody {
  public:
+  SplicedBody() = default;
+  SplicedBody(SplicedBody&&) = default;  // a copy's views would point into the original
+  SplicedBody& operator=(SplicedBody&&) = default;
+
   std::span<const std::string_view> pieces() const { return pieces_; }
   std::size_t size() const { return size_; }
   std::string to_string() const;
 
-  void append_view(std::string_view text);   // `text` must outlive this object
+  void append_view(std::string_view text);  // `text` must outlive this object
   void append_owned(std::string text);
 
  private:
@@ -30,8 +35,9 @@ class SplicedBody {
   std::size_t size_ = 0;
 };
 
-// `view` must come from view_body(body, endpoint, config.read_keys). The upstream model replaces the value of
-// `model`; then the deployment's BodyRules. Gateway-only members (kGatewayKeys) are cut out.
+// `view` must come from view_body(body, endpoint, config.read_keys). The deployment's BodyRules are
+// applied (core/body_edits.hpp says in which order), and the upstream model replaces the value of
+// `model`. The result is valid JSON.
 SplicedBody splice(std::string_view body, const BodyView& view, const Deployment& deployment,
                    std::string_view upstream_model, Endpoint endpoint);
 

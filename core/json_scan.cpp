@@ -1,0 +1,248 @@
+#include "core/json_scan.hpp"
+
+#include <array>
+
+#include "core/body.hpp"
+#include "core/json_bytes.hpp"
+
+namespace spillway {
+
+namespace {
+
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+bool is_hex(char c) {
+  return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+const char* pass_digits(const char* at, const char* end) {
+  while (at != end && is_digit(*at)) ++at;
+  return at;
+}
+
+}  // namespace
+
+bool JsonString::is(std::string_view text) const {
+  if (!escaped) return raw == text;
+  std::string literal = "\"";
+  literal.append(raw).push_back('"');
+  return unescape(literal) == text;
+}
+
+JsonCursor::JsonCursor(std::string_view text)
+    : begin_(text.data()), at_(begin_), end_(begin_ + text.size()) {
+  if (text.starts_with("\xEF\xBB\xBF")) fail(JsonFault::Kind::byte_order_mark, begin_);
+}
+
+bool JsonCursor::fail(JsonFault::Kind kind, const char* where) {
+  if (!fault_) fault_ = JsonFault{kind, static_cast<std::size_t>(where - begin_)};
+  at_ = end_;  // nothing more is read
+  return false;
+}
+
+void JsonCursor::skip_space() {
+  while (at_ != end_ && (*at_ == ' ' || *at_ == '\n' || *at_ == '\r' || *at_ == '\t')) ++at_;
+}
+
+bool JsonCursor::consume(char expected) {
+  skip_space();
+  if (at_ == end_ || *at_ != expected) return fail(JsonFault::Kind::syntax, at_);
+  ++at_;
+  return true;
+}
+
+bool JsonCursor::deeper() {
+  if (depth_ == bounds::kJsonDepth) return fail(JsonFault::Kind::too_deep, at_);
+  ++depth_;
+  ++at_;
+  fresh_ = true;
+  return true;
+}
+
+std::optional<JsonType> JsonCursor::peek() {
+  if (fault_) return std::nullopt;
+  skip_space();
+  if (at_ == end_) {
+    const bool nothing_at_all = depth_ == 0;
+    fail(nothing_at_all ? JsonFault::Kind::empty : JsonFault::Kind::syntax, at_);
+    return std::nullopt;
+  }
+  switch (*at_) {
+    case '{':
+      return JsonType::object;
+    case '[':
+      return JsonType::array;
+    case '"':
+      return JsonType::string;
+    case 't':
+    case 'f':
+      return JsonType::boolean;
+    case 'n':
+      return JsonType::null;
+    default:
+      break;
+  }
+  if (*at_ == '-' || is_digit(*at_)) return JsonType::number;
+  fail(JsonFault::Kind::syntax, at_);
+  return std::nullopt;
+}
+
+bool JsonCursor::enter_object() {
+  return peek() == JsonType::object && deeper();
+}
+
+bool JsonCursor::enter_array() {
+  return peek() == JsonType::array && deeper();
+}
+
+// Past the comma before the container's next item, or past its end (false).
+bool JsonCursor::next_in(char closer) {
+  if (fault_) return false;
+  skip_space();
+  const bool first = fresh_;
+  fresh_ = false;
+  if (at_ != end_ && *at_ == closer) {
+    ++at_;
+    --depth_;
+    return false;
+  }
+  return first || consume(',');
+}
+
+bool JsonCursor::next_member(JsonString& key) {
+  return next_in('}') && pass_key(key);
+}
+
+bool JsonCursor::next_element() {
+  return next_in(']') && peek().has_value();
+}
+
+bool JsonCursor::pass_key(JsonString& key) {
+  skip_space();
+  if (at_ == end_ || *at_ != '"') return fail(JsonFault::Kind::syntax, at_);
+  return pass_string(key) && consume(':') && peek().has_value();
+}
+
+bool JsonCursor::read_string(JsonString& text) {
+  return peek() == JsonType::string && pass_string(text);
+}
+
+bool JsonCursor::finish() {
+  if (fault_) return false;
+  skip_space();
+  return at_ == end_ || fail(JsonFault::Kind::syntax, at_);
+}
+
+// The cursor stands on the backslash at `at`; one past the escape, or nullptr.
+const char* JsonCursor::pass_escape(const char* at) {
+  const char* begin = at++;
+  constexpr std::string_view kSimple = "\"\\/bfnrt";
+  if (at != end_ && kSimple.find(*at) != std::string_view::npos) return at + 1;
+  bool valid = at != end_ && *at == 'u' && end_ - at > 4;
+  for (int i = 1; valid && i <= 4; ++i) valid = is_hex(at[i]);
+  if (valid) return at + 5;
+  fail(JsonFault::Kind::syntax, begin);
+  return nullptr;
+}
+
+bool JsonCursor::pass_string(JsonString& text) {
+  const char* begin = at_ + 1;
+  const char* at = begin;
+  text.escaped = false;
+  while (true) {
+    at = find_special_byte(at, end_);
+    if (at == end_) return fail(JsonFault::Kind::syntax, end_);
+    if (*at == '"') break;
+    if (*at == '\\') {
+      text.escaped = true;
+      at = pass_escape(at);
+      if (at == nullptr) return false;
+    } else if (static_cast<unsigned char>(*at) < 0x20) {
+      return fail(JsonFault::Kind::syntax, at);
+    } else {
+      const char* bad = nullptr;
+      at = pass_non_ascii(at, end_, bad);
+      if (at == nullptr) return fail(JsonFault::Kind::invalid_utf8, bad);
+    }
+  }
+  text.raw = std::string_view(begin, static_cast<std::size_t>(at - begin));
+  at_ = at + 1;
+  return true;
+}
+
+bool JsonCursor::pass_number() {
+  const char* at = at_;
+  if (*at == '-') ++at;
+  if (at == end_ || !is_digit(*at)) return fail(JsonFault::Kind::syntax, at);
+  at = *at == '0' ? at + 1 : pass_digits(at, end_);
+  if (at != end_ && *at == '.') {
+    const char* fraction = at + 1;
+    at = pass_digits(fraction, end_);
+    if (at == fraction) return fail(JsonFault::Kind::syntax, at);
+  }
+  if (at != end_ && (*at == 'e' || *at == 'E')) {
+    ++at;
+    if (at != end_ && (*at == '+' || *at == '-')) ++at;
+    const char* exponent = at;
+    at = pass_digits(exponent, end_);
+    if (at == exponent) return fail(JsonFault::Kind::syntax, at);
+  }
+  at_ = at;
+  return true;
+}
+
+bool JsonCursor::pass_literal(std::string_view literal) {
+  const std::string_view left(at_, static_cast<std::size_t>(end_ - at_));
+  if (!left.starts_with(literal)) return fail(JsonFault::Kind::syntax, at_);
+  at_ += literal.size();
+  return true;
+}
+
+// Past a value that is not a container; peek() has seen it.
+bool JsonCursor::pass_scalar() {
+  JsonString ignored;
+  switch (*at_) {
+    case '"':
+      return pass_string(ignored);
+    case 't':
+      return pass_literal("true");
+    case 'f':
+      return pass_literal("false");
+    case 'n':
+      return pass_literal("null");
+    default:
+      return pass_number();
+  }
+}
+
+bool JsonCursor::skip() {
+  std::array<char, bounds::kJsonDepth>
+      closers;  // of the containers that are open, from `outside` on
+  const std::size_t outside = depth_;
+  JsonString key;
+  do {
+    // Here the cursor stands at a value.
+    const std::optional<JsonType> type = peek();
+    if (!type) return false;
+    if (*type == JsonType::object || *type == JsonType::array) {
+      if (!deeper()) return false;
+      closers[depth_ - 1] = *type == JsonType::object ? '}' : ']';
+    } else if (!pass_scalar()) {
+      return false;
+    }
+    // Out of every container that ends here, and on to the next item of the one that does not.
+    while (depth_ > outside) {
+      const char closer = closers[depth_ - 1];
+      if (next_in(closer)) {
+        if (closer == '}' && !pass_key(key)) return false;
+        break;
+      }
+      if (fault_) return false;
+    }
+  } while (depth_ > outside);
+  return true;
+}
+
+}  // namespace spillway
