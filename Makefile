@@ -1,0 +1,52 @@
+# A thin front door to CMake; `make help` says what there is.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+JOBS ?= $(shell nproc)
+IMAGE ?= spillway
+# What `make run` starts the program with.
+ARGS ?= --demo
+FORMATTED = $(wildcard core/*.[ch]pp config/*.[ch]pp server/*.[ch]pp tests/unit/*.[ch]pp)
+
+define DEMO_CURL
+curl -i http://localhost:4000/v1/chat/completions -H 'content-type: application/json' \
+       -d '{"model": "demo", "messages": [{"role": "user", "content": "Hello"}]}'
+endef
+export DEMO_CURL
+
+.PHONY: help
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build the release program, build/spillway
+	@docker/install_dependencies.sh build
+	@cmake --preset release --log-level=WARNING -DCMAKE_MESSAGE_LOG_LEVEL=WARNING
+	@cmake --build --preset release --parallel $(JOBS) --target spillway
+	@install -m 755 build/release/spillway build/spillway
+
+.PHONY: run
+run: build ## Build and serve the demo on port 4000 (ARGS="--config FILE" serves your own configuration)
+	@printf '\nTry it from another terminal:\n\n  %s\n\n' "$$DEMO_CURL"
+	@exec build/spillway serve $(ARGS)
+
+.PHONY: test
+test: ## Build and run every test (release, ASan + UBSan, TSan; unit and black-box)
+	@docker/install_dependencies.sh test
+	@tests/run_all.sh
+
+.PHONY: image
+image: ## Build the container image (IMAGE=spillway)
+	@docker/build_image.sh $(IMAGE)
+
+.PHONY: format
+format: ## Format the sources with clang-format
+	@clang-format -i $(FORMATTED)
+
+.PHONY: check-format
+check-format: ## Fail if clang-format would change something
+	@clang-format --dry-run --Werror $(FORMATTED)
+
+.PHONY: clean
+clean: ## Remove what was built
+	@rm -rf build
