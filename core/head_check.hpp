@@ -1,6 +1,7 @@
-// The strict check of an HTTP/1.x head, before Beast sees it. Beast's parser is lenient where leniency lets one
-// request be read as two (facts: request smuggling); this check is at least as strict as RFC 9112 asks, and judges
-// line by line so that a bad head is answered without waiting for its end.
+// The strict check of an HTTP/1.x head, before Beast sees it. Beast's parser is lenient where
+// leniency lets one request be read as two (facts: request smuggling); this check is at least as
+// strict as RFC 9112 asks, and judges line by line so that a bad head is answered without waiting
+// for its end.
 #pragma once
 
 #include <cstddef>
@@ -19,8 +20,8 @@ struct HeadFault {
 };
 
 struct HeadLimits {
-  std::size_t bytes;    // whole head; more: 431 (the request line alone: 414)
-  std::size_t fields;   // more: 431
+  std::size_t bytes;   // whole head; more: 431 (the request line alone: 414)
+  std::size_t fields;  // more: 431
 };
 
 class RequestHeadCheck {
@@ -29,12 +30,15 @@ class RequestHeadCheck {
 
   enum class State : std::uint8_t { need_more, complete, bad };
 
-  // `buffer` holds everything received since the request's start, a longer one at each call. Judges all lines that are
-  // complete, and what can already be seen of the one that is not (length, forbidden bytes).
+  // `buffer` holds everything received since the request's start, a longer one at each call. Judges
+  // all lines that are complete, and what can already be seen of the one that is not (length,
+  // forbidden bytes).
   State feed(std::string_view buffer);
 
-  const HeadFault& fault() const { return fault_; }       // when bad
-  std::size_t head_bytes() const { return head_bytes_; }  // when complete: up to and with the empty line
+  const HeadFault& fault() const { return fault_; }  // when bad
+  std::size_t head_bytes() const {
+    return head_bytes_;
+  }  // when complete: up to and with the empty line
   std::size_t skipped_bytes() const { return skipped_; }  // a leading CRLF that Beast must not see
   BodyFraming framing() const { return framing_; }
   std::uint64_t content_length() const { return content_length_; }
@@ -44,14 +48,29 @@ class RequestHeadCheck {
 
  private:
   State fail(int status, std::string message);
+  State scan(std::string_view buffer);
+  State check_size();
+  State check_byte(std::string_view buffer, char byte);
+  State check_request_line_byte(std::string_view buffer, char byte);
+  State check_version(std::string_view version);
+  State line(std::string_view text);
   State request_line(std::string_view line);
+  State check_target(std::string_view method, std::string_view target);
   State field_line(std::string_view line);
+  State host(std::string_view value);
+  State content_length_field(std::string_view value);
+  State transfer_encoding(std::string_view value);
+  State expect(std::string_view value);
+  void connection(std::string_view value);
   State finish();
 
   HeadLimits limits_;
+  State state_ = State::need_more;
   HeadFault fault_{};
-  std::size_t line_begin_ = 0;   // where the first unjudged line starts
-  std::size_t scanned_ = 0;      // bytes already searched for a line end
+  std::size_t line_begin_ = 0;     // where the first unjudged line starts
+  std::size_t scanned_ = 0;        // bytes already looked at
+  std::size_t spaces_ = 0;         // of the request line so far
+  std::size_t version_begin_ = 0;  // behind the second of them
   std::size_t head_bytes_ = 0;
   std::size_t skipped_ = 0;
   std::size_t fields_ = 0;
@@ -59,18 +78,19 @@ class RequestHeadCheck {
   unsigned hosts_ = 0, lengths_ = 0, encodings_ = 0;
   BodyFraming framing_ = BodyFraming::none;
   bool seen_request_line_ = false;
-  bool chunked_ = false;
   bool http_1_0_ = false;
+  bool close_asked_ = false;       // Connection: close
+  bool keep_alive_asked_ = false;  // Connection: keep-alive, which HTTP/1.0 needs
   bool keep_alive_ = true;
   bool expect_continue_ = false;
-  bool connect_method_ = false;
 };
 
-// The same for a complete response head (with its empty line): status line, field syntax, obs-fold, contradictory
-// framing. nullopt: acceptable; else what is wrong with it.
+// The same for a complete response head (with its empty line): status line, field syntax, obs-fold,
+// contradictory framing. nullopt: acceptable; else what is wrong with it.
 std::optional<std::string> check_response_head(std::string_view head);
 
-// True if `text` may be a header value we emit: no CR, LF, NUL or other control bytes (tab allowed).
+// True if `text` may be a header value we emit: no CR, LF, NUL or other control bytes (tab
+// allowed).
 bool safe_header_value(std::string_view text);
 
 }  // namespace spillway
