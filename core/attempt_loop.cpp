@@ -17,9 +17,11 @@ using attempt::Wait;
 
 AttemptLoop::AttemptLoop(const Config& config, Fleet& fleet, ModelMatch model, RequestTraits traits,
                          TimePoint now)
-    : config_(config), fleet_(fleet), traits_(std::move(traits)), begun_(now) {
-  visits_.emplace_back(config_, fleet_, std::move(model), traits_.endpoint);
-}
+    : config_(config),
+      fleet_(fleet),
+      traits_(std::move(traits)),
+      begun_(now),
+      itinerary_(config, fleet, std::move(model), traits_.endpoint) {}
 
 AttemptLoop::~AttemptLoop() {
   if (!permit_) return;
@@ -73,7 +75,8 @@ Action AttemptLoop::on(const attempt::Failed& event, TimePoint now) {
     return GiveUp{failure, {}};
 
   // A verdict on the request tells the client more than the trouble met on the way to it.
-  if (visits_.size() == 1 && (!first_failure_ || is_verdict(failure))) first_failure_ = failure;
+  if (itinerary_.fallbacks() == 0 && (!first_failure_ || is_verdict(failure)))
+    first_failure_ = failure;
   visit().note_failure(deployment, failure, now);
   const bool hopeless = recourse(failure).elsewhere == Elsewhere::nowhere;
   return hopeless || !config_.router.failover ? give_up(now) : decide(now);
@@ -173,9 +176,9 @@ std::optional<Action> AttemptLoop::wait_for_breaker(TimePoint now) {
 Action AttemptLoop::give_up(TimePoint now) {
   if (first_failure_ && is_verdict(*first_failure_)) return GiveUp{*first_failure_, {}};
   GiveUp result;
-  result.retry_after = soonest_recovery(now);
+  result.retry_after = itinerary_.soonest_recovery(now);
   result.failure =
-      first_failure_ ? *first_failure_ : visits_.front().refusal(result.retry_after, now);
+      first_failure_ ? *first_failure_ : itinerary_.first().refusal(result.retry_after, now);
   // Only where our own attempts stood in for those the client would make.
   result.should_not_retry =
       !result.retry_after && records_.size() > 1 && retried_by_clients(result.failure.status);
@@ -237,7 +240,7 @@ bool AttemptLoop::worth_waiting_for(const Prospect& prospect, TimePoint now) con
     case Holdup::cooldown:
     case Holdup::breaker:
     case Holdup::probe:
-      return needed <= patience && next_fallback() == nullptr;
+      return needed <= patience && !fallback_left();
   }
   return false;
 }
@@ -246,7 +249,7 @@ bool AttemptLoop::worth_waiting_for(const Prospect& prospect, TimePoint now) con
 // must not use up what would have been answered elsewhere.
 bool AttemptLoop::may_ask_fresh() const {
   const unsigned most = std::max(config_.router.max_attempts, 1U);
-  const unsigned kept = visit().called() && next_fallback() != nullptr ? 1 : 0;
+  const unsigned kept = visit().called() && fallback_left() ? 1 : 0;
   return fresh_calls_ + kept < most;
 }
 
@@ -258,48 +261,16 @@ std::optional<TimePoint> AttemptLoop::end_of_time() const {
 // --- fallback groups
 // -------------------------------------------------------------------------------
 
-bool AttemptLoop::visited(const ModelMatch& model) const {
-  return std::ranges::any_of(visits_,
-                             [&](const GroupVisit& earlier) { return earlier.model() == model; });
-}
-
-// The fallbacks of the first group come before the fallbacks' own. Content that was rejected is
-// offered only to those whom the operator chose for it.
-const ModelMatch* AttemptLoop::next_fallback() const {
-  if (!config_.router.failover || fallbacks_ >= config_.router.max_fallbacks) return nullptr;
-  if (fresh_calls_ >= config_.router.max_attempts) return nullptr;
-  if (!visit().content_rejected()) {
-    for (const ModelMatch& model : pending_) {
-      if (!visited(model)) return &model;
-    }
-  }
-  for (const ModelMatch& model : visit().fallbacks()) {
-    if (!visited(model)) return &model;
-  }
-  return nullptr;
+bool AttemptLoop::fallback_left() const {
+  return config_.router.failover && fresh_calls_ < config_.router.max_attempts &&
+         itinerary_.next() != nullptr;
 }
 
 bool AttemptLoop::enter_fallback(TimePoint now) {
-  const ModelMatch* next = next_fallback();
-  if (!next) return false;
-  ModelMatch model = *next;
-  if (visit().content_rejected()) pending_.clear();
-  const auto own = visit().fallbacks();
-  pending_.insert(pending_.end(), own.begin(), own.end());
-  ++fallbacks_;
-  fleet_.count_request(model.group, now);
-  visits_.emplace_back(config_, fleet_, std::move(model), traits_.endpoint);
+  if (!fallback_left()) return false;
+  itinerary_.advance();
+  fleet_.count_request(group(), now);
   return true;
-}
-
-std::optional<Duration> AttemptLoop::soonest_recovery(TimePoint now) {
-  std::optional<TimePoint> soonest;
-  for (GroupVisit& earlier : visits_) {
-    const auto recovery = earlier.recovery(now);
-    if (recovery) soonest = std::min(soonest.value_or(*recovery), *recovery);
-  }
-  if (!soonest) return std::nullopt;
-  return *soonest - now;
 }
 
 // --- what is held

@@ -23,15 +23,14 @@
 #include "core/config.hpp"
 #include "core/failure.hpp"
 #include "core/fleet.hpp"
-#include "core/group_visit.hpp"
+#include "core/itinerary.hpp"
 #include "core/time.hpp"
 
 namespace spillway {
 
 namespace attempt {
 
-// --- events: what happened
-// ------------------------------------------------------------------------
+// --- events: what happened -----------------------------------------
 
 struct Begin {};
 // The upstream began to answer with a success; the retry budget is given back.
@@ -50,8 +49,7 @@ struct TimerFired {};
 using Event = std::variant<Begin, HeadArrived, ContentStarted, Completed, Failed, StaleConnection,
                            TimerFired>;
 
-// --- actions: what to do
-// --------------------------------------------------------------------------
+// --- actions: what to do -------------------------------------------
 
 // Make a call. `deadline` bounds it: to the complete plain answer, or to a stream's first token.
 struct Call {
@@ -105,8 +103,8 @@ class AttemptLoop {
   attempt::Action next(const attempt::Event& event, TimePoint now);
 
   unsigned attempts() const { return static_cast<unsigned>(records_.size() + (permit_ ? 1U : 0U)); }
-  unsigned fallbacks() const { return fallbacks_; }            // fallback groups entered
-  GroupIndex group() const { return visits_.back().group(); }  // the one being asked now
+  unsigned fallbacks() const { return itinerary_.fallbacks(); }      // fallback groups entered
+  GroupIndex group() const { return itinerary_.current().group(); }  // the one being asked now
   const std::vector<AttemptRecord>& records() const { return records_; }
 
  private:
@@ -133,12 +131,10 @@ class AttemptLoop {
   bool may_ask_fresh() const;
   std::optional<TimePoint> end_of_time() const;  // when timeouts.total is over
 
-  const ModelMatch* next_fallback() const;  // nullptr: none is left
+  bool fallback_left() const;
   bool enter_fallback(TimePoint now);
-  bool visited(const ModelMatch& model) const;
-  GroupVisit& visit() { return visits_.back(); }
-  const GroupVisit& visit() const { return visits_.back(); }
-  std::optional<Duration> soonest_recovery(TimePoint now);
+  GroupVisit& visit() { return itinerary_.current(); }
+  const GroupVisit& visit() const { return itinerary_.current(); }
 
   bool draw_retry(TimePoint now);
   void give_back_retry();
@@ -148,11 +144,9 @@ class AttemptLoop {
   Fleet& fleet_;
   RequestTraits traits_;
   TimePoint begun_;
-  std::vector<GroupVisit> visits_;        // first the group asked for, last the one being asked
-  std::vector<ModelMatch> pending_;       // fallbacks of the groups left behind, breadth first
+  Itinerary itinerary_;
   std::optional<Failure> first_failure_;  // of the first group: what the client is told at the end
   std::vector<AttemptRecord> records_;
-  unsigned fallbacks_ = 0;
   unsigned fresh_calls_ = 0;  // to deployments that had not failed this request
   Duration waited_{};         // of max_wait, backoffs not counted
   bool last_resort_used_ = false;

@@ -1,0 +1,48 @@
+// The model groups that one request has asked and may still ask: first the one it named, then that
+// one's fallbacks, then the fallbacks' own, breadth first, each at most once and at most
+// max_fallbacks of them.
+//
+// Two models of one wildcard group are two entries: `groq/*` as groq/a and as groq/b.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <vector>
+
+#include "core/config.hpp"
+#include "core/fleet.hpp"
+#include "core/group_visit.hpp"
+#include "core/time.hpp"
+
+namespace spillway {
+
+class Itinerary {
+ public:
+  // `config` and `fleet` outlive the itinerary.
+  Itinerary(const Config& config, Fleet& fleet, ModelMatch first, Endpoint endpoint);
+
+  GroupVisit& first() { return visits_.front(); }
+  GroupVisit& current() { return visits_.back(); }
+  const GroupVisit& current() const { return visits_.back(); }
+  unsigned fallbacks() const { return static_cast<unsigned>(visits_.size() - 1); }
+
+  // Which list applies follows from how the current group failed. nullptr: none is left. Valid
+  // until advance().
+  const ModelMatch* next() const;
+  // Goes on to next(), which must not be nullptr.
+  void advance();
+
+  // How long until the first of the groups visited serves again, where that is known.
+  std::optional<Duration> soonest_recovery(TimePoint now);
+
+ private:
+  bool visited(const ModelMatch& model) const;
+
+  const Config& config_;
+  Fleet& fleet_;
+  Endpoint endpoint_;
+  std::vector<GroupVisit> visits_;
+  std::vector<ModelMatch> pending_;  // fallbacks of the groups left behind
+};
+
+}  // namespace spillway
