@@ -1,6 +1,7 @@
-// What a provider's event stream means, byte for byte and without I/O. The driver feeds what arrives and writes what
-// comes out; this machine holds the head until the first content, drops what is not JSON, notices errors
-// inside the stream, and knows whether the stream ended properly (DESIGN.md section 6).
+// What a provider's event stream means, byte for byte and without I/O. The driver feeds what
+// arrives and writes what comes out; this machine holds the head until the first content, drops
+// what is not JSON, notices errors inside the stream, and knows whether the stream ended properly
+// (DESIGN.md section 6).
 //
 //   holding --content--> relaying --[DONE] / terminal event / end after finish_reason--> complete
 //      \------------------- error event, early end, junk ----------------------------> failed
@@ -8,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <span>
 #include <string>
@@ -17,81 +19,116 @@
 #include "core/endpoint.hpp"
 #include "core/outcome.hpp"
 #include "core/sse.hpp"
+#include "core/stream_event.hpp"
 
 namespace spillway {
 
 enum class StreamState : std::uint8_t { holding, relaying, complete, failed };
 
-struct TokenUsage {
-  std::uint64_t prompt = 0;
-  std::uint64_t completion = 0;
-  bool known = false;  // missing usage stays missing
-};
-
 class StreamRelay {
  public:
   explicit StreamRelay(StreamDialect dialect) : dialect_(dialect) {}
 
-  // One piece of the body, de-chunked. `bytes` must stay valid until clear_output(): whole events are handed on from
-  // where they lie, only an unfinished one is copied. Nothing is taken once complete or failed.
+  // One piece of the body, de-chunked. `bytes` must stay valid until clear_output(): whole events
+  // are handed on from where they lie, only an unfinished one is copied. Nothing is taken once
+  // complete or failed.
   StreamState feed(std::string_view bytes);
 
-  // The body ended as its framing says it should. Completes (supplying a forgotten [DONE] after a finish_reason), or
-  // fails as a protocol violation: an end that is not announced is a truncation.
+  // The body ended as its framing says it should. Completes (supplying a forgotten [DONE] after a
+  // finish_reason), or fails as a protocol violation: an end that is not announced is a truncation.
   StreamState finish();
 
   StreamState state() const { return state_; }
 
-  // Bytes for the client, in order: nothing while holding, then whole events as they came. Valid until the next
-  // clear_output().
+  // Bytes for the client, in order: nothing while holding, then whole events as they came. Valid
+  // until the next clear_output().
   std::span<const std::string_view> output() const { return output_; }
   void clear_output();
 
   // True if the bytes put out so far end at an event boundary, so that a comment may be put in.
   bool at_boundary() const;
 
-  // When failed: the error inside the stream, or a protocol violation. Views in it are valid until the next feed().
+  // When failed: the error inside the stream, or a protocol violation. Views in it are valid until
+  // the next feed().
   const AttemptOutcome& failure() const { return *failure_; }
+
+  // True if the stream failed by its dialect's own terminal event (response.failed after content),
+  // which has been put out: the client needs no error event any more.
+  bool terminal_relayed() const { return terminal_relayed_; }
 
   const TokenUsage& usage() const { return usage_; }
   std::uint64_t events() const { return events_; }
   std::uint64_t dropped_events() const { return dropped_; }  // data that was not JSON
 
   // Bytes held in memory beside the driver's read buffer.
-  std::size_t memory() const { return pending_.capacity() + held_.capacity(); }
+  std::size_t memory() const;
 
  private:
-  enum class Verdict : std::uint8_t { hold, content, drop, terminal, error };
+  enum class Verdict : std::uint8_t {
+    hold,
+    content,
+    drop,
+    terminal,
+    failed_terminal,
+    error,
+    early_end
+  };
+
+  bool open() const { return state_ == StreamState::holding || state_ == StreamState::relaying; }
+
+  // Each takes bytes off the front and returns the rest.
+  std::string_view take_whole(std::string_view bytes);
+  std::string_view complete_pending(std::string_view bytes);
+  std::string_view continue_oversized(std::string_view bytes);
+
   Verdict judge(const SseEvent& event);
+  Verdict judge_chat(const EventFacts& facts);
+  Verdict judge_responses(const EventFacts& facts, std::string_view type);
+  Verdict judge_done();
+  Verdict in_band_error(std::string_view body);
+
+  bool puts_out(Verdict verdict) const;
   void take(std::string_view raw, Verdict verdict);
+  void hold(std::string_view raw);
+  void start_relaying();
+  void pass_oversized(std::string_view bytes);
+  void finish_pending();
+  void finish_dialect();
+  void put_done();
+  void fail(AttemptOutcome outcome);
+  void fail_protocol(std::string detail);
 
   StreamDialect dialect_;
   StreamState state_ = StreamState::holding;
   SseScanner scanner_;
-  std::string pending_;                  // the unfinished event
-  std::string held_;                     // events held before the first content
+  std::string pending_;  // the unfinished event
+  std::string held_;     // events held before the first content
   std::vector<std::string_view> output_;
-  std::string consumed_;                 // keeps what output_ views of pending_ alive until clear_output()
+  std::deque<std::string>
+      kept_;  // what output_ views that is not the driver's; until clear_output()
   std::string error_body_;
   std::optional<AttemptOutcome> failure_;
   TokenUsage usage_;
   std::uint64_t events_ = 0;
   std::uint64_t dropped_ = 0;
-  bool finish_reason_seen_ = false;
-  bool oversized_ = false;               // inside an event above kEventBytes: passed on unjudged
+  ChoiceSet choices_;       // that occurred
+  ChoiceSet finished_;      // with a finish reason
+  bool oversized_ = false;  // inside an event above kEventBytes: passed on unjudged
   std::size_t oversized_bytes_ = 0;
+  bool terminal_relayed_ = false;
 };
 
-// Judges a complete plain (not streamed) 200 answer: nullopt if it is what was asked for, else the error inside it or
-// the protocol violation (not JSON, HTML, empty, not an object). Binary endpoints accept any body that is not JSON.
+// Judges a complete plain (not streamed) 200 answer: nullopt if it is what was asked for, else the
+// error inside it or the protocol violation (not JSON, HTML, empty, not an object). Binary
+// endpoints accept any body that is not JSON.
 std::optional<AttemptOutcome> judge_plain_answer(Endpoint endpoint, std::string_view content_type,
                                                  std::string_view body);
 
 // Token counts of a plain answer's `usage` member.
 TokenUsage plain_usage(std::string_view body);
 
-// The event that ends a stream after the head was sent: `data: {"error":...}\n\n`, with `event: error\n` before it
-// for the responses dialect.
+// The event that ends a stream after the head was sent: `data: {"error":...}\n\n`, with `event:
+// error\n` before it for the responses dialect.
 std::string error_event(StreamDialect dialect, const Failure& failure);
 
 }  // namespace spillway

@@ -1,0 +1,112 @@
+#include "core/sse.hpp"
+
+#include <algorithm>
+
+namespace spillway {
+
+namespace {
+
+// Takes the next line off `text`, without its end.
+std::string_view take_line(std::string_view& text) {
+  const std::size_t end = std::min(text.find_first_of("\r\n"), text.size());
+  const std::string_view line = text.substr(0, end);
+  text.remove_prefix(end);
+  if (text.starts_with("\r\n")) {
+    text.remove_prefix(2);
+  } else if (!text.empty()) {
+    text.remove_prefix(1);
+  }
+  return line;
+}
+
+struct SseField {
+  std::string_view name;
+  std::string_view value;
+};
+
+SseField split(std::string_view line) {
+  const std::size_t colon = line.find(':');
+  if (colon == std::string_view::npos) return {line, {}};
+  std::string_view value = line.substr(colon + 1);
+  if (value.starts_with(' ')) value.remove_prefix(1);
+  return {line.substr(0, colon), value};
+}
+
+}  // namespace
+
+std::optional<std::size_t> SseBoundary::find(std::string_view more) {
+  for (std::size_t i = 0; i < more.size(); ++i) {
+    const char c = more[i];
+    if (blank_cr_) {
+      blank_cr_ = false;
+      bare_cr_ = c != '\n';
+      return c == '\n' ? i + 1 : i;
+    }
+    if (after_cr_) {
+      after_cr_ = false;
+      bare_cr_ = c != '\n';
+      if (c == '\n') continue;
+    }
+    if (c == '\n') {
+      bare_cr_ = false;
+      if (line_empty_) return i + 1;
+      line_empty_ = true;
+    } else if (c == '\r') {
+      const bool blank = line_empty_;
+      line_empty_ = true;
+      after_cr_ = !blank || bare_cr_;
+      blank_cr_ = blank && !bare_cr_;
+      if (blank && bare_cr_) return i + 1;
+    } else {
+      line_empty_ = false;
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<SseEvent> SseScanner::next(std::string_view pending) {
+  const std::optional<std::size_t> end = boundary_.find(pending.substr(searched_));
+  if (!end) {
+    searched_ = pending.size();
+    return std::nullopt;
+  }
+  const std::size_t bytes = searched_ + *end;
+  searched_ = 0;
+  return parse(pending.substr(0, bytes));
+}
+
+std::optional<std::size_t> SseScanner::skip(std::string_view more) {
+  searched_ = 0;
+  at_start_ = false;
+  return boundary_.find(more);
+}
+
+std::optional<SseEvent> SseScanner::last(std::string_view pending, AtEnd wanted) {
+  if (wanted == AtEnd::terminated && !boundary_.waits_for_lf()) return std::nullopt;
+  return parse(pending);
+}
+
+SseEvent SseScanner::parse(std::string_view raw) {
+  SseEvent event;
+  event.bytes = raw.size();
+  if (at_start_ && raw.starts_with("\xEF\xBB\xBF")) raw.remove_prefix(3);
+  at_start_ = false;
+  bool several = false;
+  while (!raw.empty()) {
+    const SseField field = split(take_line(raw));
+    if (field.name == "event") event.type = field.value;
+    if (field.name != "data") continue;
+    if (!event.has_data) {
+      event.has_data = true;
+      event.data = field.value;
+      continue;
+    }
+    if (!several) joined_.assign(event.data);
+    several = true;
+    joined_.append("\n").append(field.value);
+  }
+  if (several) event.data = joined_;
+  return event;
+}
+
+}  // namespace spillway

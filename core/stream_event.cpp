@@ -1,0 +1,196 @@
+#include "core/stream_event.hpp"
+
+#include <charconv>
+
+#include "core/json_scan.hpp"
+
+namespace spillway {
+
+namespace {
+
+// Null, and what some serialisers write for "nothing": false, "", [], {}.
+bool says_nothing(std::string_view value) {
+  if (value == "null" || value == "false" || value == "\"\"") return true;
+  const bool container = value.starts_with('{') || value.starts_with('[');
+  return container && value.find_first_not_of(" \t\r\n", 1) == value.size() - 1;
+}
+
+std::optional<std::uint64_t> read_count(std::string_view value) {
+  std::uint64_t count = 0;
+  const char* end = value.data() + value.size();
+  const auto [at, status] = std::from_chars(value.data(), end, count);
+  if (status != std::errc() || at != end) return std::nullopt;
+  return count;
+}
+
+class EventReader {
+ public:
+  explicit EventReader(std::string_view json) : cursor_(json) {}
+
+  std::optional<EventFacts> read() {
+    if (cursor_.peek() == JsonType::array) {
+      array_of_one();
+    } else if (cursor_.enter_object()) {
+      facts_.object = true;
+      object();
+    } else {
+      cursor_.skip();
+    }
+    if (!cursor_.finish()) return std::nullopt;
+    return facts_;
+  }
+
+ private:
+  // Gemini wraps its error object in an array.
+  void array_of_one() {
+    cursor_.enter_array();
+    bool first = true;
+    while (cursor_.next_element()) {
+      if (first && cursor_.enter_object()) {
+        object();
+      } else {
+        cursor_.skip();
+      }
+      first = false;
+    }
+    const bool error = facts_.error;
+    facts_ = {};
+    facts_.error = error;
+  }
+
+  std::string_view value() {
+    const std::size_t begin = cursor_.offset();
+    cursor_.skip();
+    return cursor_.since(begin);
+  }
+
+  std::string_view string_value() {
+    JsonString text;
+    if (cursor_.peek() == JsonType::string) {
+      cursor_.read_string(text);
+    } else {
+      cursor_.skip();
+    }
+    return text.raw;
+  }
+
+  void object() {
+    JsonString key;
+    bool code = false, message = false, answer = false;
+    while (cursor_.next_member(key)) {
+      if (key.is("choices")) {
+        choices();
+      } else if (key.is("usage")) {
+        usage();
+      } else if (key.is("error")) {
+        facts_.error |= !says_nothing(value());
+      } else if (key.is("object")) {
+        answer = true;
+        facts_.error |= string_value() == "error";
+      } else if (key.is("type")) {
+        facts_.type = string_value();
+        facts_.error |= facts_.type == "error";
+        answer = true;
+      } else if (key.is("response")) {
+        response();
+      } else {
+        code |= key.is("code");
+        message |= key.is("message");
+        answer |= key.is("id") || key.is("data") || key.is("output") || key.is("results");
+        cursor_.skip();
+      }
+    }
+    facts_.bare_error = code && message && !answer && !facts_.has_choices;
+  }
+
+  void response() {
+    if (!cursor_.enter_object()) {
+      cursor_.skip();
+      return;
+    }
+    JsonString key;
+    while (cursor_.next_member(key)) {
+      if (key.is("usage")) {
+        usage();
+      } else {
+        cursor_.skip();
+      }
+    }
+  }
+
+  void usage() {
+    if (!cursor_.enter_object()) {
+      cursor_.skip();
+      return;
+    }
+    JsonString key;
+    while (cursor_.next_member(key)) {
+      const bool prompt = key.is("prompt_tokens") || key.is("input_tokens");
+      const bool completion = key.is("completion_tokens") || key.is("output_tokens");
+      const std::optional<std::uint64_t> count = read_count(value());
+      if (!count || (!prompt && !completion)) continue;
+      (prompt ? facts_.usage.prompt : facts_.usage.completion) = *count;
+      facts_.usage.known = true;
+    }
+  }
+
+  void choices() {
+    if (!cursor_.enter_array()) {
+      cursor_.skip();
+      return;
+    }
+    facts_.has_choices = true;
+    while (cursor_.next_element()) choice();
+  }
+
+  void choice() {
+    if (!cursor_.enter_object()) {
+      cursor_.skip();
+      return;
+    }
+    JsonString key;
+    std::size_t index = 0;
+    bool finished = false;
+    while (cursor_.next_member(key)) {
+      if (key.is("delta")) {
+        delta();
+      } else if (key.is("text")) {
+        facts_.content |= !says_nothing(value());
+      } else if (key.is("finish_reason")) {
+        finished = !says_nothing(value());
+      } else if (key.is("index")) {
+        index = read_count(value()).value_or(0);
+      } else {
+        cursor_.skip();
+      }
+    }
+    facts_.content |= finished;
+    if (index >= facts_.choices.size()) return;
+    facts_.choices.set(index);
+    if (finished) facts_.finished.set(index);
+  }
+
+  // Anything but the role is content: text, tool calls, refusals, reasoning under whatever name.
+  void delta() {
+    if (!cursor_.enter_object()) {
+      cursor_.skip();
+      return;
+    }
+    JsonString key;
+    while (cursor_.next_member(key)) {
+      const bool nothing = says_nothing(value());
+      facts_.content |= !nothing && !key.is("role");
+    }
+  }
+
+  JsonCursor cursor_;
+  EventFacts facts_;
+};
+
+}  // namespace
+
+std::optional<EventFacts> read_event(std::string_view json) {
+  return EventReader(json).read();
+}
+
+}  // namespace spillway
