@@ -1,0 +1,141 @@
+#include "server/answer.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/beast/http/status.hpp>
+#include <iterator>
+
+#include "core/body.hpp"
+#include "core/head_check.hpp"
+#include "server/worker.hpp"
+
+namespace spillway::server {
+
+namespace {
+
+constexpr std::string_view kPassedNames[] = {"content-type", "retry-after", "retry-after-ms"};
+constexpr std::string_view kPassedPrefixes[] = {"x-ratelimit-", "openai-", "anthropic-"};
+constexpr std::string_view kExposedHeaders =
+    "x-request-id, x-spillway-model-group, x-spillway-deployment, x-spillway-provider, "
+    "x-spillway-attempts, x-spillway-fallbacks, x-spillway-overhead-us, retry-after";
+
+bool passes(std::string_view folded_name) {
+  return std::ranges::find(kPassedNames, folded_name) != std::end(kPassedNames) ||
+         std::ranges::any_of(kPassedPrefixes, [&](std::string_view prefix) {
+           return folded_name.starts_with(prefix);
+         });
+}
+
+// The class that a refusal of the gateway's own is counted as.
+ErrorClass class_of(int status) {
+  switch (status) {
+    case 401:
+      return ErrorClass::authentication;
+    case 403:
+      return ErrorClass::permission_denied;
+    case 404:
+      return ErrorClass::not_found;
+    case 408:
+      return ErrorClass::timeout;
+    case 429:
+      return ErrorClass::rate_limit;
+    case 503:
+      return ErrorClass::unavailable;
+    default:
+      return status >= 500 ? ErrorClass::internal : ErrorClass::invalid_request;
+  }
+}
+
+}  // namespace
+
+std::string_view reason_phrase(int status) {
+  if (status == 529) return "Overloaded";
+  const auto text = boost::beast::http::obsolete_reason(
+      boost::beast::http::int_to_status(static_cast<unsigned>(status)));
+  return {text.data(), text.size()};
+}
+
+ResponseHead::ResponseHead(Worker& worker, int status) {
+  text_.reserve(768);
+  fmt::format_to(std::back_inserter(text_), "HTTP/1.1 {} {}\r\nDate: {}\r\n", status,
+                 reason_phrase(status), worker.http_date());
+}
+
+void append_header(std::string& lines, std::string_view name, std::string_view value) {
+  if (safe_header_value(value)) lines.append(name).append(": ").append(value).append("\r\n");
+}
+
+void append_header(std::string& lines, std::string_view name, std::uint64_t value) {
+  fmt::format_to(std::back_inserter(lines), "{}: {}\r\n", name, value);
+}
+
+ResponseHead& ResponseHead::add(std::string_view name, std::string_view value) {
+  append_header(text_, name, value);
+  return *this;
+}
+
+ResponseHead& ResponseHead::add(std::string_view name, std::uint64_t value) {
+  append_header(text_, name, value);
+  return *this;
+}
+
+ResponseHead& ResponseHead::add_common(const ClientRequest& request, const Config& config,
+                                       bool keep_alive) {
+  if (!request.id.empty()) add("x-request-id", request.id);
+  if (!config.cors_origins.empty()) {
+    add("Vary", "Origin");
+    const auto origin = request.header("origin");
+    if (origin && std::ranges::find(config.cors_origins, *origin) != config.cors_origins.end()) {
+      add("Access-Control-Allow-Origin", *origin);
+      add("Access-Control-Expose-Headers", kExposedHeaders);
+    }
+  }
+  if (!keep_alive)
+    add("Connection", "close");
+  else if (request.http_1_0)
+    add("Connection", "keep-alive");
+  return *this;
+}
+
+ResponseHead& ResponseHead::add_from_provider(Headers headers) {
+  for (const HeaderView& field : headers) {
+    const std::string name = fold(field.name);
+    if (passes(name))
+      add(name, field.value);
+    else if (name == "x-request-id" || name == "request-id")
+      add("x-spillway-upstream-request-id", field.value);
+  }
+  return *this;
+}
+
+ResponseHead& ResponseHead::add_lines(std::string_view lines) {
+  text_.append(lines);
+  return *this;
+}
+
+std::string ResponseHead::finish() {
+  text_.append("\r\n");
+  return std::move(text_);
+}
+
+Answer refusal(int status, std::string_view code, std::string_view param, std::string message) {
+  Failure failure;
+  failure.error_class = class_of(status);
+  failure.status = status;
+  failure.type = openai_type(failure.error_class);
+  failure.code = code;
+  failure.param = param;
+  failure.message = std::move(message);
+  return answer_for(failure);
+}
+
+Answer answer_for(const Failure& failure) {
+  Answer answer;
+  answer.status = failure.status;
+  answer.body = error_body(failure);
+  answer.error_class = failure.error_class;
+  return answer;
+}
+
+}  // namespace spillway::server

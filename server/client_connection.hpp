@@ -1,0 +1,84 @@
+// A client's TCP connection: reads one request at a time, strictly checked and bounded, writes
+// answers, and notices when the client leaves.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "core/config.hpp"
+#include "server/client_request.hpp"
+#include "server/deadline.hpp"
+#include "server/message_parser.hpp"
+#include "server/read_watch.hpp"
+
+namespace spillway::server {
+
+class Worker;
+
+class ClientConnection {
+ public:
+  ClientConnection(Worker& worker, Socket socket);
+
+  // What reading a request can come to, besides the request.
+  struct ReadFault {
+    std::optional<HeadFault>
+        answer;  // nullopt: the client is gone, or was idle too long; nothing to say
+  };
+
+  // Reads the next request's head into `request`. Answers nothing itself.
+  Awaitable<std::optional<ReadFault>> read_head(const Config& config, ClientRequest& request);
+
+  // Reads the body into request.body; says 100 Continue first where the client waits for it.
+  Awaitable<std::optional<ReadFault>> read_body(const Config& config, ClientRequest& request);
+
+  // True if everything was handed to the kernel before `deadline`; after false the connection is
+  // closed.
+  Awaitable<bool> write(std::span<const std::string_view> pieces, TimePoint deadline);
+
+  // Calls `on_left` once if the client closes its side while a request is being answered.
+  void watch(std::function<void()> on_left);
+  void stop_watching();
+
+  // Ends the connection so that the last answer arrives even if the client is still sending: closes
+  // the sending side, then reads and drops for a moment.
+  Awaitable<void> linger();
+  void close();
+  // Ends whatever is going on, as if the client had left.
+  void abort();
+  bool is_open() const { return socket_.is_open(); }
+  bool idle() const { return idle_; }  // between requests
+  std::string peer() const;
+  Socket& socket() { return socket_; }
+  std::uint64_t bytes_written() const { return bytes_written_; }
+
+ private:
+  Awaitable<std::optional<ReadFault>> read_fixed_body(ClientRequest& request);
+  Awaitable<std::optional<ReadFault>> read_chunked_body(const Config& config,
+                                                        ClientRequest& request);
+  Awaitable<std::size_t> read_some(char* data, std::size_t size, error_code& ec);
+  ReadFault body_fault(const error_code& ec) const;
+  void start_next_request();
+  void look_at_peer();
+
+  Worker& worker_;
+  Socket socket_;
+  Deadline deadline_;
+  ReadWatch watch_;
+  Deadline second_look_;  // while unread data hides the end of the stream
+  std::function<void()> on_left_;
+  std::vector<char> buffer_;
+  std::size_t used_ = 0;      // bytes of buffer_ that were received
+  std::size_t consumed_ = 0;  // of them, those of the request being answered
+  std::string carried_;       // received behind a chunked body: the next request's beginning
+  std::optional<RequestParser> parser_;
+  std::vector<std::string_view> pieces_;
+  bool timed_out_ = false;
+  bool idle_ = true;
+  bool first_ = true;
+  std::uint64_t bytes_written_ = 0;
+};
+
+}  // namespace spillway::server

@@ -1,0 +1,35 @@
+// A client's request as the session hands it on. The views point into the connection's buffer and
+// stay valid until the request is answered.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/head_check.hpp"
+#include "core/outcome.hpp"
+#include "core/time.hpp"
+
+namespace spillway::server {
+
+struct ClientRequest {
+  std::string_view method;
+  std::string_view path;  // without the query; origin-form
+  Headers headers;
+  BodyFraming framing = BodyFraming::none;
+  std::uint64_t content_length = 0;
+  bool http_1_0 = false;
+  bool keep_alive = true;
+  bool expect_continue = false;
+  std::string id;        // x-request-id: the client's if sane, else made
+  std::string key_name;  // alias of the key that was presented; empty: none was wanted
+  std::string body;
+  TimePoint head_at{};   // the head was complete
+  TimePoint ready_at{};  // the body was complete
+
+  std::optional<std::string_view> header(std::string_view name) const {
+    return find_header(headers, name);
+  }
+};
+
+}  // namespace spillway::server

@@ -1,0 +1,193 @@
+#include "server/forward.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/splice.hpp"
+#include "server/metrics.hpp"
+#include "server/upstream_head.hpp"
+#include "server/worker.hpp"
+
+namespace spillway::server {
+
+namespace {
+
+StreamWriter::Options writer_options(const Config& config, const ClientRequest& request) {
+  StreamWriter::Options options;
+  options.framing =
+      request.http_1_0 ? StreamWriter::Framing::until_close : StreamWriter::Framing::chunked;
+  options.write_timeout = config.timeouts.stream_idle;
+  options.keepalive = config.stream_keepalive;
+  return options;
+}
+
+}  // namespace
+
+Forward::Forward(Worker& worker, ClientConnection& connection, const ClientRequest& request,
+                 SnapshotPtr snapshot, const Route& route, bool keep_alive)
+    : worker_(worker),
+      connection_(connection),
+      request_(request),
+      snapshot_(std::move(snapshot)),
+      config_(snapshot_->config),
+      endpoint_(route.endpoint),
+      keep_alive_(keep_alive),
+      fleet_(*snapshot_, worker.random()),
+      writer_(worker, connection, writer_options(config_, request)),
+      wait_timer_(worker.io()),
+      bytes_before_(connection.bytes_written()) {}
+
+Forward::~Forward() {
+  connection_.stop_watching();
+}
+
+// ------------------------------------------------------------------------------------- the request
+
+Awaitable<std::optional<Answer>> Forward::run() {
+  auto view = view_body(request_.body, endpoint_, config_.read_keys);
+  if (!view) {
+    auto& error = view.error();
+    record(400, ErrorClass::invalid_request);
+    co_return refusal(400, error.code, error.param, std::move(error.message));
+  }
+  body_ = std::move(*view);
+  match_ = find_model(config_, body_->model);
+  auto refused = refuse_before_routing(match_);
+  if (refused) {
+    record(refused->status, refused->error_class);
+    co_return refused;
+  }
+  connection_.watch([this] { client_left(); });
+  const bool event_stream = body_->stream && traits(endpoint_).answer == AnswerKind::json;
+  if (event_stream)
+    writer_.start_comments([this] { return stream_head(nullptr, true); },
+                           [this] { return !relay_ || relay_->at_boundary(); });
+  auto answer = co_await run_attempts(*match_);
+  writer_.stop_comments();
+  connection_.stop_watching();
+  co_return answer;
+}
+
+std::optional<Answer> Forward::refuse_before_routing(const std::optional<ModelMatch>& match) const {
+  if (!match)
+    return refusal(404, "model_not_found", "model",
+                   fmt::format("The model '{}' is not configured here. GET /v1/models lists those "
+                               "that are.",
+                               body_->model));
+  const ModelGroup& group = config_.at(match->group);
+  const bool has_fallback = !group.fallbacks.empty();
+  if (group.deployments.empty() && !has_fallback) {
+    std::string reasons;
+    for (const DeploymentIndex index : group.left_out)
+      reasons += fmt::format(" {}: {}.", config_.at(index).id, config_.at(index).unusable);
+    return refusal(503, "", "model",
+                   fmt::format("The model '{}' has no usable deployment.{}", group.name, reasons));
+  }
+  const auto offers = [&](DeploymentIndex index) {
+    return !config_.at(index).targets[static_cast<std::size_t>(endpoint_)].empty();
+  };
+  if (!group.deployments.empty() && !has_fallback &&
+      std::ranges::none_of(group.deployments, offers))
+    return refusal(404, "", "model",
+                   fmt::format("No deployment of the model '{}' offers {}.", group.name,
+                               traits(endpoint_).path));
+  return std::nullopt;
+}
+
+Awaitable<std::optional<Answer>> Forward::run_attempts(ModelMatch match) {
+  RequestTraits about;
+  about.endpoint = endpoint_;
+  about.streaming = body_->stream;
+  AttemptLoop loop(config_, fleet_, std::move(match), about, worker_.now());
+  loop_ = &loop;
+  attempt::Event event = attempt::Begin();
+  std::optional<Answer> unanswered;
+  for (;;) {
+    attempt::Action action = loop.next(event, worker_.now());
+    if (client_left_) {
+      record(499, ErrorClass::client_closed);
+      break;
+    }
+    if (const auto* next_call = std::get_if<attempt::Call>(&action)) {
+      event = co_await call(*next_call);
+      if (client_left_) {  // whatever the call ended in says nothing about its deployment
+        record(499, ErrorClass::client_closed);
+        break;
+      }
+    } else if (const auto* wait = std::get_if<attempt::Wait>(&action)) {
+      co_await wait_until(wait->until);
+      event = attempt::TimerFired();
+    } else if (auto* why = std::get_if<attempt::GiveUp>(&action)) {
+      unanswered = co_await give_up(std::move(*why));
+      break;
+    } else {
+      co_await send_plain();
+      record(client_left_ ? 499 : status_,
+             client_left_ ? std::optional(ErrorClass::client_closed) : std::nullopt);
+      break;
+    }
+  }
+  loop_ = nullptr;
+  co_return unanswered;
+}
+
+Awaitable<void> Forward::wait_until(TimePoint until) {
+  const TimePoint begun = worker_.now();
+  wait_timer_.expires_at(until);
+  error_code ec;
+  co_await wait_timer_.async_wait(to(ec));
+  waited_ += worker_.now() - begun;
+}
+
+void Forward::client_left() {
+  client_left_ = true;
+  if (upstream_) upstream_->cancel();
+  wait_timer_.cancel();
+  connection_.close();
+}
+
+// ------------------------------------------------------------------------------------- an attempt
+
+Awaitable<attempt::Event> Forward::call(attempt::Call call) {
+  const Deployment& deployment = config_.at(call.deployment);
+  const SplicedBody body =
+      splice(request_.body, *body_, deployment, call.upstream_model, endpoint_);
+  const auto proxy = deployment.origin.tls ? std::optional<ProxyRoute>()
+                                           : proxy_for(config_.proxy, deployment.origin);
+  const std::string head = upstream_head(deployment, endpoint_, call.upstream_model, request_,
+                                         body.size(), proxy ? &*proxy : nullptr);
+  UpstreamCall upstream(worker_, config_, deployment);
+  worker_.upstream_call_begun();
+  upstream_ = &upstream;
+  current_ = &call;
+  relay_.reset();
+  attempt::Event event = attempt::StaleConnection();
+  auto fault = co_await upstream.send(head, body.pieces(), call.connection, call.deadline);
+  if (!fault)
+    event = co_await receive(upstream, call);
+  else if (!fault->stale)
+    event = failed(fault->outcome, call);
+  waited_ += upstream.waited();
+  upstream.finish();
+  worker_.upstream_call_ended();
+  upstream_ = nullptr;
+  current_ = nullptr;
+  co_return event;
+}
+
+attempt::Event Forward::failed(const AttemptOutcome& outcome, const attempt::Call& call) const {
+  const Deployment& deployment = config_.at(call.deployment);
+  const UpstreamName upstream{deployment.provider, deployment.id};
+  attempt::Failed event;
+  event.failure = classify(outcome, upstream, worker_.wall_now());
+  if (event.failure.hint) worker_.metrics().count_hint(event.failure.hint->source);
+  return event;
+}
+
+// What the loop is told while a call is running; it has nothing to decide then.
+void Forward::report(const attempt::Event& event) {
+  if (loop_) loop_->next(event, worker_.now());
+}
+
+}  // namespace spillway::server

@@ -1,0 +1,96 @@
+// Carries one request to providers and the answer back: the driver of core/attempt_loop.hpp. It
+// decides nothing about retries or failover; it makes the calls the loop asks for, relays what
+// comes, and reports what happened.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/attempt_loop.hpp"
+#include "core/body.hpp"
+#include "core/stream_relay.hpp"
+#include "server/answer.hpp"
+#include "server/client_connection.hpp"
+#include "server/routes.hpp"
+#include "server/snapshot.hpp"
+#include "server/stream_writer.hpp"
+#include "server/upstream_call.hpp"
+
+namespace spillway::server {
+
+struct AccessRecord;
+
+class Forward {
+ public:
+  // Borrows everything; `keep_alive` says whether the client's connection may stay after the
+  // answer.
+  Forward(Worker& worker, ClientConnection& connection, const ClientRequest& request,
+          SnapshotPtr snapshot, const Route& route, bool keep_alive);
+  ~Forward();
+
+  // nullopt: answered, or the client left. Else the answer is still to be written.
+  Awaitable<std::optional<Answer>> run();
+
+  // The answer did not end properly, so that the connection cannot carry another.
+  bool must_close() const { return must_close_; }
+
+ private:
+  enum class Naming { group_only, with_deployment };
+
+  Awaitable<std::optional<Answer>> run_attempts(ModelMatch match);
+  std::optional<Answer> refuse_before_routing(const std::optional<ModelMatch>& match) const;
+
+  // One attempt, by what the provider's answer turns out to be.
+  Awaitable<attempt::Event> call(attempt::Call call);
+  Awaitable<attempt::Event> receive(UpstreamCall& upstream, const attempt::Call& call);
+  Awaitable<attempt::Event> receive_error(UpstreamCall& upstream, const attempt::Call& call);
+  Awaitable<attempt::Event> receive_plain(UpstreamCall& upstream, const attempt::Call& call);
+  Awaitable<attempt::Event> receive_stream(UpstreamCall& upstream, const attempt::Call& call);
+  Awaitable<attempt::Event> relay_bytes(UpstreamCall& upstream, const attempt::Call& call,
+                                        std::string held);
+  Awaitable<void> wait_until(TimePoint until);
+
+  Awaitable<std::optional<Answer>> give_up(attempt::GiveUp why);
+  Awaitable<void> send_plain();
+  void begin_content(const UpstreamCall& upstream, bool event_stream);
+  // `from_provider` is nullptr when comments send the head before anybody has answered.
+  std::string stream_head(const UpstreamCall* from_provider, bool event_stream);
+  std::string routing_headers(Naming naming) const;
+  attempt::Event failed(const AttemptOutcome& outcome, const attempt::Call& call) const;
+  void client_left();
+  void report(const attempt::Event& event);
+  void record(int status, std::optional<ErrorClass> error_class);
+  void record_attempts(AccessRecord& line);
+  Duration overhead() const;
+
+  Worker& worker_;
+  ClientConnection& connection_;
+  const ClientRequest& request_;
+  SnapshotPtr snapshot_;
+  const Config& config_;
+  Endpoint endpoint_;
+  bool keep_alive_;
+  WorkerFleet fleet_;
+  std::optional<BodyView> body_;
+  AttemptLoop* loop_ = nullptr;       // while run_attempts() is running
+  UpstreamCall* upstream_ = nullptr;  // while a call is running: what a leaving client cancels
+  const attempt::Call* current_ = nullptr;
+  std::optional<StreamRelay> relay_;
+  StreamWriter writer_;
+  Timer wait_timer_;
+  std::string plain_head_, plain_body_;  // a complete plain answer, about to be sent
+  std::optional<ModelMatch> match_;
+  std::optional<TimePoint> first_token_at_;
+  std::optional<Duration> overhead_;  // fixed when the head is made
+  Duration waited_{};
+  TokenUsage usage_;
+  std::string detail_;          // of the failure that ends the request, for the log
+  std::uint64_t bytes_before_;  // written to the connection by earlier answers
+  int status_ = 200;            // of the answer that was begun
+  bool client_left_ = false;
+  bool must_close_ = false;
+};
+
+}  // namespace spillway::server

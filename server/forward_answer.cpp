@@ -1,0 +1,142 @@
+#include "server/forward.hpp"
+
+#include <algorithm>
+
+#include "server/access_log.hpp"
+#include "server/metrics.hpp"
+#include "server/worker.hpp"
+
+// What the client is sent, and what is remembered of the request.
+namespace spillway::server {
+
+// The second commit point: from here on nothing else is tried.
+void Forward::begin_content(const UpstreamCall& upstream, bool event_stream) {
+  if (first_token_at_) return;
+  first_token_at_ = worker_.now();
+  report(attempt::ContentStarted());
+  status_ = upstream.status();
+  if (writer_.started()) return;
+  waited_ += upstream.waited();
+  overhead_ = overhead();
+  waited_ -= upstream.waited();
+  writer_.begin(stream_head(&upstream, event_stream));
+}
+
+std::string Forward::stream_head(const UpstreamCall* from_provider, bool event_stream) {
+  ResponseHead head(worker_, status_);
+  head.add_common(request_, config_, keep_alive_ && !request_.http_1_0);
+  head.add_lines(routing_headers(from_provider ? Naming::with_deployment : Naming::group_only));
+  if (from_provider)
+    head.add_from_provider(from_provider->headers());
+  else
+    head.add("content-type", "text/event-stream; charset=utf-8");
+  if (event_stream) head.add("Cache-Control", "no-cache").add("X-Accel-Buffering", "no");
+  if (!request_.http_1_0) head.add("Transfer-Encoding", "chunked");
+  return head.finish();
+}
+
+Awaitable<void> Forward::send_plain() {
+  if (plain_head_.empty()) co_return;
+  const std::string_view pieces[] = {plain_head_, plain_body_};
+  const bool written =
+      co_await connection_.write(pieces, worker_.now() + config_.timeouts.stream_idle);
+  if (!written) client_left_ = true;
+}
+
+Awaitable<std::optional<Answer>> Forward::give_up(attempt::GiveUp why) {
+  detail_ = why.failure.detail;
+  record(why.failure.status, why.failure.error_class);
+  if (!writer_.started()) {
+    Answer answer = answer_for(why.failure);
+    answer.retry_after = why.retry_after;
+    answer.should_not_retry = why.should_not_retry;
+    answer.extra_headers = routing_headers(Naming::group_only);
+    co_return answer;
+  }
+  must_close_ = true;
+  const bool event_stream = relay_.has_value() || !first_token_at_;
+  if (event_stream) {
+    const std::string text = error_event(traits(endpoint_).dialect, why.failure);
+    const std::string_view pieces[] = {text};
+    co_await writer_.write(pieces);
+  }
+  connection_.close();
+  co_return std::nullopt;
+}
+
+std::string Forward::routing_headers(Naming naming) const {
+  std::string lines;
+  append_header(lines, "x-spillway-model-group", config_.at(match_->group).name);
+  if (naming == Naming::with_deployment) {
+    const Deployment& deployment = config_.at(current_->deployment);
+    append_header(lines, "x-spillway-deployment", deployment.id);
+    append_header(lines, "x-spillway-provider", deployment.provider);
+  }
+  append_header(lines, "x-spillway-attempts", std::uint64_t{loop_->attempts()});
+  append_header(lines, "x-spillway-fallbacks", std::uint64_t{loop_->fallbacks()});
+  if (overhead_) {
+    const auto us = std::chrono::duration_cast<std::chrono::microseconds>(*overhead_).count();
+    append_header(lines, "x-spillway-overhead-us",
+                  static_cast<std::uint64_t>(std::max<std::int64_t>(us, 0)));
+  }
+  return lines;
+}
+
+Duration Forward::overhead() const {
+  return worker_.now() - request_.ready_at - waited_;
+}
+
+void Forward::record(int status, std::optional<ErrorClass> error_class) {
+  const TimePoint now = worker_.now();
+  AccessRecord line;
+  line.at = worker_.wall_now();
+  line.request_id = request_.id;
+  line.key = request_.key_name;
+  const std::string client = connection_.peer();
+  line.client = client;
+  line.method = request_.method;
+  line.path = request_.path;
+  if (body_) line.model = body_->model;
+  if (body_) line.stream = body_->stream;
+  line.status = status;
+  line.error_class = error_class;
+  line.total = now - request_.head_at;
+  line.overhead = overhead_.value_or(overhead());
+  if (first_token_at_) line.time_to_first_token = *first_token_at_ - request_.ready_at;
+  if (usage_.known) line.prompt_tokens = usage_.prompt;
+  if (usage_.known) line.completion_tokens = usage_.completion;
+  line.request_bytes = request_.body.size();
+  line.response_bytes = connection_.bytes_written() - bytes_before_;
+  line.detail = detail_;
+  if (loop_) record_attempts(line);
+  write_access_log(line, config_.access_log, worker_.random());
+
+  if (!match_) return worker_.metrics().count_rejected(status);
+  RequestSample sample;
+  sample.group = match_->group;
+  sample.status = status;
+  sample.error_class = error_class;
+  sample.total = line.total;
+  sample.overhead = line.overhead;
+  sample.time_to_first_token = line.time_to_first_token;
+  sample.prompt_tokens = usage_.prompt;
+  sample.completion_tokens = usage_.completion;
+  worker_.metrics().count_request(config_, sample);
+  if (error_class == ErrorClass::client_closed) worker_.metrics().count_client_disconnect();
+}
+
+void Forward::record_attempts(AccessRecord& line) {
+  line.attempts = loop_->attempts();
+  line.fallbacks = loop_->fallbacks();
+  line.group = config_.at(loop_->group()).name;
+  for (const AttemptRecord& attempt : loop_->records())
+    if (attempt.change == HealthChange::cooled_down) ++line.cooldowns;
+  if (!loop_->records().empty()) {
+    const Deployment& deployment = config_.at(loop_->records().back().deployment);
+    line.deployment = deployment.id;
+    line.provider = deployment.provider;
+  }
+  worker_.metrics().count_attempts(config_, loop_->records());
+}
+
+}  // namespace spillway::server

@@ -1,0 +1,179 @@
+#include "server/gateway.hpp"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+
+#include "server/access_log.hpp"
+#include "server/log.hpp"
+#include "server/metrics.hpp"
+
+namespace spillway::server {
+
+namespace {
+
+constexpr Duration kAcceptPause = milliseconds(100);  // after running out of descriptors
+constexpr Duration kCutPatience = seconds(2);  // between closing everything and leaving anyway
+constexpr int kBacklog = 4096;
+
+unsigned worker_count(const Config& config) {
+  return config.threads ? config.threads : std::max(1u, std::thread::hardware_concurrency());
+}
+
+// Each client may need one upstream connection, so half of the descriptors are for clients.
+std::size_t connection_limit(const Config& config) {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  const std::size_t half = std::max<std::size_t>(limit.rlim_cur / 2, 16);
+  return config.limits.connections ? std::min(config.limits.connections, half) : half;
+}
+
+void raise_descriptor_limit() {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+}  // namespace
+
+Gateway::Gateway(Config config) {
+  raise_descriptor_limit();
+  ::signal(SIGPIPE, SIG_IGN);
+  snapshot_ = make_snapshot(std::move(config), nullptr);
+  max_connections_ = connection_limit(snapshot_->config);
+  for (unsigned i = 0; i < worker_count(snapshot_->config); ++i) {
+    workers_.push_back(std::make_unique<Worker>(*this, i));
+    workers_.back()->use(snapshot_);
+  }
+}
+
+Gateway::~Gateway() = default;
+
+std::expected<std::uint16_t, std::string> Gateway::listen() {
+  const Config& config = snapshot_->config;
+  error_code ec;
+  const std::string host = config.listen_host == "localhost" ? "127.0.0.1" : config.listen_host;
+  const auto address = asio::ip::make_address(host, ec);
+  const auto refused = [&](std::string_view what) {
+    return std::unexpected(fmt::format("cannot listen on {}:{}: {} ({})", config.listen_host,
+                                       config.listen_port, what, ec.message()));
+  };
+  if (ec) return refused("not an address");
+  const Tcp::endpoint endpoint(address, config.listen_port);
+  acceptor_.open(endpoint.protocol(), ec);
+  if (ec) return refused("no socket");
+  acceptor_.set_option(Acceptor::reuse_address(true), ec);
+  acceptor_.bind(endpoint, ec);
+  if (ec) return refused("the address cannot be bound");
+  acceptor_.listen(kBacklog, ec);
+  if (ec) return refused("the socket cannot listen");
+  return acceptor_.local_endpoint().port();
+}
+
+int Gateway::run() {
+  for (const auto& worker : workers_) threads_.emplace_back([&worker] { worker->run(); });
+  signals_.add(SIGTERM);
+  signals_.add(SIGINT);
+  wait_for_signal();
+  asio::co_spawn(io_, accept_clients(), asio::detached);
+  io_.run();
+  for (std::thread& thread : threads_) thread.join();
+  return 0;
+}
+
+Awaitable<void> Gateway::accept_clients() {
+  while (!draining_) {
+    const auto connections = [this] {
+      std::size_t sum = 0;
+      for (const auto& worker : workers_) sum += worker->connections();
+      return sum;
+    };
+    error_code ec;
+    if (connections() >= max_connections_) {
+      ec = asio::error::no_descriptors;
+    } else {
+      Socket socket(io_);
+      co_await acceptor_.async_accept(socket, to(ec));
+      if (!ec) hand_over(std::move(socket));
+    }
+    if (draining_ || ec == asio::error::operation_aborted) break;
+    // Out of descriptors or of room: the backlog holds new clients until something ends.
+    if (ec && ec != asio::error::connection_aborted) {
+      accept_pause_.expires_after(kAcceptPause);
+      co_await accept_pause_.async_wait(to(ec));
+    }
+  }
+}
+
+void Gateway::hand_over(Socket socket) {
+  error_code ec;
+  const bool ipv6 = acceptor_.local_endpoint(ec).protocol() == Tcp::v6();
+  const auto least = std::ranges::min_element(
+      workers_, {}, [](const auto& worker) { return worker->connections(); });
+  const auto handle = socket.release(ec);
+  if (!ec) (*least)->adopt(handle, ipv6);
+}
+
+void Gateway::wait_for_signal() {
+  signals_.async_wait([this](error_code ec, int) {
+    if (ec) return;
+    if (draining_) {  // a second signal: the operator does not want to wait
+      log_warn("second signal: exiting at once");
+      ::_exit(0);
+    }
+    begin_drain();
+    wait_for_signal();
+  });
+}
+
+void Gateway::begin_drain() {
+  draining_ = true;
+  log_info("draining: no new connections, running requests may finish");
+  error_code ignored;
+  acceptor_.close(ignored);
+  accept_pause_.cancel();
+  for (const auto& worker : workers_) worker->drain();
+  drain_timer_.expires_after(snapshot_->config.timeouts.drain);
+  drain_timer_.async_wait([this](error_code ec) {
+    if (ec) return;
+    log_warn("the grace period is over: closing what is still running");
+    for (const auto& worker : workers_) worker->cut();
+    drain_timer_.expires_after(kCutPatience);
+    drain_timer_.async_wait([](error_code late) {
+      if (!late) ::_exit(0);
+    });
+  });
+}
+
+void Gateway::worker_ended() {
+  asio::post(io_, [this] {
+    if (++workers_ended_ == workers_.size()) io_.stop();
+  });
+}
+
+std::string Gateway::render_metrics(const Snapshot& snapshot, Fleet& fleet, TimePoint now) const {
+  std::vector<const MetricsShard*> shards;
+  for (const auto& worker : workers_) shards.push_back(&worker->metrics());
+  return server::render_metrics(snapshot.config, shards, fleet, now, SPILLWAY_VERSION);
+}
+
+bool Gateway::admit_request(const Config& config) {
+  const std::size_t limit = config.limits.concurrent_requests;
+  const std::size_t before = running_requests_.fetch_add(1, std::memory_order_relaxed);
+  if (limit == 0 || before < limit) return true;
+  running_requests_.fetch_sub(1, std::memory_order_relaxed);
+  return false;
+}
+
+void Gateway::finished_request() {
+  running_requests_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+}  // namespace spillway::server

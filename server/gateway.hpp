@@ -1,0 +1,57 @@
+// The whole process: workers, the listener, signals, and the configuration in use.
+#pragma once
+
+#include <boost/asio/signal_set.hpp>
+#include <expected>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "server/asio.hpp"
+#include "server/snapshot.hpp"
+#include "server/worker.hpp"
+
+namespace spillway::server {
+
+class Gateway {
+ public:
+  explicit Gateway(Config config);
+  ~Gateway();
+
+  // Binds and listens; the port that was taken, or an error that says which address could not be
+  // had.
+  std::expected<std::uint16_t, std::string> listen();
+
+  // Serves until SIGTERM or SIGINT, then drains. The process's exit code.
+  int run();
+
+  // --- from any worker ---
+  std::string render_metrics(const Snapshot& snapshot, Fleet& fleet, TimePoint now) const;
+  // True if one more request may run now; then finished_request() follows
+  // (limits.concurrent_requests).
+  bool admit_request(const Config& config);
+  void finished_request();
+  void worker_ended();
+
+ private:
+  Awaitable<void> accept_clients();
+  void hand_over(Socket socket);
+  void wait_for_signal();
+  void begin_drain();
+
+  SnapshotPtr snapshot_;
+  asio::io_context io_{1};  // the main thread's: accepting and signals
+  Acceptor acceptor_{io_};
+  asio::basic_signal_set<Executor> signals_{io_};
+  Timer accept_pause_{io_};
+  Timer drain_timer_{io_};
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::vector<std::thread> threads_;
+  std::atomic<std::size_t> running_requests_{0};
+  std::size_t max_connections_ = 0;
+  std::size_t workers_ended_ = 0;
+  bool draining_ = false;
+};
+
+}  // namespace spillway::server

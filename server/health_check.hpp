@@ -1,0 +1,13 @@
+// `spillway --health-check`: asks a gateway on this machine whether it is ready, for containers
+// without a shell.
+#pragma once
+
+#include <string>
+
+namespace spillway::server {
+
+// 0 if GET /health/readiness on `listen` (HOST:PORT; a wildcard host means loopback) answers 200
+// within 3 s, else 1.
+int health_check(const std::string& listen);
+
+}  // namespace spillway::server

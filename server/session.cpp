@@ -1,0 +1,258 @@
+#include "server/session.hpp"
+
+#include <algorithm>
+
+#include "core/body.hpp"
+#include "server/access_log.hpp"
+#include "server/authenticate.hpp"
+#include "server/forward.hpp"
+#include "server/gateway.hpp"
+#include "server/metrics.hpp"
+#include "server/state_json.hpp"
+#include "server/worker.hpp"
+
+namespace spillway::server {
+
+namespace {
+
+constexpr Duration kWriteTimeout = seconds(60);  // for answers of the gateway's own
+
+bool sane_id(std::string_view id) {
+  constexpr std::string_view kPunctuation = "-_.:/+=@";
+  return !id.empty() && id.size() <= bounds::kRequestIdBytes &&
+         std::ranges::all_of(id, [&](char c) {
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                  kPunctuation.find(c) != std::string_view::npos;
+         });
+}
+
+// RFC 3986 section 2.1; a '%' without two digits stands for itself.
+std::string percent_decoded(std::string_view text) {
+  const auto digit = [](char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+  };
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool escape =
+        text[i] == '%' && i + 2 < text.size() && digit(text[i + 1]) >= 0 && digit(text[i + 2]) >= 0;
+    if (escape) {
+      out += static_cast<char>(digit(text[i + 1]) * 16 + digit(text[i + 2]));
+      i += 2;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
+}
+
+bool allowed_method(const Route& route, std::string_view method) {
+  return route.post ? method == "POST" : method == "GET" || method == "HEAD";
+}
+
+}  // namespace
+
+Session::Session(Worker& worker, Socket socket)
+    : worker_(worker), connection_(worker, std::move(socket)) {}
+
+Awaitable<void> Session::run() {
+  for (;;) {
+    SnapshotPtr snapshot = worker_.snapshot();
+    ClientRequest request;
+    const auto fault = co_await connection_.read_head(snapshot->config, request);
+    if (fault) {
+      if (fault->answer) {
+        Answer refused = refusal(fault->answer->status, "", "", fault->answer->message);
+        refused.close = true;
+        request.keep_alive = false;
+        co_await answer(request, snapshot->config, std::move(refused));
+      }
+      break;
+    }
+    snapshot = worker_.snapshot();  // the wait may have been long
+    const Next next = co_await serve(std::move(request), std::move(snapshot));
+    if (next == Next::close || !connection_.is_open()) break;
+  }
+  connection_.close();
+}
+
+Awaitable<Session::Next> Session::serve(ClientRequest request, SnapshotPtr snapshot) {
+  const Config& config = snapshot->config;
+  const auto id = request.header("x-request-id");
+  request.id = id && sane_id(*id) ? std::string(*id) : worker_.make_request_id();
+
+  const Route* route = nullptr;
+  auto refused = check_head(request, config, route, request.key_name);
+  if (!refused) {
+    const auto fault = co_await connection_.read_body(config, request);
+    if (fault && !fault->answer) co_return Next::close;
+    if (fault) refused = refusal(fault->answer->status, "", "", fault->answer->message);
+    if (fault) refused->close = true;
+  } else if (request.framing != BodyFraming::none) {
+    refused->close = true;  // its body was not read
+  }
+  request.ready_at = worker_.now();
+  if (refused) co_return co_await answer(request, config, std::move(*refused));
+  if (route->handler != Handler::forward) {
+    Answer page = own_page(*route, request, *snapshot);
+    co_return co_await answer(request, config, std::move(page));
+  }
+  Forward forward(worker_, connection_, request, snapshot, *route, keeps(request));
+  auto unanswered = co_await forward.run();
+  if (unanswered) unanswered->recorded = true;
+  if (unanswered) co_return co_await answer(request, config, std::move(*unanswered));
+  co_return keeps(request) && connection_.is_open() && !forward.must_close() ? Next::keep
+                                                                             : Next::close;
+}
+
+std::optional<Answer> Session::check_head(const ClientRequest& request, const Config& config,
+                                          const Route*& route, std::string& key_name) {
+  route = find_route(request.path);
+  if (!route) {
+    if (request.method == "OPTIONS" && request.path == "*") {
+      Answer options;
+      options.status = 204;
+      options.allow = "GET, HEAD, POST, OPTIONS";
+      return options;
+    }
+    return refusal(
+        404, "", "",
+        "There is nothing at this path. Spillway answers OpenAI's API below /v1, such as "
+        "POST /v1/chat/completions.");
+  }
+  if (request.method == "OPTIONS") {
+    Answer preflight;
+    preflight.status = 204;
+    preflight.allow = route->allow();
+    return preflight;
+  }
+  if (!allowed_method(*route, request.method)) {
+    Answer wrong = refusal(405, "", "", "This path does not take the method of the request.");
+    wrong.allow = route->allow();
+    return wrong;
+  }
+  if (route->access == Access::wants_key && !config.keys.empty()) {
+    const std::string* name = authenticate(config.keys, request);
+    if (!name)
+      return refusal(401, "invalid_api_key", "",
+                     "The gateway wants a key and the request presents none that it knows. Send it "
+                     "as 'Authorization: Bearer KEY'.");
+    key_name = *name;
+  }
+  const auto encoding = request.header("content-encoding");
+  if (encoding && !encoding->empty() && fold(*encoding) != "identity")
+    return refusal(415, "", "content-encoding", "Request bodies must not be compressed.");
+  return std::nullopt;
+}
+
+Answer Session::own_page(const Route& route, const ClientRequest& request,
+                         const Snapshot& snapshot) {
+  const Config& config = snapshot.config;
+  WorkerFleet fleet(snapshot, worker_.random());
+  Answer page;
+  switch (route.handler) {
+    case Handler::forward:
+      break;
+    case Handler::models:
+      page.body = models_json(config);
+      break;
+    case Handler::model: {
+      const auto at = request.path.find(kModelPrefix) + kModelPrefix.size();
+      const std::string id = percent_decoded(request.path.substr(at));
+      auto body = model_json(config, id);
+      if (!body)
+        return refusal(404, "model_not_found", "model", "The model '" + id + "' is not known.");
+      page.body = std::move(*body);
+      break;
+    }
+    case Handler::liveness:
+      page.body = "\"I'm alive!\"";
+      break;
+    case Handler::readiness:
+      page.status = worker_.draining() ? 503 : 200;
+      page.body = worker_.draining() ? R"({"status":"draining"})" : R"({"status":"healthy"})";
+      break;
+    case Handler::health:
+      page.body = health_json(config, fleet, worker_.now());
+      break;
+    case Handler::metrics:
+      page.content_type = "text/plain; version=0.0.4; charset=utf-8";
+      page.body = worker_.gateway().render_metrics(snapshot, fleet, worker_.now());
+      break;
+    case Handler::router_state:
+      page.body = router_state_json(config, fleet, worker_.now());
+      break;
+  }
+  return page;
+}
+
+bool Session::keeps(const ClientRequest& request) const {
+  return request.keep_alive && !worker_.draining();
+}
+
+Awaitable<Session::Next> Session::answer(const ClientRequest& request, const Config& config,
+                                         Answer answer) {
+  const bool keep = keeps(request) && !answer.close;
+  ResponseHead head(worker_, answer.status);
+  head.add_common(request, config, keep);
+  if (answer.status == 401) head.add("WWW-Authenticate", "Bearer");
+  head.add_lines(answer.extra_headers);
+  if (!answer.allow.empty()) head.add("Allow", answer.allow);
+  if (answer.status == 204 && !config.cors_origins.empty()) {
+    head.add("Access-Control-Allow-Methods", answer.allow);
+    head.add("Access-Control-Allow-Headers",
+             "authorization, content-type, x-request-id, openai-organization, openai-project, "
+             "openai-beta, idempotency-key, x-api-key, x-stainless-lang, "
+             "x-stainless-package-version, x-stainless-os, x-stainless-arch, x-stainless-runtime, "
+             "x-stainless-runtime-version, x-stainless-retry-count, x-stainless-timeout");
+    head.add("Access-Control-Max-Age", std::uint64_t{600});
+  }
+  if (answer.retry_after) {
+    const auto whole = std::chrono::ceil<seconds>(*answer.retry_after).count();
+    head.add("retry-after", static_cast<std::uint64_t>(std::max<std::int64_t>(whole, 1)));
+  } else if (answer.should_not_retry) {
+    head.add("x-should-retry", "false");
+  }
+  if (answer.status != 204) {
+    head.add("Content-Type", answer.content_type);
+    head.add("Content-Length", answer.body.size());
+  }
+  const std::string text = head.finish();
+  const std::string_view pieces[] = {text, request.method == "HEAD" ? "" : answer.body};
+  if (answer.status >= 400 && !answer.recorded) record_refusal(request, config, answer);
+  const bool written = co_await connection_.write(pieces, worker_.now() + kWriteTimeout);
+  if (!written) co_return Next::close;
+  if (keep) co_return Next::keep;
+  co_await connection_.linger();
+  co_return Next::close;
+}
+
+void Session::record_refusal(const ClientRequest& request, const Config& config,
+                             const Answer& answer) {
+  worker_.metrics().count_rejected(answer.status);
+  const std::string client = connection_.peer();
+  AccessRecord line;
+  line.at = worker_.wall_now();
+  line.request_id = request.id;
+  line.key = request.key_name;
+  line.client = client;
+  line.method = request.method;
+  line.path = request.path;
+  line.status = answer.status;
+  line.error_class = answer.error_class;
+  if (request.head_at != TimePoint()) line.total = worker_.now() - request.head_at;
+  line.request_bytes = request.body.size();
+  write_access_log(line, config.access_log, worker_.random());
+}
+
+void Session::close_if_idle() {
+  if (connection_.idle()) connection_.close();
+}
+
+void Session::close() {
+  connection_.abort();
+}
+
+}  // namespace spillway::server

@@ -1,0 +1,42 @@
+// One client connection's life: read a request, check it, answer it, again. The steps of a request
+// stand in serve(), top to bottom.
+#pragma once
+
+#include <string>
+
+#include "server/answer.hpp"
+#include "server/client_connection.hpp"
+#include "server/client_request.hpp"
+#include "server/routes.hpp"
+#include "server/snapshot.hpp"
+
+namespace spillway::server {
+
+class Worker;
+
+class Session {
+ public:
+  Session(Worker& worker, Socket socket);
+
+  // Returns when the connection is over.
+  Awaitable<void> run();
+
+  void close_if_idle();  // drain
+  void close();          // cut
+
+ private:
+  enum class Next { keep, close };
+
+  Awaitable<Next> serve(ClientRequest request, SnapshotPtr snapshot);
+  Awaitable<Next> answer(const ClientRequest& request, const Config& config, Answer answer);
+  Answer own_page(const Route& route, const ClientRequest& request, const Snapshot& snapshot);
+  std::optional<Answer> check_head(const ClientRequest& request, const Config& config,
+                                   const Route*& route, std::string& key_name);
+  void record_refusal(const ClientRequest& request, const Config& config, const Answer& answer);
+  bool keeps(const ClientRequest& request) const;
+
+  Worker& worker_;
+  ClientConnection connection_;
+};
+
+}  // namespace spillway::server

@@ -1,0 +1,96 @@
+#include "server/snapshot.hpp"
+
+#include <utility>
+
+namespace spillway::server {
+
+namespace {
+
+using DeploymentStates = std::unordered_map<std::string, std::shared_ptr<DeploymentState>>;
+using GroupStates = std::unordered_map<std::string, std::shared_ptr<GroupState>>;
+
+}  // namespace
+
+SnapshotPtr make_snapshot(Config config, const SnapshotPtr& previous) {
+  DeploymentStates old_deployments;
+  GroupStates old_groups;
+  if (previous) {
+    for (std::size_t i = 0; i < previous->deployments.size(); ++i)
+      old_deployments.emplace(previous->config.deployments[i].id, previous->deployments[i]);
+    for (std::size_t i = 0; i < previous->groups.size(); ++i)
+      old_groups.emplace(previous->config.groups[i].name, previous->groups[i]);
+  }
+  auto snapshot = std::make_shared<Snapshot>();
+  for (const Deployment& deployment : config.deployments) {
+    const auto old = old_deployments.find(deployment.id);
+    snapshot->deployments.push_back(
+        old != old_deployments.end() ? old->second : std::make_shared<DeploymentState>());
+  }
+  for (const ModelGroup& group : config.groups) {
+    const auto old = old_groups.find(group.name);
+    snapshot->groups.push_back(
+        old != old_groups.end() ? old->second
+                                : std::make_shared<GroupState>(config.router.retry_budget_share));
+  }
+  snapshot->config = std::move(config);
+  return snapshot;
+}
+
+Availability WorkerFleet::availability(DeploymentIndex deployment, TimePoint now) {
+  DeploymentState& state = *snapshot_.deployments[deployment.value];
+  const std::lock_guard lock(state.guard);
+  return state.health.availability(now);
+}
+
+std::optional<Permit> WorkerFleet::begin(DeploymentIndex deployment, TimePoint now,
+                                         DeploymentHealth::Force force) {
+  DeploymentState& state = *snapshot_.deployments[deployment.value];
+  const std::lock_guard lock(state.guard);
+  return state.health.begin(deployment, now, force);
+}
+
+HealthChange WorkerFleet::succeeded(const Permit& permit, TimePoint now) {
+  DeploymentState& state = *snapshot_.deployments[permit.deployment.value];
+  const std::lock_guard lock(state.guard);
+  return state.health.record_success(permit, now);
+}
+
+HealthChange WorkerFleet::failed(const Permit& permit, const Failure& failure, Benching benching,
+                                 TimePoint now) {
+  const CooldownRules& rules = snapshot_.config.at(permit.deployment).cooldown;
+  DeploymentState& state = *snapshot_.deployments[permit.deployment.value];
+  const std::lock_guard lock(state.guard);
+  return state.health.record_failure(permit, failure, rules, benching, random_, now);
+}
+
+void WorkerFleet::give_back(const Permit& permit) {
+  DeploymentState& state = *snapshot_.deployments[permit.deployment.value];
+  const std::lock_guard lock(state.guard);
+  state.health.give_back(permit);
+}
+
+void WorkerFleet::end(const Permit& permit) {
+  DeploymentState& state = *snapshot_.deployments[permit.deployment.value];
+  const std::lock_guard lock(state.guard);
+  state.health.end();
+}
+
+void WorkerFleet::count_request(GroupIndex group, TimePoint now) {
+  GroupState& state = *snapshot_.groups[group.value];
+  const std::lock_guard lock(state.guard);
+  state.budget.count_request(now);
+}
+
+bool WorkerFleet::draw_retry(GroupIndex group, TimePoint now) {
+  GroupState& state = *snapshot_.groups[group.value];
+  const std::lock_guard lock(state.guard);
+  return state.budget.draw(now);
+}
+
+void WorkerFleet::give_back_retry(GroupIndex group) {
+  GroupState& state = *snapshot_.groups[group.value];
+  const std::lock_guard lock(state.guard);
+  state.budget.give_back();
+}
+
+}  // namespace spillway::server

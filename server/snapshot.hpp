@@ -1,0 +1,62 @@
+// One configuration in use, with the state of its deployments. A request keeps the snapshot it
+// began with; what a deployment has been through survives a reload when its id does.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "core/config.hpp"
+#include "core/fleet.hpp"
+
+namespace spillway::server {
+
+// Shared by all workers; the lock is held for one decision and never across a suspension.
+struct DeploymentState {
+  std::mutex guard;
+  DeploymentHealth health;
+};
+
+struct GroupState {
+  explicit GroupState(double share) : budget(share) {}
+  std::mutex guard;
+  RetryBudget budget;
+};
+
+struct Snapshot {
+  Config config;
+  std::vector<std::shared_ptr<DeploymentState>> deployments;  // by DeploymentIndex
+  std::vector<std::shared_ptr<GroupState>> groups;            // by GroupIndex
+};
+using SnapshotPtr = std::shared_ptr<const Snapshot>;
+
+// Makes snapshots, carrying the state of deployments and groups over from the one before. Main
+// thread only.
+SnapshotPtr make_snapshot(Config config, const SnapshotPtr& previous);
+
+// A snapshot's state as one worker's decisions see it. Borrows both; lives as long as the request.
+class WorkerFleet final : public Fleet {
+ public:
+  WorkerFleet(const Snapshot& snapshot, Random& random) : snapshot_(snapshot), random_(random) {}
+
+  Availability availability(DeploymentIndex deployment, TimePoint now) override;
+  std::optional<Permit> begin(DeploymentIndex deployment, TimePoint now,
+                              DeploymentHealth::Force force) override;
+  HealthChange succeeded(const Permit& permit, TimePoint now) override;
+  HealthChange failed(const Permit& permit, const Failure& failure, Benching benching,
+                      TimePoint now) override;
+  void give_back(const Permit& permit) override;
+  void end(const Permit& permit) override;
+  void count_request(GroupIndex group, TimePoint now) override;
+  bool draw_retry(GroupIndex group, TimePoint now) override;
+  void give_back_retry(GroupIndex group) override;
+  Random& random() override { return random_; }
+
+ private:
+  const Snapshot& snapshot_;
+  Random& random_;
+};
+
+}  // namespace spillway::server

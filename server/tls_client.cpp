@@ -1,0 +1,65 @@
+#include "server/tls_client.hpp"
+
+#include <openssl/ssl.h>
+
+#include <boost/asio/ssl/host_name_verification.hpp>
+
+namespace spillway::server {
+
+namespace {
+
+// Where an SSL object keeps the address of its origin's session slot.
+int slot_index() {
+  static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
+  return index;
+}
+
+bool is_address(const std::string& host) {
+  error_code ec;
+  asio::ip::make_address(host, ec);
+  return !ec;
+}
+
+}  // namespace
+
+std::unique_ptr<TlsStream> TlsClient::make_stream(Socket& socket, const Origin& origin) {
+  auto stream = std::make_unique<TlsStream>(socket, context_for(origin.ca_file));
+  stream->set_verify_mode(asio::ssl::verify_peer);
+  stream->set_verify_callback(asio::ssl::host_name_verification(origin.host));
+  SSL* ssl = stream->native_handle();
+  if (!is_address(origin.host)) SSL_set_tlsext_host_name(ssl, origin.host.c_str());
+  SessionSlot& slot = sessions_[origin];
+  SSL_set_ex_data(ssl, slot_index(), &slot);
+  if (slot) SSL_set_session(ssl, slot.get());
+  return stream;
+}
+
+asio::ssl::context& TlsClient::context_for(const std::string& ca_file) {
+  auto& context = contexts_[ca_file];
+  if (context) return *context;
+  auto made = std::make_unique<asio::ssl::context>(asio::ssl::context::tls_client);
+  if (ca_file.empty())
+    made->set_default_verify_paths();
+  else
+    made->load_verify_file(ca_file);
+  SSL_CTX* native = made->native_handle();
+  SSL_CTX_set_min_proto_version(native, TLS1_2_VERSION);
+  SSL_CTX_set_session_cache_mode(native, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+  SSL_CTX_sess_set_new_cb(native, &TlsClient::on_new_session);
+  context = std::move(made);
+  return *context;
+}
+
+int TlsClient::on_new_session(SSL* ssl, SSL_SESSION* session) {
+  auto* slot = static_cast<SessionSlot*>(SSL_get_ex_data(ssl, slot_index()));
+  if (!slot) return 0;
+  slot->reset(session);  // takes over the reference that a return of 1 leaves with us
+  return 1;
+}
+
+std::string TlsClient::verification_problem(TlsStream& stream) {
+  const long result = SSL_get_verify_result(stream.native_handle());
+  return result == X509_V_OK ? std::string() : X509_verify_cert_error_string(result);
+}
+
+}  // namespace spillway::server

@@ -1,0 +1,41 @@
+// TLS towards providers: verified always, TLS 1.2 or later, sessions resumed per origin. Per
+// worker.
+#pragma once
+
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "core/config.hpp"
+#include "server/asio.hpp"
+
+namespace spillway::server {
+
+using TlsStream = asio::ssl::stream<Socket&>;
+
+class TlsClient {
+ public:
+  // A stream over `socket`, ready for its handshake: server name, host name verification and a
+  // session to resume are set. Throws boost::system::system_error if the origin's CA file cannot be
+  // read.
+  std::unique_ptr<TlsStream> make_stream(Socket& socket, const Origin& origin);
+
+  // Why the peer's certificate was refused, for logs; empty if that is not what failed.
+  static std::string verification_problem(TlsStream& stream);
+
+ private:
+  struct SessionDeleter {
+    void operator()(SSL_SESSION* session) const { SSL_SESSION_free(session); }
+  };
+  using SessionSlot = std::unique_ptr<SSL_SESSION, SessionDeleter>;
+
+  asio::ssl::context& context_for(const std::string& ca_file);
+  static int on_new_session(SSL* ssl, SSL_SESSION* session);
+
+  std::map<std::string, std::unique_ptr<asio::ssl::context>> contexts_;  // by CA file
+  std::map<Origin, SessionSlot> sessions_;                               // latest of each origin
+};
+
+}  // namespace spillway::server

@@ -1,0 +1,176 @@
+#include "server/upstream_call.hpp"
+
+#include <fmt/format.h>
+
+#include <cstring>
+
+#include "core/head_check.hpp"
+#include "server/worker.hpp"
+
+namespace spillway::server {
+
+namespace {
+
+constexpr std::size_t kReadBytes = 16 * 1024;
+constexpr std::string_view kStatusLineStart = "HTTP/1.";
+
+CallFault violation(std::string what) {
+  CallFault fault{ProtocolViolation{std::move(what)}, false};
+  return fault;
+}
+
+}  // namespace
+
+Awaitable<std::optional<CallFault>> UpstreamCall::send(std::string_view head,
+                                                       std::span<const std::string_view> body,
+                                                       attempt::Call::Connection connection,
+                                                       TimePoint deadline) {
+  auto fault = co_await obtain_connection(connection, deadline);
+  if (fault) co_return fault;
+  std::vector<std::string_view> pieces;
+  pieces.reserve(body.size() + 1);
+  pieces.push_back(head);
+  pieces.insert(pieces.end(), body.begin(), body.end());
+  const TimePoint begun = worker_.now();
+  error_code write_error;
+  co_await connection_->write(pieces, deadline, write_error);
+  waited_ += worker_.now() - begun;
+  if (write_error == asio::error::timed_out) co_return transport(TransportPhase::send, write_error);
+  // A provider may refuse a request before it has read all of it: its answer says more than the
+  // failed write.
+  fault = co_await read_head(deadline);
+  const bool sent_in_vain = fault && write_error && !any_byte_ && !fault->stale;
+  if (sent_in_vain) co_return transport(TransportPhase::send, write_error);
+  co_return fault;
+}
+
+Awaitable<std::optional<CallFault>> UpstreamCall::obtain_connection(
+    attempt::Call::Connection wanted, TimePoint deadline) {
+  const TimePoint begun = worker_.now();
+  if (wanted == attempt::Call::Connection::pooled)
+    connection_ = worker_.pool().take(deployment_.origin, begun);
+  worker_.count_connection(connection_ != nullptr);
+  if (connection_) co_return std::nullopt;
+  connection_ = std::make_unique<UpstreamConnection>(worker_.io(), deployment_.origin);
+  const TimePoint connect_by = std::min(deadline, begun + config_.timeouts.connect);
+  auto proxy = proxy_for(config_.proxy, deployment_.origin);
+  const auto problem = co_await connection_->connect(worker_.resolver(), worker_.tls(),
+                                                     std::move(proxy), connect_by, begun);
+  connecting_ = worker_.now() - begun;
+  waited_ += connecting_;
+  if (!problem && cancelled_) connection_->close();
+  if (!problem) co_return std::nullopt;
+  CallFault fault{*problem, false};
+  co_return fault;
+}
+
+CallFault UpstreamCall::transport(TransportPhase phase, const error_code& ec) const {
+  TransportFailure failure;
+  failure.phase = phase;
+  failure.cause = ec == asio::error::timed_out ? TransportCause::timed_out : TransportCause::failed;
+  failure.detail = ec == asio::error::timed_out ? "deadline passed" : ec.message();
+  const bool stale =
+      connection_->reused && !any_byte_ && !cancelled_ && failure.cause == TransportCause::failed;
+  CallFault fault{std::move(failure), stale};
+  return fault;
+}
+
+Awaitable<std::size_t> UpstreamCall::read_more(TimePoint deadline, error_code& ec) {
+  if (end_ == buffer_.size()) buffer_.resize(std::max(kReadBytes, buffer_.size() * 2));
+  const TimePoint begun = worker_.now();
+  const std::size_t n =
+      co_await connection_->read_some(buffer_.data() + end_, buffer_.size() - end_, deadline, ec);
+  waited_ += worker_.now() - begun;
+  end_ += n;
+  if (n > 0) any_byte_ = true;
+  co_return n;
+}
+
+Awaitable<std::optional<CallFault>> UpstreamCall::read_head(TimePoint deadline) {
+  std::size_t interim = 0;
+  std::size_t searched = 0;
+  for (;;) {
+    const std::string_view received(buffer_.data() + begin_, end_ - begin_);
+    const std::size_t compared = std::min(received.size(), kStatusLineStart.size());
+    if (received.substr(0, compared) != kStatusLineStart.substr(0, compared))
+      co_return violation("the answer is not HTTP/1.x");
+    const std::size_t end = received.find("\r\n\r\n", searched < 3 ? 0 : searched - 3);
+    if (end != std::string_view::npos) {
+      auto fault = parse_head(end + 4);
+      if (fault) co_return fault;
+      if (status() >= 200) co_return std::nullopt;
+      if (status() == 101) co_return violation("101 Switching Protocols was not asked for");
+      if (++interim > bounds::kInterimResponses) co_return violation("too many 1xx answers");
+      searched = 0;
+      continue;
+    }
+    searched = received.size();
+    if (received.size() >= bounds::kUpstreamHeadBytes)
+      co_return violation("the response head is too large");
+    error_code ec;
+    co_await read_more(deadline, ec);
+    if (ec) {
+      if (any_byte_ && ec != asio::error::timed_out)
+        co_return violation("the connection closed inside the response head");
+      co_return transport(TransportPhase::await_head, ec);
+    }
+  }
+}
+
+std::optional<CallFault> UpstreamCall::parse_head(std::size_t head_bytes) {
+  head_.assign(buffer_.data() + begin_, head_bytes);
+  begin_ += head_bytes;
+  if (auto problem = check_response_head(head_)) return violation(std::move(*problem));
+  parser_.emplace();
+  error_code ec;
+  parser_->parse(head_, pieces_, ec);
+  pieces_.clear();
+  if (ec) return violation(fmt::format("bad response head: {}", ec.message()));
+  return std::nullopt;
+}
+
+void UpstreamCall::compact() {
+  if (begin_ == 0) return;
+  std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
+  end_ -= begin_;
+  begin_ = 0;
+}
+
+Awaitable<std::optional<CallFault>> UpstreamCall::read_body(TimePoint deadline) {
+  pieces_.clear();
+  error_code ec;
+  while (!parser_->is_done()) {
+    if (begin_ < end_) {
+      const std::string_view received(buffer_.data() + begin_, end_ - begin_);
+      begin_ += parser_->parse(received, pieces_, ec);
+      if (ec) co_return violation(fmt::format("bad body framing: {}", ec.message()));
+      if (!pieces_.empty() || parser_->is_done()) break;
+    }
+    compact();
+    co_await read_more(deadline, ec);
+    if (ec == asio::error::eof && parser_->need_eof()) {
+      parser_->put_eof(ec);
+      if (ec) co_return violation("the body ended early");
+    } else if (ec) {
+      co_return transport(TransportPhase::body, ec);
+    }
+  }
+  co_return std::nullopt;
+}
+
+void UpstreamCall::finish() {
+  if (!connection_) return;
+  const bool clean = parser_ && parser_->is_done() && parser_->keep_alive() && begin_ == end_ &&
+                     !cancelled_ && !connection_->answered_early() && connection_->is_open();
+  if (clean)
+    worker_.pool().give_back(std::move(connection_), worker_.now());
+  else
+    connection_->close();
+}
+
+void UpstreamCall::cancel() {
+  cancelled_ = true;
+  if (connection_) connection_->close();
+}
+
+}  // namespace spillway::server

@@ -1,0 +1,81 @@
+// One request to one provider: takes a connection, sends, reads the response head, hands out the
+// body as it arrives. It reports what happened as a value and decides nothing.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/attempt_loop.hpp"
+#include "core/outcome.hpp"
+#include "server/message_parser.hpp"
+#include "server/upstream_connection.hpp"
+
+namespace spillway::server {
+
+class Worker;
+
+// Why the call ended without a complete answer.
+struct CallFault {
+  AttemptOutcome outcome;
+  bool stale =
+      false;  // a reused connection was closed before any response byte: ask again on a fresh one
+};
+
+class UpstreamCall {
+ public:
+  UpstreamCall(Worker& worker, const Config& config, const Deployment& deployment)
+      : worker_(worker), config_(config), deployment_(deployment) {}
+
+  // Up to and including the response head (interim responses are passed over). `head` is the
+  // complete request head; both it and `body` stay valid until this returns.
+  Awaitable<std::optional<CallFault>> send(std::string_view head,
+                                           std::span<const std::string_view> body,
+                                           attempt::Call::Connection connection,
+                                           TimePoint deadline);
+
+  int status() const { return parser_->status(); }
+  Headers headers() const { return parser_->headers(); }
+
+  // The next pieces of the de-chunked body, in pieces(); valid until the next call. None are left
+  // once body_done().
+  Awaitable<std::optional<CallFault>> read_body(TimePoint deadline);
+  const std::vector<std::string_view>& pieces() const { return pieces_; }
+  bool body_done() const { return parser_->is_done(); }
+
+  // Puts the connection back where it may be used again; closes it if anything speaks against that.
+  void finish();
+
+  // Ends the call from outside (the client left): whatever is waiting returns soon.
+  void cancel();
+
+  Duration connecting() const { return connecting_; }
+  Duration waited() const { return waited_; }  // on the network, connecting included
+
+ private:
+  Awaitable<std::optional<CallFault>> obtain_connection(attempt::Call::Connection wanted,
+                                                        TimePoint deadline);
+  Awaitable<std::optional<CallFault>> read_head(TimePoint deadline);
+  std::optional<CallFault> parse_head(std::size_t head_bytes);
+  Awaitable<std::size_t> read_more(TimePoint deadline, error_code& ec);
+  CallFault transport(TransportPhase phase, const error_code& ec) const;
+  void compact();
+
+  Worker& worker_;
+  const Config& config_;
+  const Deployment& deployment_;
+  std::unique_ptr<UpstreamConnection> connection_;
+  std::optional<ResponseParser> parser_;
+  std::string head_;  // the final head's bytes, kept for the views into it
+  std::vector<char> buffer_;
+  std::size_t begin_ = 0, end_ = 0;
+  std::vector<std::string_view> pieces_;
+  Duration connecting_{}, waited_{};
+  bool any_byte_ = false;
+  bool cancelled_ = false;
+};
+
+}  // namespace spillway::server

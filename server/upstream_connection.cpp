@@ -1,0 +1,213 @@
+#include "server/upstream_connection.hpp"
+
+#include <fmt/format.h>
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/url/parse.hpp>
+
+#include "server/resolver.hpp"
+
+namespace spillway::server {
+
+namespace {
+
+constexpr std::size_t kTunnelAnswerBytes = 8192;
+// Bodies above this may be answered before they are read; smaller ones fit the socket's buffer
+// anyway.
+constexpr std::size_t kEarlyAnswerBytes = 64 * 1024;
+
+std::string base64(const std::string& text) {
+  std::string out((text.size() + 2) / 3 * 4 + 1, '\0');  // OpenSSL adds a NUL
+  const auto* bytes = reinterpret_cast<const unsigned char*>(text.data());
+  const int n = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()), bytes,
+                                static_cast<int>(text.size()));
+  out.resize(static_cast<std::size_t>(n));
+  return out;
+}
+
+bool bypasses_proxy(const ProxySettings& settings, const std::string& host) {
+  return std::ranges::any_of(settings.no_proxy, [&](std::string_view entry) {
+    if (entry == "*" || entry == host) return true;
+    if (entry.starts_with('.')) entry.remove_prefix(1);
+    return host.size() > entry.size() && host.ends_with(entry) &&
+           host[host.size() - entry.size() - 1] == '.';
+  });
+}
+
+bool is_loopback(const std::string& host) {
+  error_code ec;
+  const auto address = asio::ip::make_address(host, ec);
+  return host == "localhost" || (!ec && address.is_loopback());
+}
+
+}  // namespace
+
+std::optional<ProxyRoute> proxy_for(const ProxySettings& settings, const Origin& origin) {
+  const std::string& text = origin.tls ? settings.https_proxy : settings.http_proxy;
+  if (text.empty() || is_loopback(origin.host) || bypasses_proxy(settings, origin.host))
+    return std::nullopt;
+  const auto url = boost::urls::parse_uri(text);
+  if (!url || url->host_address().empty()) return std::nullopt;
+  ProxyRoute route;
+  route.host = url->host_address();
+  route.port = url->has_port() ? url->port_number() : std::uint16_t{80};
+  if (url->has_userinfo())
+    route.authorization = "Basic " + base64(url->user() + ":" + url->password());
+  return route;
+}
+
+UpstreamConnection::UpstreamConnection(asio::io_context& io, Origin origin)
+    : socket_(io),
+      origin_(std::move(origin)),
+      deadline_(io.get_executor(),
+                [this] {
+                  timed_out_ = true;
+                  close();
+                }),
+      idle_watch_([this] {
+        if (on_idle_event_) on_idle_event_();
+      }),
+      early_watch_([this] {
+        answered_early_ = true;
+        socket_.cancel();
+      }) {}
+
+Awaitable<std::optional<TransportFailure>> UpstreamConnection::connect(
+    Resolver& resolver, TlsClient& tls, std::optional<ProxyRoute> proxy, TimePoint deadline,
+    TimePoint now) {
+  deadline_.arm(deadline);
+  const std::string host = proxy ? proxy->host : origin_.host;
+  const std::uint16_t port = proxy ? proxy->port : origin_.port;
+  auto problem = co_await connect_tcp(resolver, host, port, deadline, now);
+  if (!problem && proxy && origin_.tls) problem = co_await open_tunnel(*proxy);
+  if (!problem && origin_.tls) problem = co_await shake_hands(tls);
+  deadline_.disarm();
+  if (problem)
+    close();
+  else if (proxy && !origin_.tls)
+    plain_proxy_ = proxy;
+  co_return problem;
+}
+
+Awaitable<std::optional<TransportFailure>> UpstreamConnection::connect_tcp(
+    Resolver& resolver, std::string host, std::uint16_t port, TimePoint deadline, TimePoint now) {
+  const Resolver::Answer answer = co_await resolver.resolve(std::move(host), deadline, now);
+  if (answer.error) co_return failure(TransportPhase::resolve, answer.error);
+  error_code ec = asio::error::host_not_found;
+  for (const auto& address : answer.addresses) {
+    if (timed_out_) break;
+    error_code ignored;
+    socket_.close(ignored);
+    const Tcp::endpoint endpoint(address, port);
+    co_await socket_.async_connect(endpoint, to(ec));
+    if (!ec) break;
+  }
+  if (ec || timed_out_) co_return failure(TransportPhase::connect, ec);
+  socket_.set_option(Tcp::no_delay(true), ec);
+  co_return std::nullopt;
+}
+
+Awaitable<std::optional<TransportFailure>> UpstreamConnection::open_tunnel(ProxyRoute proxy) {
+  const std::string authority = fmt::format("{}:{}", origin_.host, origin_.port);
+  std::string request = fmt::format("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n", authority);
+  if (!proxy.authorization.empty())
+    request += fmt::format("Proxy-Authorization: {}\r\n", proxy.authorization);
+  request += "\r\n";
+  error_code ec;
+  co_await asio::async_write(socket_, asio::buffer(request), to(ec));
+  std::string answer;
+  while (!ec && answer.find("\r\n\r\n") == std::string::npos) {
+    if (answer.size() >= kTunnelAnswerBytes) break;
+    // One byte at a time: what follows the answer's head is already the provider's TLS.
+    char byte = 0;
+    co_await socket_.async_read_some(asio::buffer(&byte, 1), to(ec));
+    if (!ec) answer += byte;
+  }
+  if (ec) co_return failure(TransportPhase::connect, ec);
+  if (!answer.starts_with("HTTP/1.1 200") && !answer.starts_with("HTTP/1.0 200")) {
+    TransportFailure refused = failure(TransportPhase::connect, {});
+    refused.detail = "the proxy refused the tunnel";
+    co_return refused;
+  }
+  co_return std::nullopt;
+}
+
+Awaitable<std::optional<TransportFailure>> UpstreamConnection::shake_hands(TlsClient& tls) {
+  try {
+    tls_ = tls.make_stream(socket_, origin_);
+  } catch (const boost::system::system_error& error) {
+    TransportFailure unusable = failure(TransportPhase::tls, error.code());
+    unusable.detail = fmt::format("cannot use CA file {}: {}", origin_.ca_file, error.what());
+    co_return unusable;
+  }
+  error_code ec;
+  co_await tls_->async_handshake(asio::ssl::stream_base::client, to(ec));
+  if (!ec && !timed_out_) co_return std::nullopt;
+  TransportFailure broken = failure(TransportPhase::tls, ec);
+  const std::string why = TlsClient::verification_problem(*tls_);
+  if (!why.empty()) broken.detail = "certificate not trusted: " + why;
+  co_return broken;
+}
+
+TransportFailure UpstreamConnection::failure(TransportPhase phase, const error_code& ec) const {
+  TransportFailure result;
+  result.phase = phase;
+  const bool late = timed_out_ || ec == asio::error::timed_out;
+  result.cause = late ? TransportCause::timed_out : TransportCause::failed;
+  result.detail = late ? "deadline passed" : ec.message();
+  return result;
+}
+
+void UpstreamConnection::fix_error(error_code& ec) const {
+  if (timed_out_) ec = asio::error::timed_out;
+}
+
+Awaitable<std::size_t> UpstreamConnection::read_some(char* data, std::size_t size,
+                                                     TimePoint deadline, error_code& ec) {
+  deadline_.arm(deadline);
+  const asio::mutable_buffer target(data, size);
+  std::size_t n = 0;
+  if (tls_)
+    n = co_await tls_->async_read_some(target, to(ec));
+  else
+    n = co_await socket_.async_read_some(target, to(ec));
+  deadline_.disarm();
+  fix_error(ec);
+  co_return n;
+}
+
+Awaitable<void> UpstreamConnection::write(std::span<const std::string_view> pieces,
+                                          TimePoint deadline, error_code& ec) {
+  std::vector<asio::const_buffer> buffers;
+  buffers.reserve(pieces.size());
+  std::size_t size = 0;
+  for (const std::string_view piece : pieces) {
+    buffers.emplace_back(piece.data(), piece.size());
+    size += piece.size();
+  }
+  deadline_.arm(deadline);
+  if (tls_) {
+    co_await asio::async_write(*tls_, buffers, to(ec));
+  } else {
+    if (size > kEarlyAnswerBytes) early_watch_.start(socket_);
+    co_await asio::async_write(socket_, buffers, to(ec));
+    early_watch_.stop();
+  }
+  deadline_.disarm();
+  fix_error(ec);
+}
+
+void UpstreamConnection::close() {
+  error_code ignored;
+  socket_.close(ignored);
+}
+
+void UpstreamConnection::watch_idle(std::function<void()> on_event) {
+  on_idle_event_ = std::move(on_event);
+  idle_watch_.start(socket_);
+}
+
+}  // namespace spillway::server

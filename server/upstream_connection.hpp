@@ -1,0 +1,88 @@
+// One connection to a provider, plain or TLS, perhaps through a proxy. Every operation has a
+// deadline; whatever fails or is cancelled leaves the connection closed, and a closed connection is
+// never used again.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/config.hpp"
+#include "core/outcome.hpp"
+#include "server/asio.hpp"
+#include "server/deadline.hpp"
+#include "server/read_watch.hpp"
+#include "server/tls_client.hpp"
+
+namespace spillway::server {
+
+class Resolver;
+
+// The proxy an origin is reached through, as the environment says.
+struct ProxyRoute {
+  std::string host;
+  std::uint16_t port = 0;
+  std::string authorization;  // value of Proxy-Authorization; empty: none
+};
+std::optional<ProxyRoute> proxy_for(const ProxySettings& settings, const Origin& origin);
+
+class UpstreamConnection {
+ public:
+  UpstreamConnection(asio::io_context& io, Origin origin);
+
+  // Resolves, connects, tunnels and shakes hands. nullopt: connected; else the phase that failed.
+  Awaitable<std::optional<TransportFailure>> connect(Resolver& resolver, TlsClient& tls,
+                                                     std::optional<ProxyRoute> proxy,
+                                                     TimePoint deadline, TimePoint now);
+
+  // At least one byte, or an error: eof is the peer's orderly end; timed_out the deadline.
+  Awaitable<std::size_t> read_some(char* data, std::size_t size, TimePoint deadline,
+                                   error_code& ec);
+
+  // All of the pieces, or an error. A peer that answers before it has read everything ends the
+  // write with error::operation_aborted and `answered_early()`.
+  Awaitable<void> write(std::span<const std::string_view> pieces, TimePoint deadline,
+                        error_code& ec);
+  bool answered_early() const { return answered_early_; }
+
+  // Ends whatever is waiting on the connection. Idempotent.
+  void close();
+  bool is_open() const { return socket_.is_open(); }
+
+  const Origin& origin() const { return origin_; }
+  bool through_plain_proxy() const { return plain_proxy_.has_value(); }
+  const std::optional<ProxyRoute>& plain_proxy() const { return plain_proxy_; }
+
+  // For the pool: runs `on_event` once when the idle connection says anything or closes.
+  void watch_idle(std::function<void()> on_event);
+  void stop_watching() {
+    idle_watch_.stop();
+    on_idle_event_ = nullptr;
+  }
+  TimePoint idle_since{};
+  bool reused = false;
+
+ private:
+  Awaitable<std::optional<TransportFailure>> connect_tcp(Resolver& resolver, std::string host,
+                                                         std::uint16_t port, TimePoint deadline,
+                                                         TimePoint now);
+  Awaitable<std::optional<TransportFailure>> open_tunnel(ProxyRoute proxy);
+  Awaitable<std::optional<TransportFailure>> shake_hands(TlsClient& tls);
+  TransportFailure failure(TransportPhase phase, const error_code& ec) const;
+  void fix_error(error_code& ec) const;
+
+  Socket socket_;
+  Origin origin_;
+  std::unique_ptr<TlsStream> tls_;
+  std::optional<ProxyRoute> plain_proxy_;
+  Deadline deadline_;
+  ReadWatch idle_watch_;
+  ReadWatch early_watch_;
+  std::function<void()> on_idle_event_;
+  bool timed_out_ = false;
+  bool answered_early_ = false;
+};
+
+}  // namespace spillway::server

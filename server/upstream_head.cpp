@@ -1,0 +1,98 @@
+#include "server/upstream_head.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "core/body.hpp"
+#include "core/head_check.hpp"
+#include "server/upstream_connection.hpp"
+
+namespace spillway::server {
+
+namespace {
+
+constexpr std::string_view kForwarded[] = {
+    "accept",         "openai-organization", "openai-project",  "openai-beta",
+    "anthropic-beta", "anthropic-version",   "idempotency-key", "traceparent",
+    "tracestate",     "user-agent"};
+constexpr std::string_view kForwardedPrefix = "x-stainless-";
+
+std::string percent_encoded(std::string_view text) {
+  constexpr std::string_view kUnreserved = "-._~";
+  std::string out;
+  for (const char c : text) {
+    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                       kUnreserved.find(c) != std::string_view::npos;
+    if (plain)
+      out += c;
+    else
+      fmt::format_to(std::back_inserter(out), "%{:02X}", static_cast<unsigned char>(c));
+  }
+  return out;
+}
+
+std::string target_for(const Deployment& deployment, Endpoint endpoint, std::string_view model) {
+  constexpr std::string_view kPlaceholder = "{model}";
+  std::string target = deployment.targets[static_cast<std::size_t>(endpoint)];
+  if (const auto at = target.find(kPlaceholder); at != std::string::npos)
+    target.replace(at, kPlaceholder.size(), percent_encoded(model));
+  return target;
+}
+
+std::string host_field(const Origin& origin) {
+  const bool ipv6 = origin.host.find(':') != std::string::npos;
+  std::string host = ipv6 ? '[' + origin.host + ']' : origin.host;
+  const std::uint16_t usual = origin.tls ? 443 : 80;
+  if (origin.port != usual) host += ':' + std::to_string(origin.port);
+  return host;
+}
+
+// RFC 9110 section 7.6.1: what Connection names is for this hop only.
+bool named_in_connection(const ClientRequest& request, std::string_view folded_name) {
+  const auto connection = request.header("connection");
+  if (!connection) return false;
+  const std::string tokens = "," + fold(*connection) + ",";
+  std::string compact;
+  std::ranges::copy_if(tokens, std::back_inserter(compact),
+                       [](char c) { return c != ' ' && c != '\t'; });
+  return compact.find("," + std::string(folded_name) + ",") != std::string::npos;
+}
+
+bool forwarded(std::string_view folded_name) {
+  return std::ranges::find(kForwarded, folded_name) != std::end(kForwarded) ||
+         folded_name.starts_with(kForwardedPrefix);
+}
+
+}  // namespace
+
+std::string upstream_head(const Deployment& deployment, Endpoint endpoint,
+                          std::string_view upstream_model, const ClientRequest& request,
+                          std::size_t body_bytes, const ProxyRoute* plain_proxy) {
+  const std::string host = host_field(deployment.origin);
+  const std::string target = target_for(deployment, endpoint, upstream_model);
+  std::string head;
+  head.reserve(1024);
+  fmt::format_to(std::back_inserter(head),
+                 "POST {}{}{} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n"
+                 "Content-Type: application/json\r\nAccept-Encoding: identity\r\n",
+                 plain_proxy ? "http://" : "", plain_proxy ? host : "", target, host, body_bytes);
+  if (plain_proxy && !plain_proxy->authorization.empty())
+    head.append("Proxy-Authorization: ").append(plain_proxy->authorization).append("\r\n");
+  for (const UpstreamHeader& field : deployment.headers)
+    head.append(field.name).append(": ").append(field.value.reveal()).append("\r\n");
+  for (const HeaderView& field : request.headers) {
+    const std::string name = fold(field.name);
+    if (!forwarded(name) || !safe_header_value(field.value) || named_in_connection(request, name))
+      continue;
+    const bool configured = std::ranges::find(deployment.headers, name, &UpstreamHeader::name) !=
+                            deployment.headers.end();
+    if (configured) continue;
+    head.append(name).append(": ").append(field.value).append("\r\n");
+  }
+  head.append("\r\n");
+  return head;
+}
+
+}  // namespace spillway::server

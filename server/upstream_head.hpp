@@ -1,0 +1,22 @@
+// The request head that goes to a provider, built from an allow-list and never by copying: a
+// client's credentials, cookies and hop-by-hop fields cannot get through because nobody passes them
+// on.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "core/config.hpp"
+#include "server/client_request.hpp"
+
+namespace spillway::server {
+
+struct ProxyRoute;
+
+// One contiguous block, with its empty line. `plain_proxy` is set when the request goes to a proxy
+// that forwards it (http:// upstreams), nullptr otherwise.
+std::string upstream_head(const Deployment& deployment, Endpoint endpoint,
+                          std::string_view upstream_model, const ClientRequest& request,
+                          std::size_t body_bytes, const ProxyRoute* plain_proxy);
+
+}  // namespace spillway::server

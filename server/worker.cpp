@@ -1,0 +1,134 @@
+#include "server/worker.hpp"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+
+#include "server/gateway.hpp"
+#include "server/log.hpp"
+#include "server/metrics.hpp"
+#include "server/session.hpp"
+
+namespace spillway::server {
+
+namespace {
+
+constexpr Duration kHousekeeping = seconds(5);
+
+Random seeded_random() {
+  std::random_device device;
+  std::seed_seq seed{device(), device(), device(), device()};
+  return Random(seed);
+}
+
+}  // namespace
+
+Worker::Worker(Gateway& gateway, unsigned)
+    : gateway_(gateway), random_(seeded_random()), metrics_(std::make_unique<MetricsShard>()) {}
+
+Worker::~Worker() = default;
+
+void Worker::run() {
+  asio::co_spawn(io_, housekeeping(), asio::detached);
+  // A bug in one handler must not end the process: it is logged, and the loop goes on.
+  for (;;) {
+    try {
+      io_.run();
+      break;
+    } catch (const std::exception& error) {
+      log_error(fmt::format("a handler failed: {}", error.what()));
+    }
+  }
+  gateway_.worker_ended();
+}
+
+void Worker::use(SnapshotPtr snapshot) {
+  asio::post(io_, [this, snapshot = std::move(snapshot)] {
+    metrics_->use(snapshot->config);
+    snapshot_ = snapshot;
+  });
+}
+
+void Worker::adopt(Socket::native_handle_type handle, bool ipv6) {
+  connections_.fetch_add(1, std::memory_order_relaxed);
+  asio::post(io_, [this, handle, ipv6] {
+    Socket socket(io_);
+    error_code ec;
+    socket.assign(ipv6 ? Tcp::v6() : Tcp::v4(), handle, ec);
+    socket.set_option(Tcp::no_delay(true), ec);
+    asio::co_spawn(io_, serve(std::move(socket)), asio::detached);
+  });
+}
+
+Awaitable<void> Worker::serve(Socket socket) {
+  Session session(*this, std::move(socket));
+  sessions_.insert(&session);
+  metrics_->set_client_connections(sessions_.size());
+  try {
+    co_await session.run();
+  } catch (const std::exception& error) {
+    log_error(fmt::format("a session failed: {}", error.what()));
+  }
+  sessions_.erase(&session);
+  metrics_->set_client_connections(sessions_.size());
+  connections_.fetch_sub(1, std::memory_order_relaxed);
+  stop_when_empty();
+}
+
+Awaitable<void> Worker::housekeeping() {
+  while (!draining_) {
+    housekeeping_timer_.expires_after(kHousekeeping);
+    error_code ec;
+    co_await housekeeping_timer_.async_wait(to(ec));
+    pool_.sweep(now());
+    metrics_->set_pool_connections(pool_.idle(), busy_upstreams_);
+  }
+}
+
+void Worker::drain() {
+  asio::post(io_, [this] {
+    draining_ = true;
+    housekeeping_timer_.cancel();
+    for (Session* session : sessions_) session->close_if_idle();
+    stop_when_empty();
+  });
+}
+
+void Worker::cut() {
+  asio::post(io_, [this] {
+    for (Session* session : sessions_) session->close();
+  });
+}
+
+void Worker::stop_when_empty() {
+  if (!draining_ || connections() > 0) return;
+  pool_.clear();
+  io_.stop();
+}
+
+const std::string& Worker::http_date() {
+  const auto second =
+      std::chrono::duration_cast<std::chrono::seconds>(wall_now().time_since_epoch()).count();
+  if (second != date_second_) {
+    date_second_ = second;
+    date_ =
+        fmt::format("{:%a, %d %b %Y %H:%M:%S GMT}", fmt::gmtime(static_cast<std::time_t>(second)));
+  }
+  return date_;
+}
+
+std::string Worker::make_request_id() {
+  return fmt::format("req_{:016x}{:016x}", random_(), random_());
+}
+
+void Worker::count_connection(bool reused) {
+  if (reused)
+    metrics_->count_pool_reused();
+  else
+    metrics_->count_pool_opened();
+}
+
+}  // namespace spillway::server

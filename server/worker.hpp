@@ -1,0 +1,82 @@
+// One thread, one io_context, and everything a request needs that is not shared: the upstream pool,
+// the DNS cache, TLS sessions, randomness, metrics. A client connection lives its whole life on one
+// worker, so nothing here is locked.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <unordered_set>
+
+#include "core/random.hpp"
+#include "server/asio.hpp"
+#include "server/connection_pool.hpp"
+#include "server/resolver.hpp"
+#include "server/snapshot.hpp"
+#include "server/tls_client.hpp"
+
+namespace spillway::server {
+
+class Gateway;
+class MetricsShard;
+class Session;
+
+class Worker {
+ public:
+  Worker(Gateway& gateway, unsigned number);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // --- from any thread ---
+  void adopt(Socket::native_handle_type socket,
+             bool ipv6);           // a new client connection is this worker's from now on
+  void use(SnapshotPtr snapshot);  // for requests that begin from now on
+  void drain();                    // close idle clients, end the others after their answer
+  void cut();                      // the grace period is over: close everything
+  std::size_t connections() const { return connections_.load(std::memory_order_relaxed); }
+  void run();  // the thread's main function
+
+  // --- on the worker's own thread ---
+  TimePoint now() const { return std::chrono::steady_clock::now(); }
+  WallTime wall_now() const { return std::chrono::system_clock::now(); }
+  const std::string& http_date();  // the Date header's value, made once a second
+  asio::io_context& io() { return io_; }
+  ConnectionPool& pool() { return pool_; }
+  Resolver& resolver() { return resolver_; }
+  TlsClient& tls() { return tls_; }
+  Random& random() { return random_; }
+  MetricsShard& metrics() { return *metrics_; }
+  const SnapshotPtr& snapshot() const { return snapshot_; }
+  Gateway& gateway() { return gateway_; }
+  bool draining() const { return draining_; }
+  std::string make_request_id();
+  void count_connection(bool reused);
+  // Upstream calls under way, for the pool's gauge.
+  void upstream_call_begun() { ++busy_upstreams_; }
+  void upstream_call_ended() { --busy_upstreams_; }
+
+ private:
+  Awaitable<void> serve(Socket socket);
+  Awaitable<void> housekeeping();
+  void stop_when_empty();
+
+  Gateway& gateway_;
+  asio::io_context io_{1};
+  ConnectionPool pool_{io_};
+  Resolver resolver_{io_};
+  TlsClient tls_;
+  Random random_;
+  std::unique_ptr<MetricsShard> metrics_;
+  SnapshotPtr snapshot_;
+  std::unordered_set<Session*> sessions_;
+  std::atomic<std::size_t> connections_{
+      0};  // accepted and not yet ended, those under way to us included
+  Timer housekeeping_timer_{io_};
+  std::string date_;
+  std::int64_t date_second_ = -1;
+  std::uint64_t busy_upstreams_ = 0;
+  bool draining_ = false;
+};
+
+}  // namespace spillway::server
