@@ -1,10 +1,8 @@
 #include "core/stream_relay.hpp"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
-#include "core/body.hpp"
 #include "core/bounds.hpp"
 
 namespace spillway {
@@ -13,21 +11,6 @@ namespace {
 
 constexpr std::string_view kDone = "data: [DONE]\n\n";
 constexpr std::string_view kDroppedMark = ": spillway dropped a malformed event\n\n";
-
-// Events of /v1/responses that only announce what is to come.
-constexpr std::array<std::string_view, 7> kPreludes{"response.created",
-                                                    "response.in_progress",
-                                                    "response.queued",
-                                                    "response.output_item.added",
-                                                    "response.content_part.added",
-                                                    "keepalive",
-                                                    "ping"};
-
-bool is_done(std::string_view data) {
-  const std::size_t begin = data.find_first_not_of(' ');
-  if (begin == std::string_view::npos) return false;
-  return data.substr(begin, data.find_last_not_of(' ') - begin + 1) == "[DONE]";
-}
 
 // Up to and with the first byte that may end a line.
 std::string_view first_line(std::string_view bytes) {
@@ -85,7 +68,7 @@ std::string_view StreamRelay::take_whole(std::string_view bytes) {
 // Line by line, so that no more is copied than belongs to the event.
 std::string_view StreamRelay::complete_pending(std::string_view bytes) {
   const std::size_t before = pending_.size();
-  const std::string_view line = first_line(bytes).substr(0, bounds::kEventBytes + 1);
+  const std::string_view line = first_line(bytes).substr(0, bounds::kEventBytes + 1 - before);
   pending_.append(line);
   const std::optional<SseEvent> event = scanner_.next(pending_);
   const std::size_t length = event ? event->bytes : pending_.size();
@@ -124,66 +107,6 @@ void StreamRelay::pass_oversized(std::string_view bytes) {
   if (passed.size() == bytes.size()) return;
   oversized_ = true;  // what was put out does not end at a boundary
   fail_protocol("an event of the stream is too large");
-}
-
-StreamRelay::Verdict StreamRelay::judge(const SseEvent& event) {
-  if (!event.has_data) return Verdict::hold;
-  ++events_;
-  if (is_done(event.data)) return judge_done();
-  const std::optional<EventFacts> facts = read_event(event.data);
-  if (!facts) {
-    if (event.type != "error") return Verdict::drop;
-    return in_band_error("{\"error\":{\"message\":" + quote(event.data) + "}}");
-  }
-  if (facts->usage.known) usage_ = facts->usage;
-  if (facts->error || facts->bare_error || event.type == "error") return in_band_error(event.data);
-  switch (dialect_) {
-    case StreamDialect::chat:
-    case StreamDialect::completions:
-      return judge_chat(*facts);
-    case StreamDialect::responses:
-      if (const Verdict verdict = judge_responses(*facts, event.type);
-          verdict != Verdict::failed_terminal) {
-        return verdict;
-      }
-      in_band_error(event.data);
-      return state_ == StreamState::holding ? Verdict::error : Verdict::failed_terminal;
-    case StreamDialect::framing:
-      return Verdict::content;
-  }
-  return Verdict::content;
-}
-
-StreamRelay::Verdict StreamRelay::judge_chat(const EventFacts& facts) {
-  choices_ |= facts.choices;
-  finished_ |= facts.finished;
-  return facts.content ? Verdict::content : Verdict::hold;
-}
-
-StreamRelay::Verdict StreamRelay::judge_responses(const EventFacts& facts, std::string_view type) {
-  const std::string_view name = facts.type.empty() ? type : facts.type;
-  if (name == "response.failed") return Verdict::failed_terminal;
-  if (name == "response.completed" || name == "response.incomplete") return Verdict::terminal;
-  return std::ranges::find(kPreludes, name) != kPreludes.end() ? Verdict::hold : Verdict::content;
-}
-
-StreamRelay::Verdict StreamRelay::judge_done() {
-  switch (dialect_) {
-    case StreamDialect::chat:
-    case StreamDialect::completions:
-      return state_ == StreamState::relaying ? Verdict::terminal : Verdict::early_end;
-    case StreamDialect::responses:
-      return Verdict::early_end;  // its own terminal event is missing
-    case StreamDialect::framing:
-      return Verdict::content;
-  }
-  return Verdict::early_end;
-}
-
-StreamRelay::Verdict StreamRelay::in_band_error(std::string_view body) {
-  error_body_.assign(body);
-  failure_ = InBandError{error_body_, {}};
-  return Verdict::error;
 }
 
 // True if take() lets the event's own bytes out.
@@ -250,10 +173,10 @@ void StreamRelay::start_relaying() {
 
 StreamState StreamRelay::finish() {
   if (!open()) return state_;
-  if (oversized_) {
-    fail_protocol("the stream was cut inside an event");
-  } else {
+  if (!oversized_) {
     finish_pending();
+  } else if (!scanner_.last({}, SseScanner::AtEnd::terminated)) {
+    fail_protocol("the stream was cut inside an event");
   }
   if (open()) finish_dialect();
   return state_;
@@ -262,16 +185,18 @@ StreamState StreamRelay::finish() {
 // What was left unfinished at the end: an event that only waited to see whether an LF follows, a
 // [DONE] without its blank line, or a piece of an event.
 void StreamRelay::finish_pending() {
-  if (pending_.find_first_not_of("\r\n") == std::string::npos) return;
+  if (pending_.find_first_not_of("\r\n") == std::string::npos) {
+    if (state_ == StreamState::relaying) output_.push_back(pending_);
+    return;
+  }
   if (const auto event = scanner_.last(pending_, SseScanner::AtEnd::terminated)) {
     const Verdict verdict = judge(*event);
     take(kept_.emplace_back(std::exchange(pending_, {})), verdict);
     return;
   }
   const auto event = scanner_.last(pending_, SseScanner::AtEnd::unterminated);
-  if (event->has_data && is_done(event->data)) {
-    const Verdict verdict = judge_done();
-    take(kDone, verdict);
+  if (event->has_data && is_stream_done(event->data)) {
+    take(kDone, judge_done());
     return;
   }
   // Some gateways answer a stream request with a plain JSON error.
@@ -294,7 +219,8 @@ void StreamRelay::finish_dialect() {
       // Every choice that was begun must have been finished: another's finish reason does not speak
       // for it.
       if (finished_.any() && finished_ == choices_) {
-        put_done();
+        output_.push_back(kDone);
+        state_ = StreamState::complete;
       } else {
         fail_protocol("the stream ended without a finish reason and without [DONE]");
       }
@@ -308,18 +234,9 @@ void StreamRelay::finish_dialect() {
   }
 }
 
-void StreamRelay::put_done() {
-  output_.push_back(kDone);
-  state_ = StreamState::complete;
-}
-
-void StreamRelay::fail(AttemptOutcome outcome) {
-  failure_ = std::move(outcome);
-  state_ = StreamState::failed;
-}
-
 void StreamRelay::fail_protocol(std::string detail) {
-  fail(ProtocolViolation{std::move(detail)});
+  failure_ = ProtocolViolation{std::move(detail)};
+  state_ = StreamState::failed;
 }
 
 }  // namespace spillway

@@ -25,9 +25,14 @@ namespace spillway {
 
 enum class StreamState : std::uint8_t { holding, relaying, complete, failed };
 
+// True for the data of the event that ends a chat stream.
+bool is_stream_done(std::string_view data);
+
 class StreamRelay {
  public:
   explicit StreamRelay(StreamDialect dialect) : dialect_(dialect) {}
+  StreamRelay(const StreamRelay&) = delete;  // output and failure point into it
+  StreamRelay& operator=(const StreamRelay&) = delete;
 
   // One piece of the body, de-chunked. `bytes` must stay valid until clear_output(): whole events
   // are handed on from where they lie, only an unfinished one is copied. Nothing is taken once
@@ -82,8 +87,8 @@ class StreamRelay {
   std::string_view continue_oversized(std::string_view bytes);
 
   Verdict judge(const SseEvent& event);
-  Verdict judge_chat(const EventFacts& facts);
-  Verdict judge_responses(const EventFacts& facts, std::string_view type);
+  Verdict judge_choices(const EventFacts& facts);
+  Verdict judge_responses(const EventFacts& facts, const SseEvent& event);
   Verdict judge_done();
   Verdict in_band_error(std::string_view body);
 
@@ -94,8 +99,6 @@ class StreamRelay {
   void pass_oversized(std::string_view bytes);
   void finish_pending();
   void finish_dialect();
-  void put_done();
-  void fail(AttemptOutcome outcome);
   void fail_protocol(std::string detail);
 
   StreamDialect dialect_;

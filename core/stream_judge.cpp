@@ -1,0 +1,87 @@
+// What StreamRelay makes of one whole event.
+#include <algorithm>
+#include <array>
+
+#include "core/body.hpp"
+#include "core/stream_relay.hpp"
+
+namespace spillway {
+
+namespace {
+
+// Events of /v1/responses that only announce what is to come.
+constexpr std::array<std::string_view, 7> kPreludes{"response.created",
+                                                    "response.in_progress",
+                                                    "response.queued",
+                                                    "response.output_item.added",
+                                                    "response.content_part.added",
+                                                    "keepalive",
+                                                    "ping"};
+
+}  // namespace
+
+bool is_stream_done(std::string_view data) {
+  const std::size_t begin = data.find_first_not_of(' ');
+  if (begin == std::string_view::npos) return false;
+  return data.substr(begin, data.find_last_not_of(' ') - begin + 1) == "[DONE]";
+}
+
+StreamRelay::Verdict StreamRelay::judge(const SseEvent& event) {
+  if (!event.has_data) return Verdict::hold;
+  ++events_;
+  if (is_stream_done(event.data)) return judge_done();
+  const std::optional<EventFacts> facts = read_event(event.data);
+  if (!facts) {
+    if (event.type != "error") return Verdict::drop;
+    return in_band_error("{\"error\":{\"message\":" + quote(event.data) + "}}");
+  }
+  if (facts->usage.known) usage_ = facts->usage;
+  if (facts->error || facts->bare_error || event.type == "error") return in_band_error(event.data);
+  switch (dialect_) {
+    case StreamDialect::chat:
+    case StreamDialect::completions:
+      return judge_choices(*facts);
+    case StreamDialect::responses:
+      return judge_responses(*facts, event);
+    case StreamDialect::framing:
+      return Verdict::content;
+  }
+  return Verdict::content;
+}
+
+StreamRelay::Verdict StreamRelay::judge_choices(const EventFacts& facts) {
+  choices_ |= facts.choices;
+  finished_ |= facts.finished;
+  return facts.content ? Verdict::content : Verdict::hold;
+}
+
+StreamRelay::Verdict StreamRelay::judge_responses(const EventFacts& facts, const SseEvent& event) {
+  const std::string_view name = facts.type.empty() ? event.type : facts.type;
+  if (name == "response.completed" || name == "response.incomplete") return Verdict::terminal;
+  if (name == "response.failed") {
+    const Verdict error = in_band_error(event.data);
+    return state_ == StreamState::holding ? error : Verdict::failed_terminal;
+  }
+  return std::ranges::find(kPreludes, name) != kPreludes.end() ? Verdict::hold : Verdict::content;
+}
+
+StreamRelay::Verdict StreamRelay::judge_done() {
+  switch (dialect_) {
+    case StreamDialect::chat:
+    case StreamDialect::completions:
+      return state_ == StreamState::relaying ? Verdict::terminal : Verdict::early_end;
+    case StreamDialect::responses:
+      return Verdict::early_end;  // its own terminal event is missing
+    case StreamDialect::framing:
+      return Verdict::content;
+  }
+  return Verdict::early_end;
+}
+
+StreamRelay::Verdict StreamRelay::in_band_error(std::string_view body) {
+  error_body_.assign(body);
+  failure_ = InBandError{error_body_, {}};
+  return Verdict::error;
+}
+
+}  // namespace spillway
