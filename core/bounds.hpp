@@ -28,6 +28,10 @@ inline constexpr std::size_t kEventBytes = 64 * 1024;             // largest SSE
 inline constexpr std::size_t kEventBytesUnjudged = 32 * 1024 * 1024;  // largest that is relayed at all
 inline constexpr std::size_t kHeldStreamBytes = 64 * 1024;        // held before the first content
 
+// --- Logs -------------------------------------------------------------------------------------
+inline constexpr std::size_t kAccessLogQueue = 4096;      // lines; a tenth of a second at full load
+inline constexpr std::size_t kLogQueue = 512;             // lines of the program's own log
+
 // --- Failure handling -------------------------------------------------------------------------
 inline constexpr Duration kHintCap = seconds(300);          // an upstream may not bench itself longer
 inline constexpr Duration kCooldownDefault = seconds(5);    // a 429 without a hint
