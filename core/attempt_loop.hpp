@@ -81,7 +81,7 @@ using Action = std::variant<Call, Wait, Continue, Finish, GiveUp>;
 struct RequestTraits {
   Endpoint endpoint = Endpoint::chat_completions;
   bool streaming = false;
-  std::optional<std::string> deployment_id;  // reserved: a call by id
+  std::optional<std::string> deployment_id{};  // reserved: a call by id
 };
 
 // One entry per finished attempt, for the access log and the metrics.
