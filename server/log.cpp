@@ -1,6 +1,7 @@
 #include "server/log.hpp"
 
 #include <spdlog/async_logger.h>
+#include <spdlog/details/thread_pool.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
 #include <atomic>
