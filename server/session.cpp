@@ -220,7 +220,8 @@ Awaitable<Session::Next> Session::answer(const ClientRequest& request, const Con
     head.add("Content-Length", answer.body.size());
   }
   const std::string text = head.finish();
-  const std::string_view pieces[] = {text, request.method == "HEAD" ? "" : answer.body};
+  const std::string_view body = answer.body;
+  const std::string_view pieces[] = {text, request.method == "HEAD" ? body.substr(0, 0) : body};
   if (answer.status >= 400 && !answer.recorded) record_refusal(request, config, answer);
   const bool written = co_await connection_.write(pieces, worker_.now() + kWriteTimeout);
   if (!written) co_return Next::close;
