@@ -1,4 +1,5 @@
-"""What an upstream can be told to do with one request. Each function makes a behaviour for Upstream.script().
+"""What an upstream can be told to do with one request. Each function makes a behaviour for
+Upstream.script().
 
 Behaviours are small coroutines over an Exchange; a test with a need of its own writes its own.
 """
@@ -10,7 +11,10 @@ import json
 from typing import Any, Iterable, Union
 
 import canned
-from upstream import LAST_CHUNK, Behaviour, Exchange, Gate, Upstream, chunk, head
+from framing import LAST_CHUNK, chunk, head
+from loop import Gate
+from upstream import Upstream
+from upstream_connection import Behaviour, Exchange
 
 HeaderList = Union[dict[str, str], Iterable[tuple[str, str]]]
 
@@ -22,10 +26,12 @@ def header_list(headers: HeaderList) -> list[tuple[str, str]]:
 def encode(payload: Any) -> bytes:
     if isinstance(payload, bytes):
         return payload
-    return (payload if isinstance(payload, str) else json.dumps(payload, ensure_ascii=False)).encode()
+    return (
+        payload if isinstance(payload, str) else json.dumps(payload, ensure_ascii=False)
+    ).encode()
 
 
-# --- whole answers -------------------------------------------------------------------------------------
+# --- whole answers --------------------------------------------------------------------------------
 
 
 def status(
@@ -45,14 +51,19 @@ def status(
     return behaviour
 
 
-def error(code: int, message: str = "scripted failure", headers: HeaderList = (), **fields: Any) -> Behaviour:
+def error(
+    code: int, /, message: str = "scripted failure", headers: HeaderList = (), **fields: Any
+) -> Behaviour:
     """The OpenAI error shape with a status."""
-    body = {"error": {"message": message, "type": "scripted", "param": None, "code": None, **fields}}
+    body = {
+        "error": {"message": message, "type": "scripted", "param": None, "code": None, **fields}
+    }
     return status(code, body, headers)
 
 
 def answer(payload: Any = None, headers: HeaderList = (), text: str | None = None) -> Behaviour:
-    """A plain 200: `payload`, or what the endpoint would plausibly say (a chat completion with `text`)."""
+    """A plain 200: `payload`, or what the endpoint would plausibly say (a chat completion with
+    `text`)."""
 
     async def behaviour(exchange: Exchange) -> None:
         request = exchange.request
@@ -70,7 +81,7 @@ def answer(payload: Any = None, headers: HeaderList = (), text: str | None = Non
     return behaviour
 
 
-# --- streams -------------------------------------------------------------------------------------------
+# --- streams --------------------------------------------------------------------------------------
 
 STREAM_HEADERS = [("Content-Type", "text/event-stream"), ("Transfer-Encoding", "chunked")]
 
@@ -83,12 +94,14 @@ def stream(
 ) -> Behaviour:
     """A chunked event stream. A piece is bytes (one chunk, one write) or a Gate to wait for.
 
-    `end`: "clean" sends the last chunk; "cut" closes without it; "reset" resets; "stall" waits for the gateway to go;
-    "close" sends the last chunk and closes.
+    `end`: "clean" sends the last chunk; "cut" closes without it; "reset" resets; "stall" waits for
+    the gateway to go; "close" sends the last chunk and closes.
     """
 
     async def behaviour(exchange: Exchange) -> None:
-        parts = pieces or canned.STREAMS[canned.endpoint_of(exchange.request.target)](exchange.request.json())
+        parts = pieces or canned.STREAMS[canned.endpoint_of(exchange.request.target)](
+            exchange.request.json()
+        )
         await exchange.send(head(code, STREAM_HEADERS + header_list(headers)))
         for piece in parts:
             if isinstance(piece, Gate):
@@ -124,11 +137,11 @@ def plausible(headers: HeaderList = ()) -> Behaviour:
     return behaviour
 
 
-# --- faults --------------------------------------------------------------------------------------------
+# --- faults ---------------------------------------------------------------------------------------
 
 
 def raw(*pieces: Union[bytes, Gate], end: str = "close") -> Behaviour:
-    """Exactly these bytes. `end`: "close", "keep" (the connection stays open), "reset" or "stall"."""
+    """Exactly these bytes. `end`: "close", "keep" (stays open), "reset" or "stall"."""
 
     async def behaviour(exchange: Exchange) -> None:
         for piece in pieces:

@@ -1,4 +1,5 @@
-"""Plausible answers of an OpenAI-compatible provider, by endpoint: what an upstream says unless a test scripts it."""
+"""Plausible answers of an OpenAI-compatible provider, by endpoint: what an upstream says unless a
+test scripts it."""
 
 from __future__ import annotations
 
@@ -15,7 +16,9 @@ def last_user_message(body: dict) -> str:
         if isinstance(message, dict) and message.get("role") == "user":
             content = message.get("content")
             if isinstance(content, list):
-                content = " ".join(part.get("text", "") for part in content if isinstance(part, dict))
+                content = " ".join(
+                    part.get("text", "") for part in content if isinstance(part, dict)
+                )
             return re.sub(r"\s+", " ", str(content))
     return "nothing"
 
@@ -28,7 +31,7 @@ def usage() -> dict:
     return {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
 
 
-# --- chat ------------------------------------------------------------------------------------------
+# --- chat -----------------------------------------------------------------------------------------
 
 
 def tool_call(body: dict) -> dict:
@@ -54,7 +57,9 @@ def chat_completion(body: dict, text: str | None = None) -> dict:
     }
 
 
-def chat_chunk(delta: dict, finish_reason: str | None = None, model: str = "scripted", **more: Any) -> dict:
+def chat_chunk(
+    delta: dict, finish_reason: str | None = None, model: str = "scripted", **more: Any
+) -> dict:
     choices = [{"index": 0, "delta": delta, "finish_reason": finish_reason}]
     base = {"id": "chatcmpl-scripted", "object": "chat.completion.chunk", "created": CREATED}
     return {**base, "model": model, "choices": choices, **more}
@@ -80,7 +85,12 @@ def chat_text_events(text: str, model: str = "scripted") -> list[bytes]:
 def chat_tool_events(body: dict, model: str) -> list[bytes]:
     call = tool_call(body)
     name, arguments = call["function"]["name"], call["function"]["arguments"]
-    opening = {"index": 0, "id": call["id"], "type": "function", "function": {"name": name, "arguments": ""}}
+    opening = {
+        "index": 0,
+        "id": call["id"],
+        "type": "function",
+        "function": {"name": name, "arguments": ""},
+    }
     deltas = [{"role": "assistant", "content": None, "tool_calls": [opening]}]
     for piece in (arguments[:4], arguments[4:]):
         deltas.append({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]})
@@ -99,7 +109,7 @@ def chat_events(body: dict) -> list[bytes]:
     return events + [DONE]
 
 
-# --- the other endpoints ------------------------------------------------------------------------------
+# --- the other endpoints --------------------------------------------------------------------------
 
 
 def completion(body: dict, text: str = "", finish_reason: str | None = "stop") -> dict:
@@ -117,7 +127,10 @@ def completion_events(body: dict) -> list[bytes]:
 def embeddings(body: dict) -> dict:
     inputs = body.get("input")
     count = len(inputs) if isinstance(inputs, list) else 1
-    data = [{"object": "embedding", "index": i, "embedding": [0.25, -0.5, float(i)]} for i in range(count)]
+    data = [
+        {"object": "embedding", "index": i, "embedding": [0.25, -0.5, float(i)]}
+        for i in range(count)
+    ]
     return {
         "object": "list",
         "data": data,
@@ -129,7 +142,13 @@ def embeddings(body: dict) -> dict:
 def response(body: dict, status: str = "completed", text: str | None = None) -> dict:
     text = f"echo: {body.get('input')}" if text is None else text
     part = {"type": "output_text", "text": text, "annotations": []}
-    message = {"id": "msg_1", "type": "message", "role": "assistant", "status": status, "content": [part]}
+    message = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "status": status,
+        "content": [part],
+    }
     details = {"cached_tokens": 0}
     return {
         "id": "resp_scripted",
@@ -164,7 +183,13 @@ def response_event(kind: str, number: int, **fields: Any) -> bytes:
 def response_events(body: dict) -> list[bytes]:
     text = f"echo: {body.get('input')}"
     place = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
-    item = {"id": "msg_1", "type": "message", "role": "assistant", "status": "in_progress", "content": []}
+    item = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "status": "in_progress",
+        "content": [],
+    }
     part = {"type": "output_text", "text": "", "annotations": []}
     return [
         response_event("response.created", 0, response=response(body, "in_progress")),

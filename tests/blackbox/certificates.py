@@ -1,4 +1,5 @@
-"""Certificates for upstreams, made by the openssl command at test time: a good one and the bad kinds."""
+"""Certificates for upstreams, made by the openssl command at test time: a good one and the bad
+kinds."""
 
 from __future__ import annotations
 
@@ -43,7 +44,9 @@ class Certificates:
         self._self_sign("self-signed", "localhost", "subjectAltName=DNS:localhost")
         self._signed("good", "localhost")
         self._signed("wrong-host", "elsewhere.example")
-        self._signed("expired", "localhost", ["-startdate", "20200101000000Z", "-enddate", "20200201000000Z"])
+        self._signed(
+            "expired", "localhost", ("-startdate", "20200101000000Z", "-enddate", "20200201000000Z")
+        )
 
     def server(self, kind: str) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -73,7 +76,7 @@ class Certificates:
             "-subj", f"/CN={common_name}", "-addext", extension, "-out", f"{name}.pem",
         )  # fmt: skip
 
-    def _signed(self, name: str, host: str, dates: list[str] = ["-days", "30"]) -> None:
+    def _signed(self, name: str, host: str, dates: tuple[str, ...] = ("-days", "30")) -> None:
         self._key(name)
         self._openssl(
             "req", "-config", "openssl.cnf", "-new", "-key", f"{name}.key", "-subj", f"/CN={host}",

@@ -30,7 +30,7 @@ def in_background(call: Callable[[], Any]) -> "Future[Any]":
 
 
 class Traffic:
-    """Threads that make the same call again and again until stopped; failures and answers are kept."""
+    """Threads that repeat a call until stopped; failures and answers are kept."""
 
     def __init__(self, call: Callable[[], Any], threads: int = 4) -> None:
         self._call = call
@@ -65,4 +65,6 @@ class Traffic:
     def wait_for_answers(self, more: int, witness: Upstream) -> None:
         """Until `more` further answers came; `witness` is an upstream that serves them."""
         target = len(self.answers) + more
-        witness.wait_for(lambda: self.failures or len(self.answers) >= target, f"{more} more answers")
+        witness.wait_for(
+            lambda: self.failures or len(self.answers) >= target, f"{more} more answers"
+        )

@@ -1,6 +1,7 @@
 """Fixtures: the program under test, and upstreams for it to call.
 
-The program is taken from SPILLWAY_BIN, else from the build folders. Configurations are written as JSON, which is YAML.
+The program is taken from SPILLWAY_BIN, else from the build folders. Configurations are written as
+JSON, which is YAML.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ sys.path.insert(0, str(HERE))
 
 from behaviours import plausible  # noqa: E402
 from certificates import Certificates  # noqa: E402
+from edge import SMALL  # noqa: E402
 from gateway import Gateway, clean_environment  # noqa: E402
-from settings import configuration  # noqa: E402
+from settings import configuration, deployment  # noqa: E402
 from upstream import Upstream  # noqa: E402
 
 SHARED = ROOT.parent / "shared"  # handed out beside a checkout, not part of the project
@@ -29,7 +31,10 @@ BUILD_FOLDERS = ("release", "asan", "debug", "tsan")
 
 @pytest.fixture(scope="session")
 def binary() -> str:
-    candidates = [ROOT / "build" / "spillway", *(ROOT / "build" / name / "spillway" for name in BUILD_FOLDERS)]
+    candidates = [
+        ROOT / "build" / "spillway",
+        *(ROOT / "build" / name / "spillway" for name in BUILD_FOLDERS),
+    ]
     named = os.environ.get("SPILLWAY_BIN")
     for candidate in [Path(named)] if named else candidates:
         if candidate.is_file():
@@ -37,7 +42,7 @@ def binary() -> str:
     pytest.fail("no gateway program: build it, or name it in SPILLWAY_BIN")
 
 
-# --- gateways --------------------------------------------------------------------------------------------
+# --- gateways -------------------------------------------------------------------------------------
 
 
 class GatewayFactory:
@@ -56,12 +61,21 @@ class GatewayFactory:
         env: Optional[dict[str, str]] = None,
         arguments: tuple[str, ...] = (),
         listen: str = "127.0.0.1:0",
+        threads: int = 2,
         **sections: Any,
     ) -> Gateway:
         folder = self.folder / f"gateway-{len(self.started)}"
         folder.mkdir(parents=True)
         config = config if config is not None else configuration(*deployments, **sections)
-        command = ["serve", "--config", str(self.write(folder, config)), "--listen", listen, "--threads", "2"]
+        command = [
+            "serve",
+            "--config",
+            str(self.write(folder, config)),
+            "--listen",
+            listen,
+            "--threads",
+            str(threads),
+        ]
         if providers is not None:
             (folder / "providers.json").write_text(json.dumps(providers))
         return self.start([*command, *arguments], env, folder)
@@ -71,7 +85,12 @@ class GatewayFactory:
         path.write_text(json.dumps(config, indent=2, ensure_ascii=False))
         return path
 
-    def start(self, command: list[str], env: Optional[dict[str, str]] = None, folder: Optional[Path] = None) -> Gateway:
+    def start(
+        self,
+        command: list[str],
+        env: Optional[dict[str, str]] = None,
+        folder: Optional[Path] = None,
+    ) -> Gateway:
         folder = folder or self.folder
         folder.mkdir(parents=True, exist_ok=True)
         started = Gateway(self.binary, command, clean_environment(env), folder)
@@ -97,14 +116,16 @@ def gateway(binary: str, tmp_path: Path) -> Iterator[GatewayFactory]:
 
 
 @pytest.fixture(scope="module")
-def module_gateway(binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayFactory]:
+def module_gateway(
+    binary: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GatewayFactory]:
     """For tables that ask one gateway many things."""
     factory = GatewayFactory(binary, tmp_path_factory.mktemp("gateways"))
     yield factory
     factory.stop()
 
 
-# --- upstreams -------------------------------------------------------------------------------------------
+# --- upstreams ------------------------------------------------------------------------------------
 
 
 class UpstreamFactory:
@@ -148,3 +169,35 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the folder shared/ is not beside this checkout")
     return SHARED
+
+
+# --- gateways that whole modules share ------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def scene(module_gateway, module_upstream):
+    served = module_upstream()
+    running = module_gateway(deployment(served))
+    running.upstream = served
+    return running
+
+
+@pytest.fixture(scope="module")
+def strict(module_gateway, module_upstream):
+    """Small limits and short deadlines."""
+    served = module_upstream()
+    running = module_gateway(deployment(served), spillway=SMALL)
+    running.upstream = served
+    return running
+
+
+@pytest.fixture(autouse=True)
+def nothing_but_what_was_wanted(request):
+    """Tests marked `no_upstream_call` fail if anything reached the upstream."""
+    running = next(
+        (request.getfixturevalue(n) for n in ("scene", "strict") if n in request.fixturenames), None
+    )
+    before = running.upstream.count if running else 0
+    yield
+    if running and request.node.get_closest_marker("no_upstream_call"):
+        assert running.upstream.count == before

@@ -1,4 +1,5 @@
-"""Starts and stops the gateway program, and keeps what it prints: the access log (stdout) and its own log (stderr)."""
+"""Starts and stops the gateway program, and keeps what it prints: the access log (stdout) and its
+own log (stderr)."""
 
 from __future__ import annotations
 
@@ -26,8 +27,18 @@ SANITIZER_REPORTS = (
 
 
 def clean_environment(extra: Optional[dict[str, str]] = None) -> dict[str, str]:
-    """Nothing of the machine's own: no provider keys, no proxies; only what a program needs, and sanitizer options."""
-    kept = ("PATH", "HOME", "LANG", "TMPDIR", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS")
+    """Nothing of the machine's own: no provider keys, no proxies; only what a program needs, and
+    sanitizer options."""
+    kept = (
+        "PATH",
+        "HOME",
+        "LANG",
+        "TMPDIR",
+        "ASAN_OPTIONS",
+        "UBSAN_OPTIONS",
+        "TSAN_OPTIONS",
+        "LSAN_OPTIONS",
+    )
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     environment.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
     return {**environment, **(extra or {})}
@@ -60,7 +71,9 @@ class Output:
 class Gateway:
     """One running gateway; `port` is where it listens."""
 
-    def __init__(self, binary: str, arguments: list[str], environment: dict[str, str], folder: Path) -> None:
+    def __init__(
+        self, binary: str, arguments: list[str], environment: dict[str, str], folder: Path
+    ) -> None:
         self.command = [binary, *arguments]
         self.process = subprocess.Popen(
             self.command,
@@ -98,7 +111,9 @@ class Gateway:
                 break
         if not found:
             self.process.kill()
-            raise AssertionError(f"{self.command} does not listen:\n{self.stdout.text}\n{self.stderr.text}")
+            raise AssertionError(
+                f"{self.command} does not listen:\n{self.stdout.text}\n{self.stderr.text}"
+            )
         return found[0]
 
     def stop(self) -> None:
@@ -109,7 +124,9 @@ class Gateway:
             code = self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            raise AssertionError(f"no exit within {STOP_SECONDS} s of SIGTERM:\n{self.stderr.text}") from None
+            raise AssertionError(
+                f"no exit within {STOP_SECONDS} s of SIGTERM:\n{self.stderr.text}"
+            ) from None
         self.stdout.join()
         self.stderr.join()
         for report in SANITIZER_REPORTS:
@@ -141,9 +158,14 @@ class Gateway:
         return Client(self.port, **options)
 
     def request(
-        self, method: str, target: str, body: Any = None, headers: Any = (), key: Optional[str] = None
+        self,
+        method: str,
+        target: str,
+        body: Any = None,
+        headers: Any = (),
+        key: Optional[str] = None,
     ) -> Response:
-        """One request on a connection of its own. `body`: bytes as they are, anything else as JSON."""
+        """One request on a connection of its own. `body`: bytes as they are, else as JSON."""
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body, ensure_ascii=False).encode()
         fields = list(headers.items() if isinstance(headers, dict) else headers)
@@ -159,7 +181,9 @@ class Gateway:
     def post(self, target: str, body: Any, **options: Any) -> Response:
         return self.request("POST", target, body, **options)
 
-    def chat(self, model: str = "m", text: str = "hello", headers: Any = (), **fields: Any) -> Response:
+    def chat(
+        self, model: str = "m", text: str = "hello", headers: Any = (), **fields: Any
+    ) -> Response:
         body = {"model": model, "messages": [{"role": "user", "content": text}], **fields}
         return self.post("/v1/chat/completions", body, headers=headers)
 
@@ -179,5 +203,7 @@ class Gateway:
 
         with self.stdout.condition:
             if not self.stdout.condition.wait_for(look, LOG_SECONDS):
-                raise AssertionError("no such access-log line among:\n" + "\n".join(self.stdout.lines))
+                raise AssertionError(
+                    "no such access-log line among:\n" + "\n".join(self.stdout.lines)
+                )
         return result[0]

@@ -1,4 +1,5 @@
-"""Random JSON text, not values: odd spellings of numbers, escapes, white space and key order are the point."""
+"""Random JSON text, not values: odd spellings of numbers, escapes, white space and key order are
+the point."""
 
 from __future__ import annotations
 
@@ -13,7 +14,20 @@ STRING_PIECES = [
     "plain", "späße", "漢字", "🌊👩‍💻", "\\u00e9", "\\uD83C\\uDF0A", "\\/", "/", "\\\\", "\\\"", "\\n\\t\\b\\f\\r",
     "\\u0000", "\u007f", "\u2028", "data: [DONE]", "}{][,:", "model", "   ",
 ]  # fmt: skip
-KEY_PIECES = ["x", "Ключ", "a b", "", "\\u006b", "🔑", "metadata", "extra_body", "null", "seed", "user", "1"]
+KEY_PIECES = [
+    "x",
+    "Ключ",
+    "a b",
+    "",
+    "\\u006b",
+    "🔑",
+    "metadata",
+    "extra_body",
+    "null",
+    "seed",
+    "user",
+    "1",
+]
 
 
 class RandomJson:
@@ -28,7 +42,9 @@ class RandomJson:
         return '"' + "".join(self.random.choice(pieces) for _ in range(count)) + '"'
 
     def value(self, depth: int = 0) -> str:
-        kinds = ["number", "string", "string", "literal"] + (["array", "object", "object"] if depth < 6 else [])
+        kinds = ["number", "string", "string", "literal"] + (
+            ["array", "object", "object"] if depth < 6 else []
+        )
         kind = self.random.choice(kinds)
         if kind == "number":
             return self.random.choice(NUMBERS)
@@ -39,7 +55,9 @@ class RandomJson:
         if kind == "array":
             items = [self.spaced(self.value(depth + 1)) for _ in range(self.random.randrange(5))]
             return "[" + ",".join(items) + (self.space() if not items else "") + "]"
-        members = [self.member(self.string(KEY_PIECES), depth) for _ in range(self.random.randrange(5))]
+        members = [
+            self.member(self.string(KEY_PIECES), depth) for _ in range(self.random.randrange(5))
+        ]
         return "{" + ",".join(members) + (self.space() if not members else "") + "}"
 
     def spaced(self, text: str) -> str:
@@ -49,10 +67,16 @@ class RandomJson:
         return self.spaced(key) + ":" + self.spaced(self.value(depth + 1))
 
     def chat_body(self, model_literal: str, mark: str) -> tuple[str, str]:
-        """A chat request whose model is spelled `model_literal`, and the same text with `mark` in its place."""
-        keys = [f'"unknown_{number}_{self.random.choice(KEY_PIECES)}"' for number in range(self.random.randrange(8))]
+        """A chat request whose model is spelled `model_literal`, and the same text with `mark` in
+        its place."""
+        keys = [
+            f'"unknown_{number}_{self.random.choice(KEY_PIECES)}"'
+            for number in range(self.random.randrange(8))
+        ]
         members = [self.member(key, 0) for key in keys]
-        members.append(self.spaced('"messages"') + ":" + f'[{{"role":"user","content":{self.string()}}}]')
+        members.append(
+            self.spaced('"messages"') + ":" + f'[{{"role":"user","content":{self.string()}}}]'
+        )
         place = self.random.randrange(len(members) + 1)
         before, behind = self.spaced('"model"') + ":" + self.space(), self.space()
 
@@ -65,7 +89,8 @@ class RandomJson:
 
 
 def random_pieces(source: random.Random, data: bytes, most: int) -> list[bytes]:
-    """`data` cut at random places into at most `most` pieces; cuts fall inside characters and line ends too."""
+    """`data` cut at random places into at most `most` pieces; cuts fall inside characters and line
+    ends too."""
     count = source.randrange(1, most)
     cuts = sorted({source.randrange(1, len(data)) for _ in range(count)}) if len(data) > 1 else []
     edges = [0, *cuts, len(data)]

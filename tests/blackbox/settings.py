@@ -32,7 +32,8 @@ def configuration(
     litellm: Optional[dict] = None,
     general: Optional[dict] = None,
 ) -> dict:
-    """A whole config.yaml. Draining is kept short, so that a stream that a test forgot does not hold the run up."""
+    """A whole config.yaml. Draining is kept short, so that a stream that a test forgot does not
+    hold the run up."""
     own = dict(spillway or {})
     own["timeouts"] = {"drain": "5s", **own.get("timeouts", {})}
     sections = {"router_settings": router, "litellm_settings": litellm, "general_settings": general}

@@ -1,5 +1,6 @@
-"""Byte faithfulness: outside the spliced model the client's bytes reach the provider unchanged, and the provider's
-bytes reach the client unchanged, however either was cut into pieces on the wire. Seeds are in the test's name."""
+"""Byte faithfulness: outside the spliced model the client's bytes reach the provider unchanged, and
+the provider's bytes reach the client unchanged, however either was cut into pieces on the wire.
+Seeds are in the test's name."""
 
 from __future__ import annotations
 
@@ -10,9 +11,10 @@ import pytest
 
 from behaviours import raw, status, stream
 from canned import DONE, chat_chunk, chat_completion, chat_events, chat_text_events, sse
+from edge import post_head
+from framing import LAST_CHUNK, chunk, head
 from random_json import RandomJson, random_pieces
 from settings import deployment
-from upstream import LAST_CHUNK, chunk, head
 from wire import request_bytes
 
 SEEDS = range(12)
@@ -22,7 +24,7 @@ BODIES_PER_SEED = 25
 @pytest.fixture(scope="module")
 def scene(module_gateway, module_upstream):
     served = module_upstream()
-    running = module_gateway(deployment(served, "m"), deployment(served, "emoji 🌊/\"x\""))
+    running = module_gateway(deployment(served, "m"), deployment(served, 'emoji 🌊/"x"'))
     running.upstream = served
     return running
 
@@ -46,8 +48,7 @@ def test_random_bodies_sent_in_random_chunks_arrive_identical(scene, seed):
     with scene.connect() as client:
         for _ in range(5):
             body, expected = source.chat_body('"m"', '"upstream-model"')
-            start = "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-            client.send(start.encode())
+            client.send(post_head("Transfer-Encoding: chunked"))
             for piece in random_pieces(source.random, body.encode(), 12):
                 client.send(chunk(piece))
             client.send(LAST_CHUNK)
@@ -69,18 +70,22 @@ def test_a_model_name_with_quotes_and_emoji_is_understood(scene):
 
 
 def test_nested_members_called_model_are_left_alone(scene):
-    body = b'{"metadata":{"model":"m","model":"again"},"model":"m","messages":[{"role":"user","content":"model"}]}'
+    body = b'{"metadata":{"model":"m","model":"x"},"model":"m","messages":[],"x":["model"]}'
     assert scene.post("/v1/chat/completions", body).status == 200
-    assert scene.upstream.last.body == body.replace(b'"model":"m","messages"', b'"model":"upstream-model","messages"')
+    assert scene.upstream.last.body == body.replace(
+        b'"model":"m","messages"', b'"model":"upstream-model","messages"'
+    )
 
 
-# --- answers ---------------------------------------------------------------------------------------------
+# --- answers --------------------------------------------------------------------------------------
 
 
 def odd_answer(source: RandomJson) -> bytes:
     """A complete chat answer with unknown members and odd spellings."""
     extra = ",".join(source.member(f'"x{number}"', 0) for number in range(6))
-    known = json.dumps(chat_completion({"model": "upstream-model"}, text="späße 🌊"), ensure_ascii=False)
+    known = json.dumps(
+        chat_completion({"model": "upstream-model"}, text="späße 🌊"), ensure_ascii=False
+    )
     return (source.space() + "{" + extra + "," + known[1:] + source.space()).encode()
 
 
@@ -93,7 +98,11 @@ def test_plain_answers_arrive_identical_however_they_were_cut(scene, seed, frami
         pieces = random_pieces(source.random, body, 20)
         fields = [("Content-Type", "application/json")]
         if framing == "chunked":
-            sent = [head(200, [*fields, ("Transfer-Encoding", "chunked")]), *map(chunk, pieces), LAST_CHUNK]
+            sent = [
+                head(200, [*fields, ("Transfer-Encoding", "chunked")]),
+                *map(chunk, pieces),
+                LAST_CHUNK,
+            ]
             scene.upstream.script(raw(*sent, end="keep"))
         elif framing == "length":
             start = head(200, [*fields, ("Content-Length", str(len(body)))])
@@ -109,7 +118,9 @@ def test_plain_answers_arrive_identical_however_they_were_cut(scene, seed, frami
 def test_streams_arrive_identical_however_they_were_cut(scene, seed):
     source = random.Random(3000 + seed)
     for _ in range(5):
-        text = "".join(source.choice(["späße ", "🌊👩‍💻 ", "plain ", "\u2028", "漢字"]) for _ in range(30))
+        text = "".join(
+            source.choice(["späße ", "🌊👩‍💻 ", "plain ", "\u2028", "漢字"]) for _ in range(30)
+        )
         body = b": a comment first\n\n" + b"".join(chat_text_events(text)) + DONE
         pieces = random_pieces(source, body, 60)
         scene.upstream.script(stream(*pieces))
@@ -133,7 +144,9 @@ def test_any_line_end_and_a_bom_arrive_identical(scene, line_end, bom, seed):
 def test_multi_line_data_ids_and_unknown_fields_arrive_identical(scene):
     event = sse(chat_chunk({"content": "x"})).decode()
     start, rest = event[6:-2].split(",", 1)
-    multi = f"id: 7\nretry: 10\nnonsense: y\ndata:{start},\ndata: {rest}\n: comment inside\n\n".encode()
+    multi = (
+        f"id: 7\nretry: 10\nnonsense: y\ndata:{start},\ndata: {rest}\n: comment inside\n\n".encode()
+    )
     body = multi + sse(chat_chunk({}, "stop")) + DONE
     scene.upstream.script(stream(body))
     response = scene.chat(stream=True)
@@ -164,6 +177,11 @@ def test_an_answer_too_large_to_hold_is_streamed_whole(scene):
 
 def test_a_large_request_body_arrives_identical(scene):
     text = "späße🌊" * (8 * 1024 * 1024 // 10)
-    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]}, ensure_ascii=False)
+    body = json.dumps(
+        {"model": "m", "messages": [{"role": "user", "content": text}]}, ensure_ascii=False
+    )
     assert scene.post("/v1/chat/completions", body.encode()).status == 200
-    assert scene.upstream.last.body == body.replace('"model": "m"', '"model": "upstream-model"').encode()
+    assert (
+        scene.upstream.last.body
+        == body.replace('"model": "m"', '"model": "upstream-model"').encode()
+    )

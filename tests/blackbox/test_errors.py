@@ -1,4 +1,5 @@
-"""Every row of the error table, through the real OpenAI Python SDK: exception class, status, type, code, request id."""
+"""Every row of the error table, through the real OpenAI Python SDK: exception class, status, type,
+code, request id."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ def sync_failure(base_url, **arguments):
 
 def async_failure(base_url, **arguments):
     async def call():
-        async with openai.AsyncOpenAI(base_url=base_url, api_key="sk-client", max_retries=0) as client:
+        async with openai.AsyncOpenAI(
+            base_url=base_url, api_key="sk-client", max_retries=0
+        ) as client:
             with pytest.raises(openai.APIStatusError) as caught:
                 await client.chat.completions.create(messages=MESSAGES, **arguments)
             return caught.value
@@ -85,9 +88,14 @@ def test_an_upstreams_html_page_never_reaches_the_client(table):
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
 @pytest.mark.parametrize(
     "headers, name, value",
-    [({"retry-after": "7"}, "retry-after", "7"), ({"retry-after-ms": "350"}, "retry-after-ms", "350")],
+    [
+        ({"retry-after": "7"}, "retry-after", "7"),
+        ({"retry-after-ms": "350"}, "retry-after-ms", "350"),
+    ],
 )
-def test_a_lone_upstreams_retry_headers_are_passed_on(gateway, upstream, headers, name, value, stream):
+def test_a_lone_upstreams_retry_headers_are_passed_on(
+    gateway, upstream, headers, name, value, stream
+):
     running = gateway(deployment(upstream(default=error(429, headers=headers))), router=NO_RETRIES)
     response = running.chat(stream=stream)
     assert response.status == 429

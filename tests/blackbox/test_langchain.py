@@ -1,4 +1,5 @@
-"""LangChain's OpenAI client against the gateway: a plain call, a streamed one, tools, and a failure."""
+"""LangChain's OpenAI client against the gateway: a plain call, a streamed one, tools, and a
+failure."""
 
 from __future__ import annotations
 
@@ -58,6 +59,8 @@ def test_embeddings(gateway, upstream, quiet):
 def test_a_rate_limit_raises_the_sdks_exception(gateway, upstream, quiet):
     openai = pytest.importorskip("openai")
     running = gateway(deployment(upstream(default=error(429))), router=NO_RETRIES)
-    chat = langchain_openai.ChatOpenAI(model="m", base_url=running.base_url, api_key="k", max_retries=0)
+    chat = langchain_openai.ChatOpenAI(
+        model="m", base_url=running.base_url, api_key="k", max_retries=0
+    )
     with pytest.raises(openai.RateLimitError):
         chat.invoke("hello")

@@ -1,4 +1,5 @@
-"""Runs the Node client tests (tests/clients) against a gateway: the OpenAI SDK for Node and the Vercel AI SDK."""
+"""Runs the Node client tests (tests/clients) against a gateway: the OpenAI SDK for Node and the
+Vercel AI SDK."""
 
 from __future__ import annotations
 
@@ -6,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import time
 
 import pytest
 
@@ -22,7 +22,8 @@ NODE_SECONDS = 120
 
 @pytest.fixture(scope="module")
 def scene(module_gateway, module_upstream):
-    """The error table, a healthy group `m`, one that never answers, and one that stalls after a few words."""
+    """The error table, a healthy group `m`, one that never answers, and one that stalls after a few
+    words."""
     silent = module_upstream(default=stall())
     halting = module_upstream(default=stream(*chat_text_events("one two three")[:3], end="stall"))
     cut = module_upstream(default=stream(*chat_text_events("one two three")[:3], end="cut"))

@@ -45,7 +45,7 @@ def client_of(running, **options):
     return openai.OpenAI(base_url=running.base_url, api_key="sk-client", max_retries=0, **options)
 
 
-# --- chat ------------------------------------------------------------------------------------------------
+# --- chat -----------------------------------------------------------------------------------------
 
 
 def test_a_plain_chat_completion(sdk, healthy):
@@ -54,7 +54,11 @@ def test_a_plain_chat_completion(sdk, healthy):
     assert answer.usage.total_tokens == 12
     sent = healthy.upstream.last
     assert sent.target == "/v1/chat/completions"
-    assert sent.json() == {"model": "upstream-model", "messages": MESSAGES, "seed": 12345678901234567890}
+    assert sent.json() == {
+        "model": "upstream-model",
+        "messages": MESSAGES,
+        "seed": 12345678901234567890,
+    }
     assert sent.header("authorization") == "Bearer sk-upstream"
 
 
@@ -66,19 +70,27 @@ def test_a_streamed_chat_completion(sdk):
 
 def test_stream_options_bring_the_usage_at_the_end(sdk):
     options = {"include_usage": True}
-    chunks = list(sdk.chat.completions.create(model="m", messages=MESSAGES, stream=True, stream_options=options))
+    chunks = list(
+        sdk.chat.completions.create(
+            model="m", messages=MESSAGES, stream=True, stream_options=options
+        )
+    )
     assert chunks[-1].choices == [] and chunks[-1].usage.total_tokens == 12
 
 
 def test_tools_plain(sdk):
-    answer = sdk.chat.completions.create(model="m", messages=MESSAGES, tools=[WEATHER], tool_choice="auto")
+    answer = sdk.chat.completions.create(
+        model="m", messages=MESSAGES, tools=[WEATHER], tool_choice="auto"
+    )
     call = answer.choices[0].message.tool_calls[0]
     assert (call.function.name, call.function.arguments) == ("weather", '{"city": "Zürich"}')
     assert answer.choices[0].finish_reason == "tool_calls"
 
 
 def test_tools_streamed(sdk):
-    chunks = list(sdk.chat.completions.create(model="m", messages=MESSAGES, tools=[WEATHER], stream=True))
+    chunks = list(
+        sdk.chat.completions.create(model="m", messages=MESSAGES, tools=[WEATHER], stream=True)
+    )
     calls = [call for c in chunks for call in c.choices[0].delta.tool_calls or []]
     assert calls[0].function.name == "weather"
     assert "".join(call.function.arguments for call in calls) == '{"city": "Zürich"}'
@@ -109,19 +121,23 @@ def test_with_streaming_response_shows_them_before_the_body(sdk):
 def test_a_hundred_concurrent_async_calls_each_get_their_own_answer(healthy):
     async def one(client, number, streaming):
         messages = [{"role": "user", "content": f"number {number}"}]
-        answer = await client.chat.completions.create(model="m", messages=messages, stream=streaming)
+        answer = await client.chat.completions.create(
+            model="m", messages=messages, stream=streaming
+        )
         if not streaming:
             return answer.choices[0].message.content
         return "".join([c.choices[0].delta.content or "" async for c in answer])
 
     async def all_of_them():
-        async with openai.AsyncOpenAI(base_url=healthy.base_url, api_key="k", max_retries=0) as client:
+        async with openai.AsyncOpenAI(
+            base_url=healthy.base_url, api_key="k", max_retries=0
+        ) as client:
             return await asyncio.gather(*[one(client, n, n % 2 == 0) for n in range(100)])
 
     assert asyncio.run(all_of_them()) == [f"echo: number {n}" for n in range(100)]
 
 
-# --- the other endpoints -----------------------------------------------------------------------------------
+# --- the other endpoints --------------------------------------------------------------------------
 
 
 def test_embeddings(sdk, healthy):
@@ -167,7 +183,7 @@ def test_models_are_listed_and_looked_up(sdk):
     assert caught.value.code == "model_not_found"
 
 
-# --- time, and clients that leave ----------------------------------------------------------------------------
+# --- time, and clients that leave -----------------------------------------------------------------
 
 
 def assert_left_soon(served, since):
@@ -181,7 +197,9 @@ def test_the_sdks_own_timeout_ends_the_upstream_call(gateway, upstream, streamin
     served = upstream(default=stall())
     running = gateway(deployment(served))
     with pytest.raises(openai.APITimeoutError):
-        client_of(running, timeout=0.5).chat.completions.create(model="m", messages=MESSAGES, stream=streaming)
+        client_of(running, timeout=0.5).chat.completions.create(
+            model="m", messages=MESSAGES, stream=streaming
+        )
     assert_left_soon(served, time.monotonic())
     assert served.count == 1, "nobody is left to retry for"
 
@@ -191,8 +209,12 @@ def test_a_client_that_leaves_before_the_first_byte_ends_the_upstream_call(gatew
     running = gateway(deployment(served))
 
     async def call_and_cancel():
-        async with openai.AsyncOpenAI(base_url=running.base_url, api_key="k", max_retries=0) as client:
-            call = asyncio.ensure_future(client.chat.completions.create(model="m", messages=MESSAGES))
+        async with openai.AsyncOpenAI(
+            base_url=running.base_url, api_key="k", max_retries=0
+        ) as client:
+            call = asyncio.ensure_future(
+                client.chat.completions.create(model="m", messages=MESSAGES)
+            )
             await asyncio.to_thread(served.wait_for_requests, 1)
             call.cancel()
             await asyncio.gather(call, return_exceptions=True)
@@ -211,13 +233,15 @@ def test_a_client_that_leaves_mid_stream_ends_the_upstream_call(gateway, upstrea
         chunks.response.close()
         left = time.monotonic()
     assert_left_soon(served, left)
-    assert running.wait_for_log(lambda line: line["status"] == 499 or line["class"] == "client_closed")
+    assert running.wait_for_log(
+        lambda line: line["status"] == 499 or line["class"] == "client_closed"
+    )
 
 
 def test_a_client_that_left_counts_against_nobody(gateway, upstream):
     served, second = upstream(stall(), stall(), stall(), stall()), upstream()
     running = gateway(deployment(served, id="a", order=1), deployment(second, order=2))
-    for number in range(4):
+    for _ in range(4):
         with pytest.raises(openai.APITimeoutError):
             client_of(running, timeout=0.3).chat.completions.create(model="m", messages=MESSAGES)
     served.wait_for_disconnect()
@@ -228,7 +252,8 @@ def test_a_client_that_left_counts_against_nobody(gateway, upstream):
 def test_a_timeout_of_the_deployment_moves_on_to_the_next(gateway, upstream):
     slow, quick = upstream(default=stall()), upstream()
     running = gateway(
-        deployment(slow, order=1, timeout=0.3, stream_timeout=0.3), deployment(quick, id="quick", order=2)
+        deployment(slow, order=1, timeout=0.3, stream_timeout=0.3),
+        deployment(quick, id="quick", order=2),
     )
     with client_of(running) as client:
         answer = client.chat.completions.with_raw_response.create(model="m", messages=MESSAGES)
@@ -262,7 +287,12 @@ def test_a_cut_stream_raises_in_the_sdk_and_never_looks_complete(gateway, upstre
 
 
 def test_the_sdk_recovers_by_itself_where_the_gateway_could_not(gateway, upstream):
-    served = upstream(raw(b"HTTP/1.1 429 Slow Down\r\nretry-after-ms: 50\r\nContent-Length: 2\r\n\r\n{}", end="keep"))
+    served = upstream(
+        raw(
+            b"HTTP/1.1 429 Slow Down\r\nretry-after-ms: 50\r\nContent-Length: 2\r\n\r\n{}",
+            end="keep",
+        )
+    )
     running = gateway(deployment(served), router={"num_retries": 0})
     with openai.OpenAI(base_url=running.base_url, api_key="k", max_retries=1) as client:
         answer = client.chat.completions.create(model="m", messages=MESSAGES)

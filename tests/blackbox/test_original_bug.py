@@ -1,5 +1,6 @@
-"""The bug that the project exists to make impossible: a provider known only from a user's providers.json answers 429,
-and a healthy deployment of the same model is idle beside it (DESIGN.md section 1)."""
+"""The bug that the project exists to make impossible: a provider known only from a user's
+providers.json answers 429, and a healthy deployment of the same model is idle beside it (DESIGN.md
+section 1)."""
 
 from __future__ import annotations
 
@@ -25,7 +26,10 @@ GEMINI = [
             "message": "Resource has been exhausted.",
             "status": "RESOURCE_EXHAUSTED",
             "details": [
-                {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "RATE_LIMIT_EXCEEDED"},
+                {
+                    "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                    "reason": "RATE_LIMIT_EXCEEDED",
+                },
                 {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "2.25s"},
             ],
         }
@@ -53,7 +57,12 @@ HINTS = [
     ("retry_after_in_seconds", limited(retry_after="2"), 2.0, 2.0),
     ("retry_after_as_a_date", limited_until_date(3), 2.0, 3.0),
     ("retry_after_ms", limited(retry_after_ms="2100"), 2.1, 2.1),
-    ("retry_after_ms_wins_over_the_rest", limited(BODY, retry_after="9", retry_after_ms="2100"), 2.1, 2.1),
+    (
+        "retry_after_ms_wins_over_the_rest",
+        limited(BODY, retry_after="9", retry_after_ms="2100"),
+        2.1,
+        2.1,
+    ),
     (
         "x_ratelimit_reset_requests",
         limited(
@@ -71,7 +80,7 @@ HINTS = [
 
 
 def start(gateway, first, second):
-    """Two deployments of one group, each of a provider that no release of any gateway has heard of."""
+    """Two deployments of one group, of providers that no release of any gateway has heard of."""
     providers = {
         "homegrown": {"base_url": first.url, "api_key_env": "HOMEGROWN_API_KEY"},
         "neighbour": {"base_url": second.url + "/", "api_key_env": "NEIGHBOUR_API_KEY"},
@@ -104,8 +113,12 @@ class Together:
         await self.behaviour(exchange)
 
 
-@pytest.mark.parametrize("limit, least, most", [row[1:] for row in HINTS], ids=[row[0] for row in HINTS])
-def test_fifty_calls_move_on_at_once_and_one_probe_follows_the_hint(gateway, upstream, limit, least, most):
+@pytest.mark.parametrize(
+    "limit, least, most", [row[1:] for row in HINTS], ids=[row[0] for row in HINTS]
+)
+def test_fifty_calls_move_on_at_once_and_one_probe_follows_the_hint(
+    gateway, upstream, limit, least, most
+):
     together = Together(50, limit)
     first, second = upstream(default=together), upstream()
     running = start(gateway, first, second)
@@ -127,7 +140,9 @@ def test_fifty_calls_move_on_at_once_and_one_probe_follows_the_hint(gateway, ups
     probe = Gate()
     first.always(after(probe, plausible()))
     with Traffic(lambda: running.chat("chat")) as traffic:
-        first.wait_for(lambda: traffic.failures or first.count > 50, "the probe", timeout=most * JITTER + 20)
+        first.wait_for(
+            lambda: traffic.failures or first.count > 50, "the probe", timeout=most * JITTER + 20
+        )
         traffic.wait_for_answers(20, second)
         assert first.count == 51, "exactly one probe, however much traffic there is"
         probe.open()
@@ -139,7 +154,9 @@ def test_fifty_calls_move_on_at_once_and_one_probe_follows_the_hint(gateway, ups
     assert least * 0.99 <= rested <= most * JITTER + SLACK
 
 
-def test_without_an_order_every_call_is_answered_and_the_limited_one_is_asked_once(gateway, upstream):
+def test_without_an_order_every_call_is_answered_and_the_limited_one_is_asked_once(
+    gateway, upstream
+):
     first = upstream(default=status(429, BODY))
     second = upstream()
     running = gateway(deployment(first, id="first"), deployment(second, id="second"))
@@ -174,7 +191,9 @@ def test_a_failed_probe_doubles_the_time_without_a_hint(gateway, upstream):
 
 def test_a_refused_connection_does_not_cool_down_by_itself(gateway, upstream):
     dead, second = upstream(listening=False), upstream()
-    running = gateway(deployment(dead, id="dead", order=1), deployment(second, id="second", order=2))
+    running = gateway(
+        deployment(dead, id="dead", order=1), deployment(second, id="second", order=2)
+    )
     attempts = [running.chat().header("x-spillway-attempts") for _ in range(2)]
     assert attempts == ["2", "2"], "one refusal does not bench: the next call tries it again"
     assert health_state(running, "dead") == "closed"
@@ -182,21 +201,34 @@ def test_a_refused_connection_does_not_cool_down_by_itself(gateway, upstream):
 
 def test_three_refused_connections_in_a_row_open_the_breaker(gateway, upstream):
     dead, second = upstream(listening=False), upstream()
-    running = gateway(deployment(dead, id="dead", order=1), deployment(second, id="second", order=2))
+    running = gateway(
+        deployment(dead, id="dead", order=1), deployment(second, id="second", order=2)
+    )
     attempts = [running.chat().header("x-spillway-attempts") for _ in range(6)]
     assert attempts == ["2", "2", "2", "1", "1", "1"]
     assert health_state(running, "dead") == "breaker_open"
     dead.listen()
     with Traffic(running.chat, threads=2) as traffic:
-        dead.wait_for(lambda: traffic.failures or dead.count > 5, "its return when the breaker lets it", 20)
+        dead.wait_for(
+            lambda: traffic.failures or dead.count > 5, "its return when the breaker lets it", 20
+        )
     assert not traffic.failures and {r.status for r in traffic.answers} == {200}
 
 
 def test_a_success_between_refusals_keeps_the_breaker_closed(gateway, upstream):
     flaky, second = upstream(), upstream()
-    running = gateway(deployment(flaky, id="flaky", order=1), deployment(second, id="second", order=2))
+    running = gateway(
+        deployment(flaky, id="flaky", order=1), deployment(second, id="second", order=2)
+    )
     fault = status(500, {"error": {"message": "boom"}})
-    for behaviour, attempts in [(fault, "2"), (fault, "2"), (answer(), "1"), (fault, "2"), (fault, "2"), (answer(), "1")]:
+    for behaviour, attempts in [
+        (fault, "2"),
+        (fault, "2"),
+        (answer(), "1"),
+        (fault, "2"),
+        (fault, "2"),
+        (answer(), "1"),
+    ]:
         flaky.script(behaviour)
         response = running.chat()
         assert (response.status, response.header("x-spillway-attempts")) == (200, attempts)

@@ -1,4 +1,5 @@
-"""The scripted upstream is believable: the real SDK is satisfied with it, without a gateway in between."""
+"""The scripted upstream is believable: the real SDK is satisfied with it, without a gateway in
+between."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import pytest
 
 from behaviours import error, reset, status, stream
 from canned import AUDIO
-from upstream import Gate
+from loop import Gate
 from wire import Client, request_bytes
 
 openai = pytest.importorskip("openai")
@@ -29,7 +30,12 @@ def test_the_sdk_understands_its_plain_and_streamed_chat(upstream):
 def test_the_sdk_understands_every_other_endpoint(upstream):
     served = upstream()
     sdk = client(served)
-    assert sdk.embeddings.create(model="m", input=["a", "b"], encoding_format="float").data[1].embedding[2] == 1
+    assert (
+        sdk.embeddings.create(model="m", input=["a", "b"], encoding_format="float")
+        .data[1]
+        .embedding[2]
+        == 1
+    )
     assert sdk.responses.create(model="m", input="hi").output_text == "echo: hi"
     events = list(sdk.responses.create(model="m", input="hi", stream=True))
     assert events[-1].response.output_text == "echo: hi"

@@ -1,4 +1,5 @@
-"""A raw HTTP/1.1 client: what goes out is the test's own bytes, what comes in is told apart to the last chunk."""
+"""A raw HTTP/1.1 client: what goes out is the test's own bytes, what comes in is told apart to the
+last chunk."""
 
 from __future__ import annotations
 
@@ -42,7 +43,9 @@ class Response:
         assert list(document) == ["error"], document
         assert set(document["error"]) == {"message", "type", "param", "code"}, document
         assert (self.header("content-type") or "").startswith("application/json"), self.headers
-        assert isinstance(document["error"]["message"], str) and document["error"]["message"], document
+        assert isinstance(document["error"]["message"], str) and document["error"]["message"], (
+            document
+        )
         return document["error"]
 
 
@@ -95,7 +98,8 @@ class Client:
         return data
 
     def closed_by_gateway(self, timeout: float = WAIT_SECONDS) -> bool:
-        """True once the gateway has closed; False if it has not within `timeout` or sends something instead."""
+        """True once the gateway has closed; False if it has not within `timeout` or sends something
+        instead."""
         self.socket.settimeout(timeout)
         try:
             self.more()
@@ -108,7 +112,8 @@ class Client:
             self.socket.settimeout(self.timeout)
 
     def silent_for(self, seconds: float) -> bool:
-        """True if nothing comes, not even the end: for what must *not* happen, which only time can show."""
+        """True if nothing comes, not even the end: for what must *not* happen, which only time can
+        show."""
         self.socket.settimeout(seconds)
         try:
             self.more()
@@ -181,7 +186,11 @@ class Client:
 
 
 def request_bytes(
-    method: str, target: str, body: Optional[bytes] = None, headers: Any = (), host: str = "gateway.test"
+    method: str,
+    target: str,
+    body: Optional[bytes] = None,
+    headers: Any = (),
+    host: str = "gateway.test",
 ) -> bytes:
     lines = [f"{method} {target} HTTP/1.1", f"Host: {host}"]
     fields = headers.items() if isinstance(headers, dict) else headers

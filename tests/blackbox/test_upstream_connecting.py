@@ -1,0 +1,140 @@
+"""Reaching an upstream: names, connects and TLS that fail, and that nothing is sent where it must
+not be."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from behaviours import raw
+from error_table import NO_RETRIES
+from framing import head
+from settings import deployment
+
+
+# --- connecting -----------------------------------------------------------------------------------
+class Blackhole:
+    """A port whose connection requests are never answered: its accept queue is full."""
+
+    def __init__(self):
+        self.listener = socket.socket()
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen(0)
+        self.port = self.listener.getsockname()[1]
+        self.fillers = []
+        for _ in range(4):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", self.port))
+            self.fillers.append(filler)
+
+    def close(self):
+        for held in (*self.fillers, self.listener):
+            held.close()
+
+
+def test_a_connection_that_never_comes_about_is_a_504_after_the_deadline(gateway, upstream):
+    hole = Blackhole()
+    try:
+        second = upstream()
+        lone = deployment(None, "lone", api_base=f"http://127.0.0.1:{hole.port}/v1")
+        first = deployment(None, "m", api_base=f"http://127.0.0.1:{hole.port}/v1", order=1)
+        running = gateway(
+            lone, first, deployment(second, order=2),
+            router=NO_RETRIES, spillway={"timeouts": {"connect": "300ms"}},
+        )  # fmt: skip
+        response = running.chat("lone")
+        assert (response.status, response.error["type"]) == (504, "api_connection_error")
+        assert running.chat().status == 200
+    finally:
+        hole.close()
+
+
+def test_a_name_that_does_not_resolve_is_a_502_and_tried_elsewhere(gateway, upstream):
+    unknown = "http://no-such-host.invalid/v1"
+    running = gateway(
+        deployment(None, "lone", api_base=unknown),
+        deployment(None, "m", api_base=unknown, order=1),
+        deployment(upstream(), "m", order=2),
+        router=NO_RETRIES,
+    )
+    response = running.chat("lone")
+    assert (response.status, response.error["type"]) == (502, "api_connection_error")
+    assert running.chat().status == 200
+
+
+# --- TLS ------------------------------------------------------------------------------------------
+def tls_gateway(gateway, certificates, served, trust, **sections):
+    """`trust`: how the operator made the test CA known."""
+    env, params = {}, {}
+    if trust == "system":
+        env["SSL_CERT_FILE"] = str(certificates.ca_file)
+    elif trust == "deployment":
+        params["ssl_verify"] = str(certificates.ca_file)
+    lone = deployment(served, "lone", id="lone", **params)
+    return gateway(lone, env=env, router=NO_RETRIES, **sections)
+
+
+@pytest.mark.parametrize("trust", ["system", "deployment"])
+@pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
+def test_tls_works_with_a_ca_that_is_known(gateway, upstream, certificates, trust, streaming):
+    served = upstream(tls=certificates.server("good"), host="localhost")
+    running = tls_gateway(gateway, certificates, served, trust)
+    for _ in range(3):
+        assert running.chat("lone", stream=streaming).status == 200
+
+
+@pytest.mark.parametrize("kind", ["expired", "wrong-host", "self-signed"])
+def test_a_bad_certificate_is_a_502_and_nothing_is_sent(gateway, upstream, certificates, kind):
+    served = upstream(tls=certificates.server(kind), host="localhost")
+    running = tls_gateway(gateway, certificates, served, "deployment")
+    response = running.chat("lone")
+    assert (response.status, response.error["type"]) == (502, "api_connection_error")
+    assert not served.requests
+
+
+def test_an_unknown_ca_is_a_502_and_nothing_is_sent(gateway, upstream, certificates):
+    served = upstream(tls=certificates.server("good"), host="localhost")
+    response = tls_gateway(gateway, certificates, served, "nobody").chat("lone")
+    assert (response.status, response.error["type"]) == (502, "api_connection_error")
+    assert not served.requests
+
+
+def test_tls_older_than_1_2_is_refused(gateway, upstream, certificates):
+    served = upstream(tls=certificates.old_protocol_server(), host="localhost")
+    assert tls_gateway(gateway, certificates, served, "deployment").chat("lone").status == 502
+    assert not served.requests
+
+
+def test_a_plaintext_server_on_an_https_address_never_sees_the_request(
+    gateway, upstream, certificates
+):
+    served = upstream()
+    url = served.url.replace("http://127.0.0.1", "https://localhost")
+    running = gateway(deployment(None, api_base=url), router=NO_RETRIES)
+    assert running.chat().status == 502
+    assert not served.requests
+
+
+def test_a_tls_handshake_that_stalls_is_a_504(gateway, upstream):
+    served = upstream(on_connect="stall")
+    url = served.url.replace("http://127.0.0.1", "https://localhost")
+    running = gateway(
+        deployment(None, api_base=url),
+        router=NO_RETRIES,
+        spillway={"timeouts": {"connect": "300ms"}},
+    )
+    response = running.chat()
+    assert (response.status, response.error["type"]) == (504, "api_connection_error")
+
+
+def test_a_tls_connection_that_is_cut_without_a_goodbye_is_a_truncation(
+    gateway, upstream, certificates
+):
+    """Without a close_notify, an answer that ends with the connection might be cut short by
+    anybody."""
+    cut = head(200, [("Content-Type", "application/json"), ("Content-Length", "100")]) + b"{"
+    served = upstream(raw(cut, end="reset"), tls=certificates.server("good"))
+    served.host = "localhost"
+    assert tls_gateway(gateway, certificates, served, "deployment").chat("lone").status == 502
