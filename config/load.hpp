@@ -1,4 +1,5 @@
-// Turns config.yaml, providers.json and the environment into one validated Config, reporting every fault at once.
+// Turns config.yaml, providers.json and the environment into one validated Config, reporting every
+// fault at once.
 #pragma once
 
 #include <cstdint>
@@ -31,8 +32,10 @@ struct Notice {
 std::string to_string(const Notice& notice);
 
 struct Sources {
-  std::optional<std::filesystem::path> config_file;     // none: every provider with a key in the environment
-  std::optional<std::filesystem::path> providers_file;  // none: a providers.json beside the config file, if there
+  std::optional<std::filesystem::path>
+      config_file;  // none: every provider with a key in the environment
+  std::optional<std::filesystem::path>
+      providers_file;  // none: a providers.json beside the config file, if there
   Environment environment;
   std::optional<std::string> listen;  // --listen HOST:PORT, wins over the file
   std::optional<unsigned> threads;    // --threads
@@ -53,7 +56,11 @@ std::expected<Loaded, std::vector<Notice>> load_text(std::string_view yaml, std:
 // The environment of this process.
 Environment process_environment();
 
-// The table of model groups and deployments shown at start and by `check`; no secrets. Lines end in LF.
+// The table of model groups and deployments shown at start and by `check`; no secrets. Lines end in
+// LF.
 std::string describe(const Config& config);
+
+// False if there is nothing to forward to: `serve` then refuses to start.
+bool any_usable(const Config& config);
 
 }  // namespace spillway::config

@@ -1,0 +1,150 @@
+#include "config/router_settings.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+
+#include "config/litellm_keys.hpp"
+#include "config/scalars.hpp"
+#include "config/suggest.hpp"
+
+namespace spillway::config {
+
+namespace {
+
+constexpr unsigned kAllowedFailsUnset =
+    3;  // LiteLLM cannot tell its default from "not set"; nor can its users
+constexpr Range<std::uint64_t> kFails{0, 1'000'000};
+
+constexpr auto kStrategies = std::to_array<std::string_view>(
+    {"simple-shuffle", "least-busy", "usage-based-routing", "usage-based-routing-v2",
+     "latency-based-routing", "cost-based-routing", "provider-budget-routing", "lar1"});
+
+struct PolicyKey {
+  std::string_view key;
+  ErrorClass error_class;
+};
+
+// LiteLLM's exception names; a few of its exceptions cover more than one class.
+constexpr auto kPolicyKeys = std::to_array<PolicyKey>({
+    {"BadRequestErrorAllowedFails", ErrorClass::invalid_request},
+    {"BadRequestErrorAllowedFails", ErrorClass::unprocessable},
+    {"BadRequestErrorAllowedFails", ErrorClass::context_window_exceeded},
+    {"AuthenticationErrorAllowedFails", ErrorClass::authentication},
+    {"TimeoutErrorAllowedFails", ErrorClass::timeout},
+    {"RateLimitErrorAllowedFails", ErrorClass::rate_limit},
+    {"ContentPolicyViolationErrorAllowedFails", ErrorClass::content_policy_violation},
+    {"InternalServerErrorAllowedFails", ErrorClass::internal},
+    {"ServiceUnavailableErrorAllowedFails", ErrorClass::unavailable},
+    {"BadGatewayErrorAllowedFails", ErrorClass::bad_gateway},
+    {"NotFoundErrorAllowedFails", ErrorClass::not_found},
+});
+
+void read_policy(const Node* node, Context& context, AllowedFailsPolicy& policy) {
+  Section section(node, context);
+  for (const PolicyKey& entry : kPolicyKeys) {
+    if (const auto fails = section.count(entry.key, kFails)) {
+      policy[static_cast<std::size_t>(entry.error_class)] = static_cast<unsigned>(*fails);
+    }
+  }
+  section.finish();
+}
+
+void read_strategy(Section& section, Context& context) {
+  const auto strategy = section.text("routing_strategy");
+  if (!strategy || *strategy == kStrategies.front()) return;
+  const Node& node = *section.get("routing_strategy");
+  if (std::find(kStrategies.begin(), kStrategies.end(), *strategy) == kStrategies.end()) {
+    context.fault(node, fmt::format("\"{}\" is not a routing strategy{}", *strategy,
+                                    did_you_mean(*strategy, kStrategies)));
+  } else {
+    context.warn(node, fmt::format("{} is not supported yet; simple-shuffle is used", *strategy));
+  }
+}
+
+// The keys that both sections have.
+void read_shared(Section& section, Context& context, RouterDefaults& out) {
+  if (const auto retries = section.count("num_retries", kRetries)) {
+    out.num_retries = static_cast<unsigned>(*retries);
+  }
+  read_cooldown_rules(section, context, out.cooldown);
+  const auto lay_over = [&](std::string_view key, const Node*& target) {
+    if (const Node* node = section.get(key)) target = node;
+  };
+  lay_over("fallbacks", out.fallbacks);
+  lay_over("context_window_fallbacks", out.context_window_fallbacks);
+  lay_over("content_policy_fallbacks", out.content_policy_fallbacks);
+  lay_over("default_fallbacks", out.default_fallbacks);
+  lay_over("model_group_alias", out.model_group_alias);
+}
+
+void read_litellm(const Node* node, Context& context, RouterDefaults& out) {
+  Section section(node, context);
+  read_shared(section, context, out);
+  if (const auto timeout = section.time("request_timeout", kPositiveTimes)) {
+    out.router.timeout = *timeout;
+  }
+  if (section.boolean("drop_params").value_or(false)) out.drop_params = DropParams::yes;
+  read_ssl_verify(section, context, out.ca_file);
+  section.unsupported(unsupported_litellm_settings());
+  section.finish();
+}
+
+void read_router(const Node* node, Context& context, RouterDefaults& out) {
+  Section section(node, context);
+  read_strategy(section, context);
+  read_shared(section, context, out);
+  if (const auto timeout = section.time("timeout", kPositiveTimes)) out.router.timeout = *timeout;
+  if (const auto timeout = section.time("stream_timeout", kPositiveTimes)) {
+    out.router.stream_timeout = *timeout;
+  }
+  if (const auto wait = section.time("retry_after", kTimes)) out.router.retry_after = *wait;
+  if (const auto most = section.count("max_fallbacks", {0, 100})) {
+    out.router.max_fallbacks = static_cast<unsigned>(*most);
+  }
+  out.cooldown.disabled = section.boolean("disable_cooldowns").value_or(false);
+  section.unsupported(unsupported_router_settings());
+  section.finish();
+}
+
+}  // namespace
+
+void read_cooldown_rules(Section& section, Context& context, CooldownRules& rules) {
+  if (const auto time = section.time("cooldown_time", kTimes)) rules.cooldown_time = *time;
+  if (const auto fails = section.count("allowed_fails", kFails)) {
+    rules.allowed_fails.reset();
+    if (*fails != kAllowedFailsUnset) rules.allowed_fails = static_cast<unsigned>(*fails);
+  }
+  read_policy(section.get("allowed_fails_policy"), context, rules.allowed_fails_policy);
+}
+
+void read_ssl_verify(Section& section, Context& context, std::string& ca_file) {
+  const auto value = section.text("ssl_verify");
+  if (!value) return;
+  const Node& node = *section.get("ssl_verify");
+  if (const auto flag = parse_boolean(*value)) {
+    if (!*flag) {
+      context.warn(node,
+                   "certificates are always verified; name a CA file instead to trust your own");
+    }
+    return;
+  }
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(*value, error)) {
+    context.fault(node,
+                  fmt::format("must be a file of trusted certificates; {} is none", shown(node)));
+    return;
+  }
+  ca_file = *value;
+}
+
+RouterDefaults read_router_settings(const Node& root, Context& context) {
+  RouterDefaults out;
+  read_litellm(root.find("litellm_settings"), context, out);
+  read_router(root.find("router_settings"), context, out);
+  return out;
+}
+
+}  // namespace spillway::config

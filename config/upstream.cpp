@@ -1,0 +1,247 @@
+#include "config/upstream.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "config/base_url.hpp"
+#include "config/upstream_headers.hpp"
+
+namespace spillway::config {
+
+namespace {
+
+std::string trimmed(std::string text) {
+  constexpr std::string_view kSpace = " \t\r\n";
+  text.erase(text.find_last_not_of(kSpace) + 1);
+  text.erase(0, std::min(text.find_first_not_of(kSpace), text.size()));
+  return text;
+}
+
+bool take_suffix(std::string& text, std::string_view suffix) {
+  if (!text.ends_with(suffix)) return false;
+  text.resize(text.size() - suffix.size());
+  return true;
+}
+
+// The values of base_url's placeholders, or the first one without a value.
+std::expected<std::string, std::string> filled_base_url(const Provider& provider, Section* params,
+                                                        const Environment& environment) {
+  std::string url = provider.base_url;
+  for (const auto& [name, variables] : provider.base_url_params) {
+    std::optional<std::string> value = params == nullptr ? std::nullopt : params->text(name);
+    if (!value) value = first_variable(environment, variables);
+    if (!value)
+      return std::unexpected(
+          fmt::format("{} is not set", variables.empty() ? name : variables.front()));
+    const std::string placeholder = "{" + name + "}";
+    if (const std::size_t at = url.find(placeholder); at != std::string::npos) {
+      url.replace(at, placeholder.size(), *value);
+    }
+  }
+  return url;
+}
+
+class Resolver {
+ public:
+  Resolver(const ProviderChoice& choice, const Address& address, Section& params, const Node& node,
+           Context& context)
+      : provider_(*choice.provider),
+        choice_(choice),
+        address_(address),
+        params_(params),
+        node_(node),
+        context_(context) {}
+
+  Upstream resolve() {
+    resolve_base();
+    resolve_key();
+    add_headers();
+    return std::move(out_);
+  }
+
+ private:
+  void leave_out(std::string reason) {
+    if (out_.unusable.empty()) out_.unusable = std::move(reason);
+  }
+
+  const Node& at(std::string_view key) {
+    const Node* found = params_.get(key);
+    return found == nullptr ? node_ : *found;
+  }
+
+  void resolve_base() {
+    std::string text;
+    std::string where = "base_url";
+    if (address_.api_base) {
+      text = *address_.api_base;
+    } else if (auto value = choice_.inferred
+                                ? std::nullopt
+                                : first_variable(context_.environment, provider_.api_base_env)) {
+      text = trimmed(*value);
+      where = fmt::format("the address in {}", fmt::join(provider_.api_base_env, " or "));
+      given_ = true;
+    } else {
+      const auto filled = filled_base_url(provider_, &params_, context_.environment);
+      if (!filled) return leave_out(filled.error());
+      if (filled->empty()) return leave_out(no_base());
+      text = *filled;
+    }
+    given_ = given_ || address_.api_base.has_value();
+    auto base = parse_base_url(text);
+    if (!base) {
+      const bool written = address_.api_base.has_value();
+      const Node& place = !written                             ? node_
+                          : params_.get("api_base") != nullptr ? at("api_base")
+                                                               : at("base_url");
+      context_.fault(place, written ? base.error() : fmt::format("{} {}", where, base.error()));
+      return leave_out("its address is not a URL");
+    }
+    if (given_ && base->path.empty()) base->path = provider_.api_base_path;
+    out_.origin = base->origin;
+    provider_.url_style == UrlStyle::azure ? set_azure_targets(base->path)
+                                           : set_targets(base->path);
+  }
+
+  std::string no_base() const {
+    return provider_.api_base_env.empty() ? "api_base is not set"
+                                          : fmt::format("neither api_base nor {} is set",
+                                                        fmt::join(provider_.api_base_env, " or "));
+  }
+
+  void set_targets(const std::string& path) {
+    for (const EndpointTraits& traits : kEndpoints)
+      set_target(traits, path + std::string(traits.path));
+  }
+
+  void set_target(const EndpointTraits& traits, std::string target) {
+    const auto index = static_cast<std::size_t>(traits.endpoint);
+    if (provider_.endpoints[index]) out_.targets[index] = std::move(target);
+  }
+
+  // Azure has two forms: /openai/v1 for everything, and one URL for each deployment with a dated
+  // api-version.
+  void set_azure_targets(std::string path) {
+    const bool v1_written = take_suffix(path, "/openai/v1");
+    if (!v1_written && !take_suffix(path, "/openai")) take_suffix(path, "/models");
+    std::string version = address_.api_version.value_or(
+        first_variable(context_.environment, provider_.api_version_env).value_or(""));
+    const bool clean = std::all_of(version.begin(), version.end(), [](char c) {
+      return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+             c == '-' || c == '.';
+    });
+    if (!clean) {
+      context_.fault(at("api_version"), "must be a version such as 2024-10-21");
+      return leave_out("its api_version is not a version");
+    }
+    const bool named = path.find("/openai/deployments/") != std::string::npos;
+    const bool v1 = v1_written || version.empty() || version == "v1" || version == "latest" ||
+                    version == "preview";
+    const std::string query =
+        version.empty() || (v1 && version != "preview") ? "" : "?api-version=" + version;
+    for (const EndpointTraits& traits : kEndpoints) {
+      std::string base = path + "/openai/deployments/{model}";
+      if (v1) base = path + "/openai/v1";
+      if (!v1 && traits.endpoint == Endpoint::responses) base = path + "/openai";
+      if (named) base = path;
+      set_target(traits, base + std::string(traits.path) + query);
+    }
+  }
+
+  void resolve_key() {
+    key_ = trimmed(address_.api_key.value_or(""));
+    if (key_.empty() && !choice_.inferred) {
+      key_ = trimmed(first_variable(context_.environment, provider_.api_key_env).value_or(""));
+    }
+    if (!key_.empty()) {
+      if (!header_fault("authorization", key_).empty()) {
+        leave_out("its API key holds characters that a header cannot carry");
+        key_.clear();
+      }
+      return;
+    }
+    // Servers of one's own often want no key; a provider's own address always does.
+    const bool own_server = provider_.slug == "openai" && given_;
+    if (!provider_.api_key_required || own_server || choice_.inferred) return;
+    leave_out(fmt::format("{} is not set{}{}", fmt::join(provider_.api_key_env, " or "),
+                          provider_.note.empty() ? "" : ": ", provider_.note));
+  }
+
+  void add_headers() {
+    if (!key_.empty() && provider_.auth == Auth::bearer) {
+      set_header(out_.headers, "authorization", "Bearer " + key_);
+    }
+    constexpr std::string_view kPlaceholder = "{api_key}";
+    for (const auto& [name, pattern] : provider_.headers) {
+      std::string value = pattern;
+      if (const std::size_t where = value.find(kPlaceholder); where != std::string::npos) {
+        if (key_.empty()) continue;
+        value.replace(where, kPlaceholder.size(), key_);
+      }
+      set_header(out_.headers, name, std::move(value));
+    }
+    add_configured_headers("headers");
+    add_configured_headers("extra_headers");
+  }
+
+  void add_configured_headers(std::string_view key) {
+    const Node* map = params_.map(key);
+    if (map == nullptr) return;
+    for (const Member& member : map->members) {
+      if (member.value.kind != NodeKind::scalar) {
+        context_.fault(member.value,
+                       fmt::format("must be a text, not {}", kind_name(member.value)));
+        continue;
+      }
+      const auto value = params_.resolve(member.value);
+      if (!value) continue;
+      if (const std::string wrong = header_fault(member.key, *value); !wrong.empty()) {
+        context_.fault(member.value, wrong);
+        continue;
+      }
+      set_header(out_.headers, member.key, *value);
+    }
+  }
+
+  const Provider& provider_;
+  const ProviderChoice& choice_;
+  const Address& address_;
+  Section& params_;
+  const Node& node_;
+  Context& context_;
+  Upstream out_;
+  std::string key_;
+  bool given_ = false;  // the address is the operator's, not the provider's own
+};
+
+}  // namespace
+
+Address read_address(Section& params) {
+  Address address;
+  address.api_base = params.text("api_base");
+  const auto base_url = params.text("base_url");  // the OpenAI SDK's name for it
+  if (!address.api_base) address.api_base = base_url;
+  if (address.api_base && trimmed(*address.api_base).empty()) address.api_base.reset();
+  address.api_key = params.text("api_key");
+  address.api_version = params.text("api_version");
+  return address;
+}
+
+Upstream resolve_upstream(const ProviderChoice& choice, const Address& address, Section& params,
+                          const Node& node, Context& context) {
+  return Resolver(choice, address, params, node, context).resolve();
+}
+
+bool ready_from_environment(const Provider& provider, const Environment& environment) {
+  if (!provider.left_out.empty()) return false;
+  const bool key = first_variable(environment, provider.api_key_env).has_value();
+  const bool base = first_variable(environment, provider.api_base_env).has_value();
+  if (provider.api_key_required) {
+    const auto url = filled_base_url(provider, nullptr, environment);
+    return key && (base || (url && !url->empty()));
+  }
+  // Servers that want no key are offered only where the environment says where they are.
+  return base || (key && !provider.base_url.empty() && provider.base_url_params.empty());
+}
+
+}  // namespace spillway::config
