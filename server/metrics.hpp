@@ -30,12 +30,12 @@ namespace spillway::server {
 
 // One finished request that reached a model group.
 struct RequestSample {
-  GroupIndex group;                       // the one that was asked for, not a fallback
-  int status = 200;                       // what the client saw; 499: it left
-  std::optional<ErrorClass> error_class;  // nullopt: success
+  GroupIndex group;                         // the one that was asked for, not a fallback
+  int status = 200;                         // what the client saw; 499: it left
+  std::optional<ErrorClass> error_class{};  // nullopt: success
   Duration total{};
   Duration overhead{};
-  std::optional<Duration> time_to_first_token;
+  std::optional<Duration> time_to_first_token{};
   std::uint64_t prompt_tokens = 0;
   std::uint64_t completion_tokens = 0;
 };
