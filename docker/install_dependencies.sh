@@ -9,6 +9,7 @@
 # Debian 13 and Ubuntu 24.04 have everything; Debian 12 has it with its official backports, which are enabled
 # on the mirror that the machine's own package sources name. Says nothing when nothing is missing.
 set -euo pipefail
+export LC_ALL=C  # apt's words are read below
 
 # One need a line: alternatives in order of preference, each with the oldest version that will do.
 readonly build_needs='
@@ -63,9 +64,9 @@ install_missing() {
   ((${#missing[@]})) || return 0
 
   command -v apt-get >/dev/null ||
-    fail "this script knows Debian and Ubuntu only; needed here: ${missing[*]}"
+    fail "this script knows Debian and Ubuntu only; needed here: $(first_choices "${missing[@]}")"
   become_root
-  say "Missing on this machine: ${missing[*]}"
+  say "Missing on this machine: $(first_choices "${missing[@]}")"
   say 'Reading the package lists ...'
   "${root[@]}" apt-get update -qq || fail 'the package lists cannot be read'
   enable_backports_if_needed "${missing[@]}"
@@ -86,30 +87,37 @@ install_missing() {
 
 package_of() { echo "${1%%>=*}"; }
 minimum_of() { [[ $1 == *'>='* ]] && echo "${1##*>=}" || echo 0; }
+first_choices() { for need in "$@"; do printf '%s ' "${need%% *}"; done; }
 new_enough() { dpkg --compare-versions "$1" ge "$2"; }
 
 # True if one of the alternatives of a need is installed, and new enough.
 is_met() {
-  local alternative status version
+  local alternative version
   for alternative in $1; do
-    read -r status version < <(dpkg-query -W -f '${db:Status-Status} ${Version}\n' \
-      "$(package_of "$alternative")" 2>/dev/null | sort | head -n 1) || continue
-    [[ $status == installed ]] && new_enough "$version" "$(minimum_of "$alternative")" && return 0
+    version=$(dpkg-query -W -f '${db:Status-Status} ${Version}\n' "$(package_of "$alternative")" \
+      2>/dev/null | awk '$1 == "installed" { print $2; exit }')
+    [[ -n $version ]] && new_enough "$version" "$(minimum_of "$alternative")" && return 0
   done
   return 1
 }
 
-# The first alternative that some source offers new enough, as PACKAGE=VERSION: a version in
-# backports is not what apt-get would take by itself.
+# The first alternative that some source offers new enough: PACKAGE if apt-get would take it by
+# itself, else (backports) PACKAGE=VERSION.
 choose() {
-  local alternative package version
+  local alternative package minimum version
   for alternative in $1; do
     package=$(package_of "$alternative")
-    while read -r version; do
-      new_enough "$version" "$(minimum_of "$alternative")" || continue
+    minimum=$(minimum_of "$alternative")
+    version=$(apt-cache policy "$package" 2>/dev/null | awk '$1 == "Candidate:" { print $2 }')
+    if [[ -n $version && $version != '(none)' ]] && new_enough "$version" "$minimum"; then
+      echo "$package"
+      return 0
+    fi
+    for version in $(apt-cache madison "$package" 2>/dev/null | awk -F ' *[|] *' '{ print $2 }'); do
+      new_enough "$version" "$minimum" || continue
       echo "$package=$version"
       return 0
-    done < <(apt-cache madison "$package" 2>/dev/null | awk -F ' *[|] *' '{print $2}')
+    done
   done
   return 1
 }
@@ -164,7 +172,7 @@ become_root() {
   trap 'rm -f "$log"' EXIT
   root=()
   ((EUID == 0)) && return
-  command -v sudo >/dev/null || fail "needs root or sudo to install: ${missing[*]}"
+  command -v sudo >/dev/null || fail "needs root or sudo to install: $(first_choices "${missing[@]}")"
   root=(sudo)
 }
 
