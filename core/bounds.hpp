@@ -31,6 +31,7 @@ inline constexpr std::size_t kHeldStreamBytes = 64 * 1024;        // held before
 // --- Logs -------------------------------------------------------------------------------------
 inline constexpr std::size_t kAccessLogQueue = 4096;      // lines; a tenth of a second at full load
 inline constexpr std::size_t kLogQueue = 512;             // lines of the program's own log
+inline constexpr Duration kLogDrain = seconds(1);         // for queued lines when the program ends
 
 // --- Failure handling -------------------------------------------------------------------------
 inline constexpr Duration kHintCap = seconds(300);          // an upstream may not bench itself longer

@@ -1,4 +1,5 @@
-// Classification of calls that got no complete HTTP answer; a part of classify() (core/outcome.hpp).
+// Classification of calls that got no complete HTTP answer; a part of classify() in
+// core/outcome.hpp.
 #pragma once
 
 #include <string>
@@ -9,7 +10,8 @@ namespace spillway {
 
 Failure classify_transport(const TransportFailure& transport, const UpstreamName& upstream);
 
-// One line of at most bounds::kErrorMessageBytes, cut between characters. Control characters become spaces.
+// One line of at most bounds::kErrorMessageBytes, cut between characters. Control characters become
+// spaces.
 std::string presentable_message(std::string text);
 
 }  // namespace spillway

@@ -1,11 +1,15 @@
 #include "server/log.hpp"
 
+#include <poll.h>
 #include <spdlog/async_logger.h>
-#include <spdlog/details/thread_pool.h>
-#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/sinks/base_sink.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <memory>
+#include <mutex>
+#include <thread>
 
 #include "core/bounds.hpp"
 #include "server/log_lines.hpp"
@@ -13,45 +17,92 @@
 namespace spillway::server {
 namespace {
 
+// Writes to a descriptor without stdio, whose lock a stalled reader would hold until the process
+// ends.
+class DescriptorSink final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit DescriptorSink(int descriptor) : descriptor_(descriptor) {}
+  std::size_t written() const { return written_; }
+
+ private:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    write_all(line.data(), line.size());
+    ++written_;
+  }
+  void flush_() override {}
+
+  // A line that cannot be written is lost: there is nowhere to say so.
+  void write_all(const char* bytes, std::size_t size) {
+    while (size > 0) {
+      const ssize_t taken = ::write(descriptor_, bytes, size);
+      if (taken >= 0) {
+        bytes += taken;
+        size -= static_cast<std::size_t>(taken);
+      } else if (errno == EAGAIN) {  // somebody else made the terminal non-blocking
+        pollfd writable{descriptor_, POLLOUT, 0};
+        ::poll(&writable, 1, -1);
+      } else if (errno != EINTR) {
+        return;
+      }
+    }
+  }
+
+  int descriptor_;
+  std::atomic<std::size_t> written_{0};
+};
+
 // A bounded queue with its own writing thread, so that a reader of one stream who stalls does not
 // hold up the other.
 class Channel {
  public:
-  Channel(std::size_t queue, spdlog::sink_ptr sink, const char* pattern)
-      : pool_(std::make_shared<spdlog::details::thread_pool>(queue, 1)),
+  Channel(std::size_t queue, int descriptor, const char* pattern)
+      : sink_(std::make_shared<DescriptorSink>(descriptor)),
+        pool_(std::make_shared<spdlog::details::thread_pool>(queue, 1)),
         logger_(std::make_shared<spdlog::async_logger>(
-            "", std::move(sink), pool_, spdlog::async_overflow_policy::overrun_oldest)) {
+            "", sink_, pool_, spdlog::async_overflow_policy::overrun_oldest)) {
     logger_->set_pattern(pattern, spdlog::pattern_time_type::utc);
   }
 
   void write(spdlog::level::level_enum level, std::string_view line) {
-    if (!closed_.load(std::memory_order_relaxed)) {
-      logger_->log(level, spdlog::string_view_t(line.data(), line.size()));
-    }
+    if (closed_ || !logger_->should_log(level)) return;
+    ++queued_;
+    logger_->log(level, spdlog::string_view_t(line.data(), line.size()));
   }
   void set_level(spdlog::level::level_enum level) { logger_->set_level(level); }
-  std::uint64_t dropped() const { return closed_ ? 0 : pool_->overrun_counter(); }
+  std::size_t dropped() const { return closed_ ? 0 : pool_->overrun_counter(); }
 
-  // The pool's end writes out what is queued.
+  // Waits for the writing thread as long as kLogDrain; a reader who stalls longer does not keep the
+  // process alive.
   void close() {
-    if (!closed_.exchange(true)) pool_.reset();
+    if (closed_.exchange(true)) return;
+    constexpr auto kStep = milliseconds(1);
+    for (Duration waited{}; !drained() && waited < bounds::kLogDrain; waited += kStep) {
+      std::this_thread::sleep_for(kStep);
+    }
+    if (drained()) pool_.reset();  // else the thread is stuck in a write, and ends with the process
   }
 
  private:
-  std::atomic<bool> closed_{false};
+  bool drained() const { return sink_->written() + pool_->overrun_counter() >= queued_; }
+
+  std::shared_ptr<DescriptorSink> sink_;
   std::shared_ptr<spdlog::details::thread_pool> pool_;
   std::shared_ptr<spdlog::async_logger> logger_;
+  std::atomic<std::size_t> queued_{0};
+  std::atomic<bool> closed_{false};
 };
 
+// Both are never destroyed: their destruction at exit would wait for a reader who stalls.
 Channel& program_log() {
-  static Channel channel(bounds::kLogQueue, std::make_shared<spdlog::sinks::stderr_sink_mt>(),
-                         "%Y-%m-%dT%H:%M:%S.%eZ %l %v");
+  static Channel& channel =
+      *new Channel(bounds::kLogQueue, STDERR_FILENO, "%Y-%m-%dT%H:%M:%S.%eZ %l %v");
   return channel;
 }
 
 Channel& request_log() {
-  static Channel channel(bounds::kAccessLogQueue, std::make_shared<spdlog::sinks::stdout_sink_mt>(),
-                         "%v");
+  static Channel& channel = *new Channel(bounds::kAccessLogQueue, STDOUT_FILENO, "%v");
   return channel;
 }
 

@@ -69,6 +69,17 @@ TEST_CASE("a reader of stdout who stalls costs lines, not a worker's time") {
   close(child.output);
 }
 
+TEST_CASE("a reader who stalls does not keep the program from ending") {
+  const Child child = run(STDOUT_FILENO, [] {
+    const std::string line(200, 'x');
+    for (int i = 0; i < 5000; ++i) queue_stdout_line(line);
+    shut_down_logs();
+    return 0;
+  });
+  CHECK(exit_code(child.process) == 0);
+  close(child.output);
+}
+
 TEST_CASE("what is queued when the logs are shut down is still written, in order") {
   const Child child = run(STDOUT_FILENO, [] {
     for (int i = 0; i < 100; ++i) queue_stdout_line(std::to_string(i));
