@@ -12,6 +12,10 @@ Availability LocalFleet::availability(DeploymentIndex deployment, TimePoint now)
   return health_[deployment.value].availability(now);
 }
 
+RecentOutcomes LocalFleet::recent(DeploymentIndex deployment, TimePoint now) {
+  return health_[deployment.value].recent(now);
+}
+
 std::optional<Permit> LocalFleet::begin(DeploymentIndex deployment, TimePoint now,
                                         DeploymentHealth::Force force) {
   return health_[deployment.value].begin(deployment, now, force);

@@ -16,6 +16,8 @@ class Fleet {
   virtual ~Fleet() = default;
 
   virtual Availability availability(DeploymentIndex deployment, TimePoint now) = 0;
+  // For display only; a fleet that keeps no window says nothing.
+  virtual RecentOutcomes recent(DeploymentIndex, TimePoint) { return {}; }
   virtual std::optional<Permit> begin(DeploymentIndex deployment, TimePoint now,
                                       DeploymentHealth::Force force) = 0;
   virtual HealthChange succeeded(const Permit& permit, TimePoint now) = 0;
@@ -37,6 +39,7 @@ class LocalFleet final : public Fleet {
   LocalFleet(const Config& config, std::uint64_t seed);
 
   Availability availability(DeploymentIndex deployment, TimePoint now) override;
+  RecentOutcomes recent(DeploymentIndex deployment, TimePoint now) override;
   std::optional<Permit> begin(DeploymentIndex deployment, TimePoint now,
                               DeploymentHealth::Force force) override;
   HealthChange succeeded(const Permit& permit, TimePoint now) override;

@@ -140,6 +140,10 @@ Availability DeploymentHealth::availability(TimePoint now) const {
   return result;
 }
 
+RecentOutcomes DeploymentHealth::recent(TimePoint now) const {
+  return {successes_.total(now), failures_.total(now), consecutive_failures_};
+}
+
 std::optional<Permit> DeploymentHealth::begin(DeploymentIndex deployment, TimePoint now,
                                               Force force) {
   const bool callable = availability(now).callable;

@@ -39,6 +39,13 @@ struct Availability {
   unsigned in_flight = 0;
 };
 
+// What the breaker's window holds; shown to operators, decides nothing outside of the breaker.
+struct RecentOutcomes {
+  std::uint64_t successes = 0;
+  std::uint64_t failures = 0;
+  unsigned consecutive_failures = 0;
+};
+
 // Leave to make one call; given back through exactly one of finish_* or give_back.
 struct Permit {
   DeploymentIndex deployment;
@@ -56,6 +63,7 @@ enum class Benching : std::uint8_t { allowed, withheld };
 class DeploymentHealth {
  public:
   Availability availability(TimePoint now) const;
+  RecentOutcomes recent(TimePoint now) const;
 
   // nullopt if not callable now. `Force::yes` is for a call by id and for the least recently failed
   // of a group with nothing else: it is let through whatever the state, as an ordinary call.

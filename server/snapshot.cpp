@@ -42,6 +42,12 @@ Availability WorkerFleet::availability(DeploymentIndex deployment, TimePoint now
   return state.health.availability(now);
 }
 
+RecentOutcomes WorkerFleet::recent(DeploymentIndex deployment, TimePoint now) {
+  DeploymentState& state = *snapshot_.deployments[deployment.value];
+  const std::lock_guard lock(state.guard);
+  return state.health.recent(now);
+}
+
 std::optional<Permit> WorkerFleet::begin(DeploymentIndex deployment, TimePoint now,
                                          DeploymentHealth::Force force) {
   DeploymentState& state = *snapshot_.deployments[deployment.value];

@@ -42,6 +42,7 @@ class WorkerFleet final : public Fleet {
   WorkerFleet(const Snapshot& snapshot, Random& random) : snapshot_(snapshot), random_(random) {}
 
   Availability availability(DeploymentIndex deployment, TimePoint now) override;
+  RecentOutcomes recent(DeploymentIndex deployment, TimePoint now) override;
   std::optional<Permit> begin(DeploymentIndex deployment, TimePoint now,
                               DeploymentHealth::Force force) override;
   HealthChange succeeded(const Permit& permit, TimePoint now) override;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "core/bounds.hpp"
+
 namespace spillway::server {
 namespace {
 
@@ -21,7 +23,8 @@ std::int64_t remaining_ms(const Availability& available, TimePoint now) {
   return std::chrono::ceil<milliseconds>(available.until - now).count();
 }
 
-Json deployment_state(const Deployment& deployment, const Availability& available, TimePoint now) {
+Json deployment_state(const Deployment& deployment, const Availability& available,
+                      const RecentOutcomes& recent, TimePoint now) {
   const bool closed = available.state == HealthState::closed;
   Json json = {{"id", deployment.id},
                {"provider", deployment.provider},
@@ -33,6 +36,11 @@ Json deployment_state(const Deployment& deployment, const Availability& availabl
                {"cause", nullptr},
                {"probing", available.probing},
                {"in_flight", available.in_flight},
+               {"window",
+                {{"seconds", std::chrono::floor<seconds>(bounds::kBreakerWindow).count()},
+                 {"successes", recent.successes},
+                 {"failures", recent.failures},
+                 {"consecutive_failures", recent.consecutive_failures}}},
                {"weight", deployment.weight},
                {"order", nullptr}};
   if (!closed) json["cause"] = name(available.cause);
@@ -83,8 +91,8 @@ std::string router_state_json(const Config& config, Fleet& fleet, TimePoint now)
   for (const ModelGroup& group : config.groups) {
     Json deployments = Json::array();
     for (const DeploymentIndex index : group.deployments) {
-      deployments.push_back(
-          deployment_state(config.at(index), fleet.availability(index, now), now));
+      deployments.push_back(deployment_state(config.at(index), fleet.availability(index, now),
+                                             fleet.recent(index, now), now));
     }
     Json unusable = Json::array();
     for (const DeploymentIndex index : group.left_out) {

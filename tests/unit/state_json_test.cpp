@@ -92,6 +92,18 @@ TEST_CASE("the router's state shows a deployment's bench, its cause and its end"
   CHECK(closed["in_flight"] == 1);
 }
 
+TEST_CASE("the router's state shows what the breaker has seen in its window") {
+  const Config config = sample_config();
+  LocalFleet fleet(config, 1);
+  const auto good = fleet.begin(DeploymentIndex{0}, kNow, DeploymentHealth::Force::no);
+  fleet.succeeded(*good, kNow);
+  fail(fleet, DeploymentIndex{0}, ErrorClass::internal, std::nullopt);
+  fail(fleet, DeploymentIndex{0}, ErrorClass::internal, std::nullopt);
+  const Json state = Json::parse(router_state_json(config, fleet, kNow));
+  CHECK(state["groups"][0]["deployments"][0]["window"] ==
+        Json{{"seconds", 60}, {"successes", 1}, {"failures", 2}, {"consecutive_failures", 2}});
+}
+
 TEST_CASE("a bench that is over is half-open with nothing remaining") {
   const Config config = sample_config();
   LocalFleet fleet(config, 1);
