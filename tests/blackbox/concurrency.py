@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Callable
 
@@ -27,6 +28,14 @@ def in_background(call: Callable[[], Any]) -> "Future[Any]":
 
     threading.Thread(target=run, daemon=True).start()
     return future
+
+
+def eventually(look: Callable[[], Any], seconds: float = 10.0) -> Any:
+    """The first true value of `look`, for state that can only be asked for."""
+    end = time.monotonic() + seconds
+    while not (value := look()):
+        assert time.monotonic() < end, f"{look} stayed {value!r} for {seconds} s"
+    return value
 
 
 class Traffic:

@@ -192,12 +192,13 @@ def strict(module_gateway, module_upstream):
 
 
 @pytest.fixture(autouse=True)
-def nothing_but_what_was_wanted(request):
-    """Tests marked `no_upstream_call` fail if anything reached the upstream."""
-    running = next(
-        (request.getfixturevalue(n) for n in ("scene", "strict") if n in request.fixturenames), None
-    )
-    before = running.upstream.count if running else 0
+def no_call_where_none_is_wanted(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Tests marked `no_upstream_call` fail if anything reached the upstream of their gateway."""
+    if not request.node.get_closest_marker("no_upstream_call"):
+        yield
+        return
+    name = next(name for name in ("scene", "strict") if name in request.fixturenames)
+    upstream = request.getfixturevalue(name).upstream
+    before = upstream.count
     yield
-    if running and request.node.get_closest_marker("no_upstream_call"):
-        assert running.upstream.count == before
+    assert upstream.count == before

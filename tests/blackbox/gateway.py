@@ -193,6 +193,14 @@ class Gateway:
         with self.stdout.condition:
             return [json.loads(line) for line in self.stdout.lines if line.startswith("{")]
 
+    def wait_for_message(self, words: str) -> None:
+        """Waits for a line of the program's own log."""
+        with self.stderr.condition:
+            if not self.stderr.condition.wait_for(
+                lambda: any(words in line for line in self.stderr.lines), LOG_SECONDS
+            ):
+                raise AssertionError(f"no line with {words!r} among:\n" + self.stderr.text)
+
     def wait_for_log(self, found: Callable[[dict], bool]) -> dict:
         """The first access-log line for which `found` is true."""
         result: list[dict] = []

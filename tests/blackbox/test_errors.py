@@ -68,7 +68,7 @@ def test_a_clients_request_id_comes_back_on_an_error(table):
 
 def test_param_and_message_of_a_bad_request_survive(table):
     raised = sync_failure(table.base_url, model="bad-request")
-    assert raised.param == "temperature"
+    assert raised.param == "seed"
     assert "scripted failure" in raised.message
 
 

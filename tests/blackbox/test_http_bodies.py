@@ -35,7 +35,9 @@ def test_a_body_of_exactly_the_limit_is_read(strict):
 
 
 @no_upstream_call
-@pytest.mark.parametrize("bad", [b"zz\r\n", b"-1\r\n", b"ffffffffffffffffff\r\n", b"3\r\nabcd\r\n"])
+@pytest.mark.parametrize(
+    "bad", [b"zz\r\n", b"-1\r\n", b"ffffffffffffffffff\r\n", b"3\r\nabcd\r\n0\r\n\r\n"]
+)
 def test_a_bad_chunk_is_400(scene, bad):
     head = post_head("Transfer-Encoding: chunked")
     response = send_raw(scene, head, bad)

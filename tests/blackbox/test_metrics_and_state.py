@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from behaviours import error, stall
-from concurrency import in_background
+from concurrency import eventually, in_background
 from settings import deployment
 from state import cooldown_seconds, deployment_state, health_state, in_flight
 
@@ -20,6 +20,26 @@ def test_metrics_parse_and_count(gateway, upstream):
         running.chat()
     running.chat(stream=True)
     running.chat("no-such-model")
+    document = eventually(lambda: counted(running, parser, requests=4))
+
+    def value(name, **labels):
+        return document[(name, tuple(sorted(labels.items())))]
+
+    first, second = {"group": "m", "deployment": "first"}, {"group": "m", "deployment": "second"}
+    assert value("spillway_attempts_total", **first, **{"class": "rate_limit"}) == 1
+    assert value("spillway_attempts_total", **second, **{"class": "success"}) == 4
+    assert value("spillway_cooldowns_total", **first, **{"class": "rate_limit"}) == 1
+    assert value("spillway_retry_hints_total", source="retry_after_seconds") == 1
+    assert value("spillway_deployment_state", **first) == 3
+    assert value("spillway_in_flight", **second) == 0
+    assert value("spillway_rejected_requests_total", status="404") == 1
+    assert value("spillway_time_to_first_token_seconds_count", group="m") == 1
+    assert value("spillway_request_duration_seconds_count", group="m") == 4
+    assert value("spillway_overhead_seconds_count") >= 4
+
+
+def counted(running, parser, requests):
+    """All samples, once so many requests to the group were counted as answered; else None."""
     response = running.get("/metrics")
     assert response.header("content-type").startswith("text/plain")
     samples = {}
@@ -27,30 +47,8 @@ def test_metrics_parse_and_count(gateway, upstream):
         assert family.documentation and family.name.startswith("spillway_")
         for sample in family.samples:
             samples[(sample.name, tuple(sorted(sample.labels.items())))] = sample.value
-
-    def value(name, **labels):
-        return samples[(name, tuple(sorted(labels.items())))]
-
-    assert value("spillway_requests_total", group="m", status="200") == 4
-    assert (
-        value("spillway_attempts_total", group="m", deployment="first", **{"class": "rate_limit"})
-        == 1
-    )
-    assert (
-        value("spillway_attempts_total", group="m", deployment="second", **{"class": "success"})
-        == 4
-    )
-    assert (
-        value("spillway_cooldowns_total", group="m", deployment="first", **{"class": "rate_limit"})
-        == 1
-    )
-    assert value("spillway_retry_hints_total", source="retry_after_seconds") == 1
-    assert value("spillway_deployment_state", group="m", deployment="first") == 3
-    assert value("spillway_in_flight", group="m", deployment="second") == 0
-    assert value("spillway_rejected_requests_total", status="404") == 1
-    assert value("spillway_time_to_first_token_seconds_count", group="m") == 1
-    assert value("spillway_request_duration_seconds_count", group="m") == 4
-    assert value("spillway_overhead_seconds_count") >= 4
+    answered = ("spillway_requests_total", (("group", "m"), ("status", "200")))
+    return samples if samples.get(answered) == requests else None
 
 
 def test_metric_labels_are_bounded_by_the_configuration(gateway, upstream):

@@ -10,8 +10,8 @@ import pytest
 from behaviours import after, plausible, raw, stall, stream
 from canned import AUDIO, DONE, chat_text_events
 from concurrency import in_background
+from loop import Gate
 from settings import deployment
-from upstream import Gate
 
 openai = pytest.importorskip("openai")
 

@@ -12,9 +12,9 @@ import pytest
 
 from behaviours import after, answer, plausible, status
 from concurrency import Traffic, at_once
+from loop import Gate
 from settings import deployment
 from state import cooldown_seconds, health_state
-from upstream import Gate
 
 MESSAGE = "Rate limit exceeded. Retry in 6s."
 BODY = {"error": {"message": MESSAGE, "type": "rate_limit"}}

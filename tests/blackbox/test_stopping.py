@@ -3,34 +3,55 @@
 from __future__ import annotations
 
 import signal
+import time
 
 import pytest
 
 from behaviours import stream
-from canned import chat_text_events
-from concurrency import in_background
+from canned import DONE, chat_text_events
 from loop import Gate
 from settings import deployment
+from streams import open_stream
+from wire import request_bytes
 
 
 def test_sigterm_lets_a_running_stream_finish(gateway, upstream):
     gate = Gate()
-    events = chat_text_events("one two three")
-    served = upstream(stream(*events[:3], gate, *events[3:], b"data: [DONE]\n\n"))
+    one, two, three, *rest = chat_text_events("one two three")
+    served = upstream(stream(one, two, gate, three, *rest, DONE))
     running = gateway(deployment(served))
-    call = in_background(lambda: running.chat(stream=True))
-    served.wait_for_requests(1)
-    running.process.send_signal(signal.SIGTERM)
-    served.wait_for(lambda: served.connections[0].bytes_sent > 0)
-    gate.open()
-    assert call.result(20).body.endswith(b"data: [DONE]\n\n")
+    with running.connect() as client:
+        answer = open_stream(running, client).read_head()
+        client.read_until(answer, two)
+        running.process.send_signal(signal.SIGTERM)
+        running.wait_for_message("draining")
+        gate.open()
+        client.read_body(answer)
+        assert answer.complete and answer.body.endswith(DONE)
+        assert client.closed_by_gateway()
     running.stop()
 
 
-def test_sigterm_closes_idle_connections_and_refuses_new_ones(gateway, upstream):
-    running = gateway(deployment(upstream()))
-    with running.connect() as idle:
+def test_sigterm_closes_idle_connections_at_once_and_refuses_new_ones(gateway, upstream):
+    running = gateway(deployment(upstream()), spillway={"timeouts": {"drain": "20s"}})
+    with running.connect() as idle, running.connect() as silent:
+        idle.send(request_bytes("GET", "/health/liveliness"))
+        assert idle.read_response().status == 200
+        begun = time.monotonic()
         running.stop()
-        assert idle.closed_by_gateway()
+        assert time.monotonic() - begun < 10, "nothing ran: there was nothing to wait for"
+        assert idle.closed_by_gateway() and silent.closed_by_gateway()
     with pytest.raises(ConnectionRefusedError):
         running.connect()
+
+
+def test_a_stream_that_outlives_the_grace_period_is_cut_and_looks_cut(gateway, upstream):
+    one, two, *_ = chat_text_events("one two three")
+    served = upstream(stream(one, two, end="stall"))
+    running = gateway(deployment(served), spillway={"timeouts": {"drain": "300ms"}})
+    with running.connect() as client:
+        answer = open_stream(running, client).read_head()
+        client.read_until(answer, two)
+        running.stop()
+        client.read_body(answer)
+    assert not answer.complete and b"[DONE]" not in answer.body

@@ -33,6 +33,7 @@ def test_the_head_waits_for_the_first_content(gateway, upstream):
     running = gateway(deployment(served, id="only"))
     with running.connect() as client:
         open_stream(running, client)
+        served.wait_for_requests(1)
         served.wait_for(lambda: served.connections[-1].bytes_sent > len(ROLE), "the role chunk")
         assert client.silent_for(0.3), "a role-only chunk is held with the head"
         gate.open()

@@ -31,13 +31,14 @@ class Upstream:
     default: Behaviour
     tls: Optional[ssl.SSLContext] = None
     host: str = "127.0.0.1"
-    on_connect: str = "serve"  # or "reset", "close", "stall": before any byte is read
+    on_connect: str = "serve"  # or "reset", "close", "stall", "greet": without reading a request
     send_buffer: int = 0  # bytes; 0: the system's
     listening: bool = True
     requests: list[Request] = field(default_factory=list)
     connections: list[ConnectionRecord] = field(default_factory=list)
     marks: collections.Counter = field(default_factory=collections.Counter)
     script_errors: list[Exception] = field(default_factory=list)
+    unread: bytearray = field(default_factory=bytearray)  # what came where nothing is served
 
     def __post_init__(self) -> None:
         self._queue: collections.deque[Behaviour] = collections.deque()

@@ -132,11 +132,16 @@ class Connection(asyncio.Protocol):
             self.reset()
         elif self.server.on_connect == "close":
             self.close()
+        elif self.server.on_connect == "greet":
+            transport.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
         elif self.server.on_connect == "serve":
             self.task = asyncio.ensure_future(self.serve())
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
+        if self.server.on_connect != "serve":
+            self.server.unread += data
+            self.server.changed()
         self.wake.set()
 
     def eof_received(self) -> bool:
@@ -232,6 +237,7 @@ class Connection(asyncio.Protocol):
             raise Left()
         self.transport.write(data)
         self.record.bytes_sent += len(data)
+        self.server.changed()
         await self.writable.wait()
         await asyncio.sleep(0)  # lets the loop see that the peer left; waits for no time
 
