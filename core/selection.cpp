@@ -27,7 +27,6 @@ class Draw {
     any_weighted_ |= deployment.weighted;
     count_ += 1.0;
     if (share * count_ < 1.0) uniformly_ = candidate;
-    if (deployment.weight <= 0.0) return;
     total_weight_ += deployment.weight;
     if (share * total_weight_ < deployment.weight) by_weight_ = candidate;
   }

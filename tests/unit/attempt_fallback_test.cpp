@@ -90,6 +90,24 @@ TEST_CASE("content rejected by a fallback is not offered to the remaining ones")
   CHECK(scene.end().failure.error_class == ErrorClass::quota_exhausted);
 }
 
+TEST_CASE("rejected content stays with those chosen for it, however they fail") {
+  Config config = with_fallback(1);
+  const GroupIndex other = add_group(config, "other");
+  add_deployment(config, other);
+  const GroupIndex lenient = add_group(config, "lenient");
+  add_deployment(config, lenient);
+  config.groups[0].fallbacks.push_back({other, {}});
+  config.groups[1].content_policy_fallbacks = {{lenient, {}}};
+  Scene scene(config);
+  scene.begin();
+  scene.fail(ErrorClass::quota_exhausted);
+  scene.fail(ErrorClass::content_policy_violation);
+  REQUIRE(scene.calling());
+  CHECK(scene.asked() == 3);
+  scene.fail(ErrorClass::timeout);
+  CHECK(scene.gave_up());
+}
+
 // --- fallback groups -----------------------------------------------------------------------------
 
 // Groups 0..n-1 of one deployment each, with the given fallbacks.
@@ -122,6 +140,8 @@ std::vector<std::uint32_t> visited_order(Config config) {
 TEST_CASE("fallback groups come breadth first, each at most once") {
   CHECK(visited_order(chain({{1, 2}, {3}, {0, 4}, {1}, {}})) ==
         std::vector<std::uint32_t>{0, 1, 2, 3, 4});
+  CHECK(visited_order(chain({{1, 2}, {3, 5}, {4}, {}, {}, {}})) ==
+        std::vector<std::uint32_t>{0, 1, 2, 3, 5, 4});
   CHECK(visited_order(chain({{0, 0, 1}, {0}})) == std::vector<std::uint32_t>{0, 1});
 }
 

@@ -121,6 +121,16 @@ TEST_CASE("waiting for hints stays within max_wait in total") {
   CHECK(scene.end().retry_after == seconds(3));
 }
 
+TEST_CASE("our own backoff does not use up max_wait") {
+  Scene scene(group_of(1));
+  scene.config.router.retry_after = seconds(3);
+  scene.begin();
+  scene.fail(ErrorClass::rate_limit);
+  CHECK(scene.sit_out_waits() == seconds(3));
+  scene.fail(ErrorClass::rate_limit, seconds(4));
+  CHECK(scene.waiting());
+}
+
 TEST_CASE("another of the group comes before asking again") {
   Scene scene(group_of(2));
   scene.begin();
@@ -197,6 +207,19 @@ TEST_CASE("a retry that fails, or whose client leaves, gives its share of the bu
   CHECK(left() == 2);
   scene.loop.reset();
   CHECK(left() == 3);
+}
+
+TEST_CASE("refused by the budget, a fresh deployment whose time is named is still waited for") {
+  Scene scene(with_fallback(2));
+  scene.bench(1, ErrorClass::rate_limit, seconds(4));
+  scene.begin();
+  REQUIRE(scene.asked() == 0);
+  while (scene.fleet.draw_retry(GroupIndex{0}, scene.now)) {
+  }
+  scene.fail(ErrorClass::internal);
+  scene.sit_out_waits();
+  REQUIRE(scene.calling());
+  CHECK(scene.asked() == 1);
 }
 
 TEST_CASE("refused by the budget, the request goes on to the fallback") {

@@ -37,6 +37,9 @@ TEST_CASE("the success of a probe closes and resets") {
   CHECK_FALSE(patient.look().probing);
   patient.fail(ErrorClass::rate_limit);
   CHECK(patient.benched_for(seconds(5)));
+  patient.pass_bench();
+  patient.fail(ErrorClass::rate_limit);
+  CHECK(patient.benched_for(seconds(10)));
 }
 
 TEST_CASE("after closing, the failures of before do not count") {
@@ -180,6 +183,17 @@ TEST_CASE("outcomes of attempts begun before a bench are old news once it is clo
   // What the upstream names is a time from now, however old the question.
   CHECK(patient.fail(old[4], failed_with(ErrorClass::rate_limit, seconds(9))) ==
         HealthChange::cooled_down);
+}
+
+TEST_CASE("an extension is not doubled by failed probes it knows nothing of") {
+  Patient patient;
+  const Permit old = patient.begin();
+  patient.fail(ErrorClass::rate_limit);
+  patient.pass_bench();
+  patient.fail(ErrorClass::rate_limit);
+  patient.pass(seconds(6));
+  CHECK(patient.fail(old, failed_with(ErrorClass::rate_limit)) == HealthChange::extended);
+  CHECK(patient.benched_for(seconds(5)));
 }
 
 TEST_CASE("a bench extended during a probe is not closed by that probe") {

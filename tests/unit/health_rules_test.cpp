@@ -99,6 +99,16 @@ TEST_CASE("the client's own mistakes use up an allowance only where a policy nam
   CHECK(patient.fail(ErrorClass::invalid_request) == HealthChange::cooled_down);
 }
 
+TEST_CASE("a closed bench starts the allowance again") {
+  Patient patient;
+  patient.rules.allowed_fails = 1;
+  patient.fail(ErrorClass::internal);
+  CHECK(patient.fail(ErrorClass::internal) == HealthChange::cooled_down);
+  patient.pass_bench();
+  CHECK(patient.succeed() == HealthChange::closed);
+  CHECK(patient.fail(ErrorClass::internal) == HealthChange::none);
+}
+
 TEST_CASE("an allowance does not excuse a probe") {
   Patient patient;
   patient.rules.allowed_fails = 2;
