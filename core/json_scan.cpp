@@ -24,8 +24,7 @@ const char* pass_digits(const char* at, const char* end) {
 
 }  // namespace
 
-bool JsonString::is(std::string_view text) const {
-  if (!escaped) return raw == text;
+bool JsonString::is_unescaped(std::string_view text) const {
   std::string literal = "\"";
   literal.append(raw).push_back('"');
   return unescape(literal) == text;

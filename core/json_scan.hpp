@@ -35,7 +35,10 @@ struct JsonString {
   bool escaped = false;  // has at least one backslash
 
   // True if it says `text` once its escapes are applied.
-  bool is(std::string_view text) const;
+  bool is(std::string_view text) const { return escaped ? is_unescaped(text) : raw == text; }
+
+ private:
+  bool is_unescaped(std::string_view text) const;
 };
 
 class JsonCursor {

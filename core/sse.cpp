@@ -8,7 +8,7 @@ namespace {
 
 // Takes the next line off `text`, without its end.
 std::string_view take_line(std::string_view& text) {
-  const std::size_t end = std::min(text.find_first_of("\r\n"), text.size());
+  const std::size_t end = find_line_end(text);
   const std::string_view line = text.substr(0, end);
   text.remove_prefix(end);
   if (text.starts_with("\r\n")) {
@@ -33,6 +33,18 @@ SseField split(std::string_view line) {
 }
 
 }  // namespace
+
+std::size_t find_line_end(std::string_view text) {
+  // In blocks, so that a stream without LF is not searched to its end for every line.
+  constexpr std::size_t kBlock = 512;
+  for (std::size_t at = 0; at < text.size(); at += kBlock) {
+    const std::string_view block = text.substr(at, kBlock);
+    const std::size_t lf = std::min(block.find('\n'), block.size());
+    const std::size_t end = std::min(block.substr(0, lf).find('\r'), lf);
+    if (end < block.size()) return at + end;
+  }
+  return text.size();
+}
 
 std::optional<std::size_t> SseBoundary::find(std::string_view more) {
   for (std::size_t i = 0; i < more.size(); ++i) {
@@ -59,6 +71,7 @@ std::optional<std::size_t> SseBoundary::find(std::string_view more) {
       if (blank && bare_cr_) return i + 1;
     } else {
       line_empty_ = false;
+      i += find_line_end(more.substr(i)) - 1;
     }
   }
   return std::nullopt;

@@ -15,6 +15,9 @@
 
 namespace spillway {
 
+// Where the first CR or LF of `text` stands; its size if there is none.
+std::size_t find_line_end(std::string_view text);
+
 struct SseEvent {
   std::size_t bytes = 0;  // length of the raw event, its blank line included
   bool has_data = false;  // false: comments, id or retry only

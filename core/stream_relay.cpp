@@ -14,7 +14,7 @@ constexpr std::string_view kDroppedMark = ": spillway dropped a malformed event\
 
 // Up to and with the first byte that may end a line.
 std::string_view first_line(std::string_view bytes) {
-  return bytes.substr(0, std::min(bytes.find_first_of("\r\n"), bytes.size() - 1) + 1);
+  return bytes.substr(0, std::min(find_line_end(bytes) + 1, bytes.size()));
 }
 
 }  // namespace

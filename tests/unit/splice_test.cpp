@@ -198,14 +198,12 @@ std::string joined(const std::string& messages) {
 }
 
 TEST_CASE("Text parts become one string, spelled as the client did") {
-  CHECK(
-      joined(
-          R"([{"role":"user","content":[{"type":"text","text":"a\u00e9\n"}, {"text":"b","type":"text"} ]}])") ==
-      R"([{"role":"user","content":"a\u00e9\nb"}])");
-  CHECK(
-      joined(
-          R"([{"content":[{"type":"text","text":""}]},{"x":[],"content":[{"type":"text","text":"c"}],"y":1}])") ==
-      R"([{"content":""},{"x":[],"content":"c","y":1}])");
+  CHECK(joined(R"([{"role":"user","content":[{"type":"text","text":"a\u00e9\n"},)"
+               R"( {"text":"b","type":"text"} ]}])") ==
+        R"([{"role":"user","content":"a\u00e9\nb"}])");
+  CHECK(joined(R"([{"content":[{"type":"text","text":""}]},{"x":[],)"
+               R"("content":[{"type":"text","text":"c"}],"y":1}])") ==
+        R"([{"content":""},{"x":[],"content":"c","y":1}])");
   CHECK(joined(R"([{"content":[]}])") == R"([{"content":""}])");
   CHECK(joined(R"([{"content":[{"type":"text","text":"a","cache_control":{}}]}])") ==
         R"([{"content":"a"}])");

@@ -14,7 +14,8 @@ namespace {
 using namespace std::string_literals;
 
 const std::string kRole =
-    R"(data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]})"
+    R"(data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""},)"
+    R"("finish_reason":null}]})"
     "\n\n";
 const std::string kDone = "data: [DONE]\n\n";
 const std::string kMark = ": spillway dropped a malformed event\n\n";
@@ -91,7 +92,8 @@ TEST_CASE("What says nothing yet is held") {
   const std::string held = GENERATE(
       kRole, R"({"choices":[],"prompt_filter_results":[]})"s,
       R"({"choices":[{"delta":{"role":"assistant"}}]})"s,
-      R"({"choices":[{"delta":{"role":"assistant","content":null,"tool_calls":[],"refusal":null}}]})"s,
+      R"({"choices":[{"delta":{"role":"assistant","content":null,)"
+      R"("tool_calls":[],"refusal":null}}]})"s,
       R"({"choices":[{"delta":{"content":""},"finish_reason":""}]})"s, R"({"id":"x"})"s, "{}"s,
       R"({"choices":[{"text":"","finish_reason":null}],"error":null})"s, R"({"error":""})"s);
   Relayed relay;
@@ -240,8 +242,8 @@ TEST_CASE("Usage is read from any chunk, and null usage is no usage") {
   Relayed relay;
   relay.feed(text("a") + event(R"({"choices":[],"usage":null})"));
   CHECK_FALSE(relay->usage().known);
-  relay.feed(event(
-      R"({"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":9,"details":{"prompt_tokens":1}}})"));
+  relay.feed(event(R"({"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":9,)"
+                   R"("details":{"prompt_tokens":1}}})"));
   CHECK(relay->usage().known);
   CHECK(relay->usage().prompt == 7);
   CHECK(relay->usage().completion == 9);
