@@ -34,19 +34,19 @@ class EntryReader {
         defaults_(defaults),
         context_(context),
         entry_(&node, context),
-        params_(entry_.map("litellm_params"), context, OnMissing::collect),
+        params_node_(entry_.map("litellm_params")),
+        params_(params_node_, context, OnMissing::collect),
         info_(entry_.map("model_info"), context) {}
 
   std::vector<Draft> read() {
     const auto group = entry_.text("model_name");
-    const Node* params_node = entry_.map("litellm_params");
     const auto model = params_.text("model");
     if (!named(group, "model_name", node_)) return {};
-    if (params_node == nullptr) {
+    if (params_node_ == nullptr) {
       if (!entry_.has("litellm_params")) context_.fault(node_, "litellm_params is missing");
       return {};
     }
-    if (params_.missing().empty() && !named(model, "model", *params_node)) return {};
+    if (params_.missing().empty() && !named(model, "model", *params_node_)) return {};
     draft_.group = *group;
     draft_.configured = model.value_or("");
     draft_.place = params_.get("model")->place;
@@ -54,12 +54,12 @@ class EntryReader {
     read_capacity();
     read_limits();
     read_info();
-    resolve(*params_node);
+    resolve();
     if (!deployment.usable()) {
       context_.warn(*params_.get("model"), "left out: " + deployment.unusable);
     }
     entry_.finish();
-    return one_for_each_organization(*params_node);
+    return one_for_each_organization();
   }
 
  private:
@@ -133,7 +133,7 @@ class EntryReader {
     }
   }
 
-  void resolve(const Node& params_node) {
+  void resolve() {
     Deployment& deployment = draft_.deployment;
     const Address address = read_address(params_);
     const ModelSpec spec{.model = draft_.configured,
@@ -152,7 +152,7 @@ class EntryReader {
       return;
     }
     deployment.provider = choice.provider->slug;
-    Upstream upstream = resolve_upstream(choice, address, params_, params_node, context_);
+    Upstream upstream = resolve_upstream(choice, address, params_, *params_node_, context_);
     const std::string ca_file = deployment.origin.ca_file;
     deployment.origin = upstream.origin;
     deployment.origin.ca_file = ca_file;
@@ -183,8 +183,8 @@ class EntryReader {
     }
   }
 
-  std::vector<Draft> one_for_each_organization(const Node& params_node) {
-    const std::string identity = draft_.group + '\n' + canonical(params_node);
+  std::vector<Draft> one_for_each_organization() {
+    const std::string identity = draft_.group + '\n' + canonical(*params_node_);
     std::vector<Draft> out;
     if (organizations_.empty()) organizations_.push_back("");
     for (const std::string& organization : organizations_) {
@@ -214,6 +214,7 @@ class EntryReader {
   const RouterDefaults& defaults_;
   Context& context_;
   Section entry_;
+  const Node* params_node_;
   Section params_;
   Section info_;
   Draft draft_;

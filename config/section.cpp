@@ -26,9 +26,9 @@ bool secret_segment(std::string_view segment) {
   const auto has = [&](std::string_view part) {
     return segment.find(part) != std::string_view::npos;
   };
-  return segment == "key" || segment.ends_with("_key") || has("token") || has("password") ||
-         has("secret") || has("credential") || has("headers") ||
-         segment.starts_with("environment_variables");
+  return segment == "key" || segment.ends_with("_key") ||
+         (has("token") && !segment.ends_with("tokens")) || has("password") || has("secret") ||
+         has("credential") || has("headers") || segment.starts_with("environment_variables");
 }
 
 }  // namespace

@@ -43,7 +43,7 @@ std::string_view nearest(std::string_view name, std::span<const std::string_view
   std::string_view best;
   std::size_t best_distance = most + 1;
   for (const std::string_view candidate : known) {
-    const auto [shorter, longer] = std::minmax(candidate.size(), name.size());
+    const auto [shorter, longer] = std::minmax({candidate.size(), name.size()});
     if (longer - shorter >= best_distance || candidate.empty()) continue;
     const std::size_t distance = edit_distance(name, candidate);
     if (distance < best_distance) {

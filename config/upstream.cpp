@@ -51,11 +51,17 @@ class Resolver {
         address_(address),
         params_(params),
         node_(node),
-        context_(context) {}
+        context_(context) {
+    if (!choice.inferred) {
+      environment_base_ = first_variable(context.environment, provider_.api_base_env);
+    }
+    given_ = address.api_base || environment_base_;
+  }
 
+  // A missing key is the first thing that an operator wants to hear of.
   Upstream resolve() {
-    resolve_base();
     resolve_key();
+    resolve_base();
     add_headers();
     return std::move(out_);
   }
@@ -71,36 +77,38 @@ class Resolver {
   }
 
   void resolve_base() {
-    std::string text;
-    std::string where = "base_url";
-    if (address_.api_base) {
-      text = *address_.api_base;
-    } else if (auto value = choice_.inferred
-                                ? std::nullopt
-                                : first_variable(context_.environment, provider_.api_base_env)) {
-      text = trimmed(*value);
-      where = fmt::format("the address in {}", fmt::join(provider_.api_base_env, " or "));
-      given_ = true;
-    } else {
-      const auto filled = filled_base_url(provider_, &params_, context_.environment);
-      if (!filled) return leave_out(filled.error());
-      if (filled->empty()) return leave_out(no_base());
-      text = *filled;
-    }
-    given_ = given_ || address_.api_base.has_value();
-    auto base = parse_base_url(text);
+    const std::optional<std::string> text = base_text();
+    if (!text) return;
+    auto base = parse_base_url(*text);
     if (!base) {
-      const bool written = address_.api_base.has_value();
-      const Node& place = !written                             ? node_
-                          : params_.get("api_base") != nullptr ? at("api_base")
-                                                               : at("base_url");
-      context_.fault(place, written ? base.error() : fmt::format("{} {}", where, base.error()));
+      report_base(base.error());
       return leave_out("its address is not a URL");
     }
     if (given_ && base->path.empty()) base->path = provider_.api_base_path;
     out_.origin = base->origin;
     provider_.url_style == UrlStyle::azure ? set_azure_targets(base->path)
                                            : set_targets(base->path);
+  }
+
+  // The deployment's own address, else the environment's, else the provider's.
+  std::optional<std::string> base_text() {
+    if (address_.api_base) return address_.api_base;
+    if (environment_base_) return trimmed(*environment_base_);
+    auto filled = filled_base_url(provider_, &params_, context_.environment);
+    if (filled && !filled->empty()) return *filled;
+    leave_out(filled ? no_base() : filled.error());
+    return std::nullopt;
+  }
+
+  void report_base(const std::string& wrong) {
+    if (address_.api_base) {
+      return context_.fault(params_.get("api_base") != nullptr ? at("api_base") : at("base_url"),
+                            wrong);
+    }
+    const std::string where = environment_base_
+                                  ? fmt::format("{}", fmt::join(provider_.api_base_env, " or "))
+                                  : fmt::format("the base_url of {}", provider_.slug);
+    context_.fault(node_, fmt::format("{} {}", where, wrong));
   }
 
   std::string no_base() const {
@@ -211,6 +219,7 @@ class Resolver {
   Context& context_;
   Upstream out_;
   std::string key_;
+  std::optional<std::string> environment_base_;
   bool given_ = false;  // the address is the operator's, not the provider's own
 };
 

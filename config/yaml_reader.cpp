@@ -57,6 +57,7 @@ class TreeBuilder final : public YAML::EventHandler {
   void accept_key(Open& map, const Node& key);
   void accept_value(Open& map, Node value);
   void merge(Open& map);
+  std::string path_to(std::string_view key) const;
 
   std::uint32_t file_;
   Report& report_;
@@ -142,7 +143,9 @@ void TreeBuilder::close() {
 
 void TreeBuilder::add(Node node, YAML::anchor_t anchor) {
   if (anchor != 0) {
-    const YAML::Mark mark;
+    YAML::Mark mark;
+    mark.line = node.place.line - 1;
+    mark.column = node.place.column - 1;
     count(count_nodes(node), mark);
     anchors_[anchor] = node;
   }
@@ -168,7 +171,8 @@ void TreeBuilder::accept_key(Open& map, const Node& key) {
 }
 
 void TreeBuilder::accept_value(Open& map, Node value) {
-  auto [key, place] = *std::exchange(map.key, std::nullopt);
+  auto [key, place] = *map.key;
+  map.key.reset();
   if (map.skip) return;
   if (map.merge) {
     map.merged.push_back(std::move(value));
@@ -178,10 +182,21 @@ void TreeBuilder::accept_value(Open& map, Node value) {
   const auto earlier = std::find_if(members.begin(), members.end(),
                                     [&](const Member& member) { return member.key == key; });
   if (earlier != members.end()) {
-    report_.fault(place, key, fmt::format("is here twice; first on line {}", earlier->place.line));
+    report_.fault(place, path_to(key),
+                  fmt::format("is here twice; first on line {}", earlier->place.line));
     return;
   }
   map.node.members.push_back({.key = std::move(key), .place = place, .value = std::move(value)});
+}
+
+std::string TreeBuilder::path_to(std::string_view key) const {
+  std::string path;
+  for (const Open& open : open_) {
+    if (open.node.kind == NodeKind::sequence) path += fmt::format("[{}]", open.node.items.size());
+    if (open.node.kind == NodeKind::sequence || !open.key) continue;
+    path += (path.empty() ? "" : ".") + open.key->first;
+  }
+  return path + (path.empty() ? "" : ".") + std::string(key);
 }
 
 void TreeBuilder::merge(Open& map) {
