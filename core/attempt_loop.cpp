@@ -26,7 +26,7 @@ AttemptLoop::AttemptLoop(const Config& config, Fleet& fleet, ModelMatch model, R
 AttemptLoop::~AttemptLoop() {
   if (!permit_) return;
   give_back_retry();
-  if (!content_started_) fleet_.give_back(*permit_);
+  if (!success_recorded_) fleet_.give_back(*permit_);
   fleet_.end(*permit_);
 }
 
@@ -50,12 +50,16 @@ Action AttemptLoop::on(const attempt::HeadArrived&, TimePoint) {
 }
 
 // Content is the proof of health that waiting requests wait for: a probe closes its bench now, not
-// at the end of a long stream.
+// at the end of a long stream. Other calls succeed when they end: a deployment that cuts every
+// stream midway must not look half healthy.
 Action AttemptLoop::on(const attempt::ContentStarted&, TimePoint now) {
   if (!permit_ || content_started_) return Continue{};
   give_back_retry();
   content_started_ = true;
-  content_change_ = fleet_.succeeded(*permit_, now);
+  if (permit_->probe) {
+    content_change_ = fleet_.succeeded(*permit_, now);
+    success_recorded_ = true;
+  }
   return Continue{};
 }
 
@@ -67,7 +71,11 @@ Action AttemptLoop::on(const attempt::Completed&, TimePoint now) {
 
 Action AttemptLoop::on(const attempt::Failed& event, TimePoint now) {
   if (!permit_) return Continue{};
-  const Failure& failure = event.failure;
+  Failure failure = event.failure;
+  // Behind a wildcard the client made the model's name up: an unknown one says nothing about the
+  // deployment, and must not bench it for everybody else.
+  if (failure.error_class == ErrorClass::not_found && config_.at(group()).wildcard)
+    failure.concerns_deployment = false;
   const DeploymentIndex deployment = permit_->deployment;
   settle(&failure, now);
   // After the second commit point nothing else is tried: what was sent cannot be taken back.
@@ -290,10 +298,10 @@ void AttemptLoop::settle(const Failure* failure, TimePoint now) {
   give_back_retry();
   HealthChange change = content_change_;
   if (!failure) {
-    if (!content_started_) change = fleet_.succeeded(*permit_, now);
+    if (!success_recorded_) change = fleet_.succeeded(*permit_, now);
   } else if (failure->error_class != ErrorClass::client_closed) {
     change = fleet_.failed(*permit_, *failure, visit().benching(), now);
-  } else if (!content_started_) {
+  } else if (!success_recorded_) {
     fleet_.give_back(*permit_);
   }
   fleet_.end(*permit_);

@@ -8,6 +8,7 @@
 
 #include "core/body.hpp"
 #include "core/head_check.hpp"
+#include "server/hop_by_hop.hpp"
 #include "server/worker.hpp"
 
 namespace spillway::server {
@@ -101,6 +102,7 @@ ResponseHead& ResponseHead::add_common(const ClientRequest& request, const Confi
 ResponseHead& ResponseHead::add_from_provider(Headers headers) {
   for (const HeaderView& field : headers) {
     const std::string name = fold(field.name);
+    if (named_in_connection(headers, name)) continue;
     if (passes(name))
       add(name, field.value);
     else if (name == "x-request-id" || name == "request-id")

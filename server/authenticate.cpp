@@ -14,18 +14,19 @@ namespace {
 constexpr std::string_view kKeyHeaders[] = {"x-litellm-api-key", "api-key", "x-api-key",
                                             "x-goog-api-key"};
 
-std::string_view without_scheme(std::string_view value) {
+// RFC 6750 section 2.1. Empty if the field is of another scheme.
+std::string_view bearer_token(std::string_view field) {
   constexpr std::string_view kBearer = "bearer ";
-  if (value.size() >= kBearer.size() && fold(value.substr(0, kBearer.size())) == kBearer)
-    value.remove_prefix(kBearer.size());
-  while (value.starts_with(' ')) value.remove_prefix(1);
-  return value;
+  if (fold(field.substr(0, kBearer.size())) != kBearer) return {};
+  field.remove_prefix(kBearer.size());
+  while (field.starts_with(' ')) field.remove_prefix(1);
+  return field;
 }
 
 std::string_view presented_key(const ClientRequest& request) {
-  if (const auto value = request.header("authorization")) return without_scheme(*value);
+  if (const auto field = request.header("authorization")) return bearer_token(*field);
   for (const std::string_view name : kKeyHeaders)
-    if (const auto value = request.header(name)) return without_scheme(*value);
+    if (const auto field = request.header(name)) return *field;
   return {};
 }
 

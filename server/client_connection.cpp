@@ -42,7 +42,8 @@ std::string_view path_of(std::string_view target) {
 }
 
 void grow(std::string& text, std::size_t size) {
-  text.resize_and_overwrite(size, [](char*, std::size_t n) { return n; });
+  // What the callback is told is the capacity with some versions of the library, not the size asked for.
+  text.resize_and_overwrite(size, [size](char*, std::size_t) { return size; });
 }
 
 }  // namespace
@@ -160,7 +161,9 @@ Awaitable<std::optional<ReadFault>> ClientConnection::read_fixed_body(ClientRequ
     if (have == request.body.size())
       grow(request.body, std::min(length, std::max(have * 2, have + kBodyStepBytes)));
     error_code ec;
-    have += co_await read_some(request.body.data() + have, request.body.size() - have, ec);
+    const std::size_t n =
+        co_await read_some(request.body.data() + have, request.body.size() - have, ec);
+    have += n;
     if (ec) co_return body_fault(ec);
   }
   co_return std::nullopt;

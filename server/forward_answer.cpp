@@ -55,7 +55,8 @@ Awaitable<std::optional<Answer>> Forward::give_up(attempt::GiveUp why) {
   }
   must_close_ = true;
   const bool event_stream = relay_.has_value() || !first_token_at_;
-  if (event_stream) {
+  const bool told_already = relay_.has_value() && relay_->terminal_relayed();
+  if (event_stream && !told_already) {
     const std::string text = error_event(traits(endpoint_).dialect, why.failure);
     const std::string_view pieces[] = {text};
     co_await writer_.write(pieces);
@@ -102,7 +103,7 @@ void Forward::record(int status, std::optional<ErrorClass> error_class) {
   line.error_class = error_class;
   line.total = now - request_.head_at;
   line.overhead = overhead_.value_or(overhead());
-  if (first_token_at_) line.time_to_first_token = *first_token_at_ - request_.ready_at;
+  if (first_token_at_ && line.stream) line.time_to_first_token = *first_token_at_ - request_.ready_at;
   if (usage_.known) line.prompt_tokens = usage_.prompt;
   if (usage_.known) line.completion_tokens = usage_.completion;
   line.request_bytes = request_.body.size();

@@ -17,6 +17,8 @@ namespace {
 
 constexpr Duration kWriteTimeout = seconds(60);  // for answers of the gateway's own
 
+constexpr std::string_view kAllMethods = "GET, HEAD, POST, OPTIONS";
+
 bool sane_id(std::string_view id) {
   constexpr std::string_view kPunctuation = "-_.:/+=@";
   return !id.empty() && id.size() <= bounds::kRequestIdBytes &&
@@ -65,6 +67,7 @@ Awaitable<void> Session::run() {
     if (fault) {
       if (fault->answer) {
         Answer refused = refusal(fault->answer->status, "", "", fault->answer->message);
+        if (refused.status == 405) refused.allow = kAllMethods;
         refused.close = true;
         request.keep_alive = false;
         co_await answer(request, snapshot->config, std::move(refused));
@@ -110,36 +113,29 @@ Awaitable<Session::Next> Session::serve(ClientRequest request, SnapshotPtr snaps
 std::optional<Answer> Session::check_head(const ClientRequest& request, const Config& config,
                                           const Route*& route, std::string& key_name) {
   route = find_route(request.path);
-  if (!route) {
-    if (request.method == "OPTIONS" && request.path == "*") {
-      Answer options;
-      options.status = 204;
-      options.allow = "GET, HEAD, POST, OPTIONS";
-      return options;
-    }
-    return refusal(
-        404, "", "",
-        "There is nothing at this path. Spillway answers OpenAI's API below /v1, such as "
-        "POST /v1/chat/completions.");
+  if (request.method == "OPTIONS" && (route || request.path == "*")) {
+    Answer options;  // also CORS preflights, which carry no key
+    options.status = 204;
+    options.allow = route ? route->allow() : kAllMethods;
+    return options;
   }
-  if (request.method == "OPTIONS") {
-    Answer preflight;
-    preflight.status = 204;
-    preflight.allow = route->allow();
-    return preflight;
-  }
-  if (!allowed_method(*route, request.method)) {
-    Answer wrong = refusal(405, "", "", "This path does not take the method of the request.");
-    wrong.allow = route->allow();
-    return wrong;
-  }
-  if (route->access == Access::wants_key && !config.keys.empty()) {
+  const bool wants_key = !route || route->access == Access::wants_key;
+  if (wants_key && !config.keys.empty()) {
     const std::string* name = authenticate(config.keys, request);
     if (!name)
       return refusal(401, "invalid_api_key", "",
                      "The gateway wants a key and the request presents none that it knows. Send it "
                      "as 'Authorization: Bearer KEY'.");
     key_name = *name;
+  }
+  if (!route)
+    return refusal(404, "", "",
+                   "There is nothing at this path. Spillway answers OpenAI's API below /v1, such as "
+                   "POST /v1/chat/completions.");
+  if (!allowed_method(*route, request.method)) {
+    Answer wrong = refusal(405, "", "", "This path does not take the method of the request.");
+    wrong.allow = route->allow();
+    return wrong;
   }
   const auto encoding = request.header("content-encoding");
   if (encoding && !encoding->empty() && fold(*encoding) != "identity")
@@ -212,6 +208,9 @@ Awaitable<Session::Next> Session::answer(const ClientRequest& request, const Con
   if (answer.retry_after) {
     const auto whole = std::chrono::ceil<seconds>(*answer.retry_after).count();
     head.add("retry-after", static_cast<std::uint64_t>(std::max<std::int64_t>(whole, 1)));
+    const auto exact = std::chrono::ceil<milliseconds>(*answer.retry_after).count();
+    if (exact > 0 && exact % 1000 != 0)
+      head.add("retry-after-ms", static_cast<std::uint64_t>(exact));
   } else if (answer.should_not_retry) {
     head.add("x-should-retry", "false");
   }

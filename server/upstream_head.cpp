@@ -7,6 +7,7 @@
 
 #include "core/body.hpp"
 #include "core/head_check.hpp"
+#include "server/hop_by_hop.hpp"
 #include "server/upstream_connection.hpp"
 
 namespace spillway::server {
@@ -49,17 +50,6 @@ std::string host_field(const Origin& origin) {
   return host;
 }
 
-// RFC 9110 section 7.6.1: what Connection names is for this hop only.
-bool named_in_connection(const ClientRequest& request, std::string_view folded_name) {
-  const auto connection = request.header("connection");
-  if (!connection) return false;
-  const std::string tokens = "," + fold(*connection) + ",";
-  std::string compact;
-  std::ranges::copy_if(tokens, std::back_inserter(compact),
-                       [](char c) { return c != ' ' && c != '\t'; });
-  return compact.find("," + std::string(folded_name) + ",") != std::string::npos;
-}
-
 bool forwarded(std::string_view folded_name) {
   return std::ranges::find(kForwarded, folded_name) != std::end(kForwarded) ||
          folded_name.starts_with(kForwardedPrefix);
@@ -84,7 +74,7 @@ std::string upstream_head(const Deployment& deployment, Endpoint endpoint,
     head.append(field.name).append(": ").append(field.value.reveal()).append("\r\n");
   for (const HeaderView& field : request.headers) {
     const std::string name = fold(field.name);
-    if (!forwarded(name) || !safe_header_value(field.value) || named_in_connection(request, name))
+    if (!forwarded(name) || !safe_header_value(field.value) || named_in_connection(request.headers, name))
       continue;
     const bool configured = std::ranges::find(deployment.headers, name, &UpstreamHeader::name) !=
                             deployment.headers.end();

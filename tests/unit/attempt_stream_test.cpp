@@ -56,6 +56,31 @@ TEST_CASE("after the first content nothing else is tried, and the failure counts
   CHECK(scene.in_flight() == 0);
 }
 
+TEST_CASE("a deployment that cuts every stream midway opens its breaker") {
+  Scene scene(with_fallback(1));
+  for (unsigned i = 0; i < bounds::kBreakerConsecutive; ++i) {
+    CHECK(scene.fleet.availability(DeploymentIndex{0}, scene.now).callable);
+    scene.begin({.streaming = true});
+    scene.report(attempt::ContentStarted{});
+    scene.fail(ErrorClass::protocol);
+    REQUIRE(scene.gave_up());
+  }
+  CHECK(scene.fleet.availability(DeploymentIndex{0}, scene.now).state == HealthState::breaker_open);
+}
+
+TEST_CASE("an unknown model behind a wildcard is the client's mistake and benches nobody") {
+  for (const bool wildcard : {false, true}) {
+    Scene scene(with_fallback(1));
+    scene.config.groups[0].wildcard = wildcard;
+    scene.begin();
+    Failure failure;
+    failure.error_class = ErrorClass::not_found;
+    failure.concerns_deployment = true;
+    scene.report(attempt::Failed{failure});
+    CHECK(scene.fleet.availability(DeploymentIndex{0}, scene.now).callable == wildcard);
+  }
+}
+
 TEST_CASE("a client that leaves gives back its permit and the probe, and harms nobody") {
   for (const bool reported : {false, true}) {
     Scene scene(group_of(2));

@@ -1,0 +1,13 @@
+// What a Connection field names is for one hop only and must not be passed on (RFC 9110 section 7.6.1).
+#pragma once
+
+#include <string_view>
+
+#include "core/outcome.hpp"
+
+namespace spillway::server {
+
+// `folded_name` is in lower case.
+bool named_in_connection(Headers headers, std::string_view folded_name);
+
+}  // namespace spillway::server
