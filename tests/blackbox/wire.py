@@ -146,19 +146,22 @@ class Client:
 
     def read_body(self, response: Response, method: str = "GET") -> None:
         """Reads the body to its end; `complete` stays False where it was cut."""
+        parts = [response.body]
         try:
             if method == "HEAD" or response.status in (204, 304):
                 pass
             elif (response.header("transfer-encoding") or "").lower() == "chunked":
                 while data := self.read_chunk():
-                    response.body += data
+                    parts.append(data)
             elif (length := response.header("content-length")) is not None:
-                response.body = self.take(int(length))
+                parts.append(self.take(int(length)))
             else:
-                self.read_to_end(response)
+                self.read_to_end()
+                parts.append(bytes(self.buffer))
             response.complete = True
         except Closed:
-            response.body += bytes(self.buffer)
+            parts.append(bytes(self.buffer))
+        response.body = b"".join(parts)
 
     def read_chunk(self) -> bytes:
         size = int(self.line().split(b";")[0], 16)
@@ -166,11 +169,9 @@ class Client:
         assert self.line() == b"", "a chunk is followed by CRLF"
         return data
 
-    def read_to_end(self, response: Response) -> None:
+    def read_to_end(self) -> None:
         try:
             while True:
-                response.body += bytes(self.buffer)
-                self.buffer.clear()
                 self.more()
         except Closed as error:
             if "reset" in str(error):
