@@ -34,6 +34,17 @@ def test_a_body_of_exactly_the_limit_is_read(strict):
     assert strict.post(CHAT, body).status == 200
 
 
+@pytest.mark.parametrize("size", [13, 15, 16, 17, 29, 31, 47, 100, 40_000, 1_100_000, 5_000_000])
+def test_a_body_that_comes_behind_its_head_is_read_to_the_byte(scene, size):
+    body = b'{"model":"m"' + b" " * (size - 13) + b"}"
+    with scene.connect() as client:
+        client.send(post_head("Expect: 100-continue", f"Content-Length: {size}"))
+        assert client.line() == b"HTTP/1.1 100 Continue" and client.line() == b""
+        client.send(body)
+        assert client.read_response("POST").status == 200
+    assert scene.upstream.last.body == body.replace(b'"m"', b'"upstream-model"')
+
+
 @no_upstream_call
 @pytest.mark.parametrize(
     "bad", [b"zz\r\n", b"-1\r\n", b"ffffffffffffffffff\r\n", b"3\r\nabcd\r\n0\r\n\r\n"]

@@ -25,6 +25,7 @@ BAD_KEYS = {
     "wrong": [("Authorization", "Bearer sk-wrong")],
     "a prefix": [("Authorization", "Bearer sk-maste")],
     "longer": [("Authorization", "Bearer sk-master1")],
+    "no scheme": [("Authorization", "sk-master")],
     "empty": [("Authorization", "")],
     "basic": [("Authorization", "Basic c2stbWFzdGVy")],
     "quotes": [("Authorization", "Bearer ' OR 1=1 --")],
@@ -63,7 +64,7 @@ def test_a_wrong_key_is_refused_before_the_body_is_sent(guarded):
 
 
 @pytest.mark.parametrize(
-    "target", ["/v1/models", "/metrics", "/router/state", "/health", "/v1/models/m"]
+    "target", ["/v1/models", "/metrics", "/router/state", "/health", "/v1/models/m", "/no/such"]
 )
 def test_everything_else_wants_a_key(guarded, target):
     assert guarded.get(target).status == 401
