@@ -60,7 +60,7 @@ Session::Session(Worker& worker, Socket socket)
     : worker_(worker), connection_(worker, std::move(socket)) {}
 
 Awaitable<void> Session::run() {
-  for (;;) {
+  while (!worker_.draining()) {
     SnapshotPtr snapshot = worker_.snapshot();
     ClientRequest request;
     const auto fault = co_await connection_.read_head(snapshot->config, request);
