@@ -74,8 +74,8 @@ const Provider* at_address(const Registry& registry, std::string_view api_base) 
 std::string unknown_provider(std::string_view slug, const Registry& registry) {
   std::vector<std::string_view> slugs;
   for (const auto& [name, provider] : registry) slugs.push_back(name);
-  return fmt::format("\"{}\" is not a known provider{}; add it to providers.json or set api_base",
-                     slug, did_you_mean(slug, slugs));
+  return fmt::format("\"{}\" is not a known provider and there is no api_base{}", slug,
+                     did_you_mean(slug, slugs));
 }
 
 ProviderChoice compatible(std::string model, const Registry& registry) {

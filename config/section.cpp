@@ -48,6 +48,8 @@ bool may_be_secret(std::string_view path) {
 std::string shown(const Node& node) {
   if (node.kind != NodeKind::scalar) return std::string(kind_name(node));
   if (may_be_secret(node.path)) return "a value that is not shown";
+  // Several lines are a slip of indentation, and may have swallowed a neighbour that is secret.
+  if (node.text.find('\n') != std::string::npos) return "a text of several lines";
   constexpr std::size_t kLongest = 60;
   const bool cut = node.text.size() > kLongest;
   return fmt::format("\"{}{}\"", node.text.substr(0, kLongest), cut ? "..." : "");
