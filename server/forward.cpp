@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/splice.hpp"
+#include "server/gateway.hpp"
 #include "server/metrics.hpp"
 #include "server/upstream_head.hpp"
 #include "server/worker.hpp"
@@ -12,6 +13,8 @@
 namespace spillway::server {
 
 namespace {
+
+constexpr Duration kBusyRetry = seconds(1);  // what a refused client is told to wait
 
 StreamWriter::Options writer_options(const Config& config, const ClientRequest& request) {
   StreamWriter::Options options;
@@ -54,6 +57,7 @@ Awaitable<std::optional<Answer>> Forward::run() {
   body_ = std::move(*view);
   match_ = find_model(config_, body_->model);
   auto refused = refuse_before_routing(match_);
+  if (!refused) refused = admit();
   if (refused) {
     record(refused->status, refused->error_class);
     co_return refused;
@@ -93,6 +97,14 @@ std::optional<Answer> Forward::refuse_before_routing(const std::optional<ModelMa
                    fmt::format("No deployment of the model '{}' offers {}.", group.name,
                                traits(endpoint_).path));
   return std::nullopt;
+}
+
+std::optional<Answer> Forward::admit() {
+  admitted_ = worker_.gateway().admit_request(config_);
+  if (admitted_) return std::nullopt;
+  Answer busy = refusal(503, "over_capacity", "", "The gateway is at its limit of requests at once.");
+  busy.retry_after = kBusyRetry;
+  return busy;
 }
 
 Awaitable<std::optional<Answer>> Forward::run_attempts(ModelMatch match) {

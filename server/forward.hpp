@@ -42,6 +42,8 @@ class Forward {
   Awaitable<std::optional<Answer>> run_attempts(ModelMatch match);
   std::optional<Answer> refuse_before_routing(const std::optional<ModelMatch>& match) const;
 
+  std::optional<Answer> admit();
+
   // One attempt, by what the provider's answer turns out to be.
   Awaitable<attempt::Event> call(attempt::Call call);
   Awaitable<attempt::Event> receive(UpstreamCall& upstream, const attempt::Call& call);
@@ -89,6 +91,7 @@ class Forward {
   std::string detail_;          // of the failure that ends the request, for the log
   std::uint64_t bytes_before_;  // written to the connection by earlier answers
   int status_ = 200;            // of the answer that was begun
+  bool admitted_ = false;                 // counted by the gateway as running
   bool client_left_ = false;
   bool must_close_ = false;
 };
