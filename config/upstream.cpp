@@ -230,7 +230,8 @@ Address read_address(Section& params) {
   address.api_base = params.text("api_base");
   const auto base_url = params.text("base_url");  // the OpenAI SDK's name for it
   if (!address.api_base) address.api_base = base_url;
-  if (address.api_base && trimmed(*address.api_base).empty()) address.api_base.reset();
+  if (address.api_base) address.api_base = trimmed(*address.api_base);
+  if (address.api_base == "") address.api_base.reset();
   address.api_key = params.text("api_key");
   address.api_version = params.text("api_version");
   return address;
