@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/splice.hpp"
 #include "server/gateway.hpp"
@@ -105,6 +106,11 @@ std::optional<Answer> Forward::admit() {
   Answer busy = refusal(503, "over_capacity", "", "The gateway is at its limit of requests at once.");
   busy.retry_after = kBusyRetry;
   return busy;
+}
+
+// Before the last write: a client that has its answer may send its next request at once.
+void Forward::release() {
+  if (std::exchange(admitted_, false)) worker_.gateway().finished_request();
 }
 
 Awaitable<std::optional<Answer>> Forward::run_attempts(ModelMatch match) {

@@ -43,6 +43,7 @@ class Forward {
   std::optional<Answer> refuse_before_routing(const std::optional<ModelMatch>& match) const;
 
   std::optional<Answer> admit();
+  void release();
 
   // One attempt, by what the provider's answer turns out to be.
   Awaitable<attempt::Event> call(attempt::Call call);

@@ -37,6 +37,7 @@ std::string Forward::stream_head(const UpstreamCall* from_provider, bool event_s
 
 Awaitable<void> Forward::send_plain() {
   if (plain_head_.empty()) co_return;
+  release();
   const std::string_view pieces[] = {plain_head_, plain_body_};
   const bool written =
       co_await connection_.write(pieces, worker_.now() + config_.timeouts.stream_idle);
@@ -44,6 +45,7 @@ Awaitable<void> Forward::send_plain() {
 }
 
 Awaitable<std::optional<Answer>> Forward::give_up(attempt::GiveUp why) {
+  release();
   detail_ = why.failure.detail;
   record(why.failure.status, why.failure.error_class);
   if (!writer_.started()) {

@@ -141,6 +141,7 @@ Awaitable<attempt::Event> Forward::receive_stream(UpstreamCall& upstream,
     co_return failed(outcome, call);
   }
   if (!client_left_) {
+    release();
     const bool ended = co_await writer_.finish();
     if (!ended) client_left();
     if (request_.http_1_0) must_close_ = true;
@@ -179,6 +180,7 @@ Awaitable<attempt::Event> Forward::relay_bytes(UpstreamCall& upstream, const att
     co_return failed(empty, call);
   }
   if (!client_left_) {
+    release();
     const bool ended = co_await writer_.finish();
     if (!ended) client_left();
     if (request_.http_1_0) must_close_ = true;
