@@ -157,7 +157,7 @@ class AttemptLoop {
   attempt::Call call_;
   bool retry_drawn_ = false;
   bool content_started_ = false;
-  bool success_recorded_ = false;     // of the probe under way, by its first content
+  bool success_recorded_ = false;  // of the probe under way, by its first content
   HealthChange content_change_ = HealthChange::none;
 };
 

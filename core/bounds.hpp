@@ -8,50 +8,54 @@
 namespace spillway::bounds {
 
 // --- JSON -------------------------------------------------------------------------------------
-inline constexpr std::size_t kJsonDepth = 128;            // levels; deeper is an attack, not a chat
-inline constexpr std::size_t kModelNameBytes = 512;       // longest real names are below 200
+inline constexpr std::size_t kJsonDepth = 128;       // levels; deeper is an attack, not a chat
+inline constexpr std::size_t kModelNameBytes = 512;  // longest real names are below 200
 
 // --- HTTP -------------------------------------------------------------------------------------
-inline constexpr std::size_t kTargetBytes = 8192;         // RFC 9112 section 3 asks for at least 8000
-inline constexpr std::size_t kChunkExtensionBytes = 256;  // of one chunk; nobody uses them
-inline constexpr std::size_t kChunkExtensionsTotal = 4096;  // of one body
-inline constexpr std::size_t kTrailerBytes = 8192;        // read past and dropped
+inline constexpr std::size_t kTargetBytes = 8192;  // RFC 9112 section 3 asks for at least 8000
+inline constexpr std::size_t kChunkExtensionBytes = 256;      // of one chunk; nobody uses them
+inline constexpr std::size_t kChunkExtensionsTotal = 4096;    // of one body
+inline constexpr std::size_t kTrailerBytes = 8192;            // read past and dropped
 inline constexpr std::size_t kUpstreamHeadBytes = 64 * 1024;  // head of a provider's response
-inline constexpr std::size_t kInterimResponses = 8;       // 1xx before a final status
-inline constexpr std::size_t kRequestIdBytes = 128;       // a client's x-request-id is kept up to this
+inline constexpr std::size_t kInterimResponses = 8;           // 1xx before a final status
+inline constexpr std::size_t kRequestIdBytes = 128;  // a client's x-request-id is kept up to this
 
 // --- Answers ----------------------------------------------------------------------------------
-inline constexpr std::size_t kHeldAnswerBytes = 8 * 1024 * 1024;  // plain answers held until complete
-inline constexpr std::size_t kErrorBodyBytes = 64 * 1024;         // of an upstream error that is read
-inline constexpr std::size_t kErrorMessageBytes = 4096;           // of it that a caller is shown
-inline constexpr std::size_t kEventBytes = 64 * 1024;             // largest SSE event that is judged
-inline constexpr std::size_t kEventBytesUnjudged = 32 * 1024 * 1024;  // largest that is relayed at all
-inline constexpr std::size_t kHeldStreamBytes = 64 * 1024;        // held before the first content
+inline constexpr std::size_t kHeldAnswerBytes =
+    8 * 1024 * 1024;                                       // plain answers held until complete
+inline constexpr std::size_t kErrorBodyBytes = 64 * 1024;  // of an upstream error that is read
+inline constexpr std::size_t kErrorMessageBytes = 4096;    // of it that a caller is shown
+inline constexpr std::size_t kEventBytes = 64 * 1024;      // largest SSE event that is judged
+inline constexpr std::size_t kEventBytesUnjudged =
+    32 * 1024 * 1024;                                       // largest that is relayed at all
+inline constexpr std::size_t kHeldStreamBytes = 64 * 1024;  // held before the first content
 
 // --- Logs -------------------------------------------------------------------------------------
-inline constexpr std::size_t kAccessLogQueue = 4096;      // lines; a tenth of a second at full load
-inline constexpr std::size_t kLogQueue = 512;             // lines of the program's own log
-inline constexpr Duration kLogDrain = seconds(1);         // for queued lines when the program ends
+inline constexpr std::size_t kAccessLogQueue = 4096;  // lines; a tenth of a second at full load
+inline constexpr std::size_t kLogQueue = 512;         // lines of the program's own log
+inline constexpr Duration kLogDrain = seconds(1);     // for queued lines when the program ends
 
 // --- Failure handling -------------------------------------------------------------------------
-inline constexpr Duration kHintCap = seconds(300);          // an upstream may not bench itself longer
-inline constexpr Duration kCooldownDefault = seconds(5);    // a 429 without a hint
-inline constexpr Duration kCooldownCap = seconds(300);      // doubling stops here
-inline constexpr Duration kQuotaCooldown = minutes(10);     // quota errors heal slowly
-inline constexpr Duration kCredentialCooldown = seconds(60);  // 401/403/404 about the credential or model
+inline constexpr Duration kHintCap = seconds(300);        // an upstream may not bench itself longer
+inline constexpr Duration kCooldownDefault = seconds(5);  // a 429 without a hint
+inline constexpr Duration kCooldownCap = seconds(300);    // doubling stops here
+inline constexpr Duration kQuotaCooldown = minutes(10);   // quota errors heal slowly
+inline constexpr Duration kCredentialCooldown =
+    seconds(60);  // 401/403/404 about the credential or model
 inline constexpr Duration kBreakerBase = seconds(5);
 inline constexpr Duration kBreakerCap = seconds(15);
-inline constexpr unsigned kBreakerConsecutive = 3;          // failures in a row that open it
-inline constexpr unsigned kBreakerMinimumRequests = 5;      // in the window, before the ratio counts
+inline constexpr unsigned kBreakerConsecutive = 3;      // failures in a row that open it
+inline constexpr unsigned kBreakerMinimumRequests = 5;  // in the window, before the ratio counts
 inline constexpr Duration kBreakerWindow = seconds(60);
 inline constexpr Duration kBackoffBase = milliseconds(500);
 inline constexpr Duration kBackoffCap = seconds(8);
 inline constexpr unsigned kAskAgain = 5;      // of one deployment by one request, at most
 inline constexpr unsigned kJitteredAsks = 3;  // of these; the rest wait for the whole backoff
 inline constexpr Duration kRetryBudgetWindow = seconds(10);
-inline constexpr double kRetryBudgetShare = 0.2;            // of the group's requests in the window
-inline constexpr unsigned kRetryBudgetMinimum = 3;          // at once, however quiet the group is
-inline constexpr double kCooldownJitter = 0.05;             // share added, so that instances spread out
-inline constexpr Duration kProbePoll = milliseconds(10);    // how often a request waiting for a probe looks
+inline constexpr double kRetryBudgetShare = 0.2;    // of the group's requests in the window
+inline constexpr unsigned kRetryBudgetMinimum = 3;  // at once, however quiet the group is
+inline constexpr double kCooldownJitter = 0.05;     // share added, so that instances spread out
+inline constexpr Duration kProbePoll =
+    milliseconds(10);  // how often a request waiting for a probe looks
 
 }  // namespace spillway::bounds

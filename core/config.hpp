@@ -1,5 +1,6 @@
-// The configuration: one immutable value, made by config/ from text, providers and environment, shared by all
-// workers until the next reload. Everything here is resolved: no environment names, no provider lookups left.
+// The configuration: one immutable value, made by config/ from text, providers and environment,
+// shared by all workers until the next reload. Everything here is resolved: no environment names,
+// no provider lookups left.
 #pragma once
 
 #include <array>
@@ -32,9 +33,9 @@ struct GroupIndex {
 // Where connections go. Two deployments with equal origins share pooled connections.
 struct Origin {
   bool tls = true;
-  std::string host;        // lower case, no brackets
+  std::string host;  // lower case, no brackets
   std::uint16_t port = 443;
-  std::string ca_file;     // PEM; empty: the system's store
+  std::string ca_file;  // PEM; empty: the system's store
   auto operator<=>(const Origin&) const = default;
 };
 
@@ -47,13 +48,17 @@ struct UpstreamHeader {
 
 // Changes a deployment makes to a request body, all done as splices (core/splice.hpp).
 struct BodyRules {
-  // providers.json param_mappings: a top-level key is renamed, unless the new name is already there.
+  // providers.json param_mappings: a top-level key is renamed, unless the new name is already
+  // there.
   std::vector<std::pair<std::string, std::string>> rename;
-  // litellm_params extras and others the deployment sets: name -> JSON text; the request's own value wins.
+  // litellm_params extras and others the deployment sets: name -> JSON text; the request's own
+  // value wins.
   std::vector<std::pair<std::string, std::string>> defaults;
-  // name -> JSON text that replaces whatever the request says (force_store_false: store -> false, responses only).
+  // name -> JSON text that replaces whatever the request says (force_store_false: store -> false,
+  // responses only).
   std::vector<std::pair<std::string, std::string>> force;
-  // Top-level keys removed (drop_params with the provider's unsupported ones, additional_drop_params).
+  // Top-level keys removed (drop_params with the provider's unsupported ones,
+  // additional_drop_params).
   std::vector<std::string> drop;
   std::optional<double> temperature_max;
   std::optional<double> temperature_min;
@@ -67,29 +72,31 @@ using AllowedFailsPolicy = std::array<std::optional<unsigned>, kErrorClassCount>
 
 // How failures bench a deployment; router_settings with the deployment's own values laid over.
 struct CooldownRules {
-  std::optional<Duration> cooldown_time;     // replaces the default (not the hint's maximum); 0: never cools
-  std::optional<unsigned> allowed_fails;     // N tolerated, the N+1st cools
+  std::optional<Duration>
+      cooldown_time;  // replaces the default (not the hint's maximum); 0: never cools
+  std::optional<unsigned> allowed_fails;  // N tolerated, the N+1st cools
   AllowedFailsPolicy allowed_fails_policy{};
-  bool disabled = false;                     // disable_cooldowns
+  bool disabled = false;  // disable_cooldowns
   bool operator==(const CooldownRules&) const = default;
 };
 
 struct Deployment {
-  std::string id;        // model_info.id, else a hash of group and parameters: stable across instances
+  std::string id;  // model_info.id, else a hash of group and parameters: stable across instances
   GroupIndex group;
   std::string provider;  // providers.json slug, or "openai" for a bare api_base
   std::string model;     // upstream name; each '*' is replaced by what the group's pattern captured
   Origin origin;
-  // Request target by endpoint: "/v1/chat/completions"; may hold "{model}" (azure deployments URL), replaced by the
-  // percent-encoded upstream model. Empty: the endpoint is not offered by this deployment.
+  // Request target by endpoint: "/v1/chat/completions"; may hold "{model}" (azure deployments URL),
+  // replaced by the percent-encoded upstream model. Empty: the endpoint is not offered by this
+  // deployment.
   std::array<std::string, kEndpointCount> targets;
   std::vector<UpstreamHeader> headers;  // authorization and whatever the configuration adds
   BodyRules body;
   CooldownRules cooldown;
 
-  double weight = 1.0;          // for the weighted shuffle; 0: only if nothing else is left
-  bool weighted = false;        // the entry said so (weight, else rpm, else tpm)
-  std::optional<int> order;     // lower tiers first; deployments without one come last
+  double weight = 1.0;       // for the weighted shuffle; 0: only if nothing else is left
+  bool weighted = false;     // the entry said so (weight, else rpm, else tpm)
+  std::optional<int> order;  // lower tiers first; deployments without one come last
   std::optional<std::uint64_t> rpm, tpm;
   std::optional<unsigned> max_parallel_requests;
   std::optional<std::uint64_t> max_input_tokens;
@@ -97,15 +104,17 @@ struct Deployment {
   std::optional<Duration> timeout;         // bounds one attempt
   std::optional<Duration> stream_timeout;  // to the first token of a stream
   std::optional<unsigned> num_retries;
-  bool assistant_prefill = false;          // can continue an assistant prefix
+  bool assistant_prefill = false;  // can continue an assistant prefix
 
-  // Not empty: cannot be used, and why ("GROQ_API_KEY is not set"). It is in the table and in /health only.
+  // Not empty: cannot be used, and why ("GROQ_API_KEY is not set"). It is in the table and in
+  // /health only.
   std::string unusable;
 
   bool usable() const { return unusable.empty(); }
 };
 
-// What a request's model name led to: a group and, for a wildcard group, the text each '*' stood for.
+// What a request's model name led to: a group and, for a wildcard group, the text each '*' stood
+// for.
 struct ModelMatch {
   GroupIndex group;
   std::vector<std::string> captures;
@@ -113,13 +122,15 @@ struct ModelMatch {
 };
 
 struct ModelGroup {
-  std::string name;    // model_name as configured; for wildcards the pattern ("groq/*")
+  std::string name;  // model_name as configured; for wildcards the pattern ("groq/*")
   bool wildcard = false;
   std::vector<DeploymentIndex> deployments;  // usable ones only, in configuration order
   std::vector<DeploymentIndex> left_out;     // unusable ones
-  // Resolved at load, in order; default_fallbacks already appended to `fallbacks` of groups without their own.
+  // Resolved at load, in order; default_fallbacks already appended to `fallbacks` of groups without
+  // their own.
   std::vector<ModelMatch> fallbacks;
-  std::optional<std::vector<ModelMatch>> context_window_fallbacks;  // nullopt: not configured for this group
+  std::optional<std::vector<ModelMatch>>
+      context_window_fallbacks;  // nullopt: not configured for this group
   std::vector<ModelMatch> content_policy_fallbacks;
   unsigned num_retries = 2;
 };
@@ -129,20 +140,20 @@ struct RouterSettings {
   unsigned max_fallbacks = 5;
   Duration max_wait = seconds(5);
   bool failover = true;
-  Duration retry_after{};            // LiteLLM's minimum sleep before a retry
+  Duration retry_after{};  // LiteLLM's minimum sleep before a retry
   double retry_budget_share = 0.2;
-  Duration timeout = seconds(600);   // one attempt
+  Duration timeout = seconds(600);  // one attempt
   std::optional<Duration> stream_timeout;
   bool operator==(const RouterSettings&) const = default;
 };
 
 struct Timeouts {
-  Duration connect = seconds(5);      // resolve, TCP and TLS together
-  Duration head = seconds(10);        // a client's request head
-  Duration body = seconds(60);        // a client's request body
-  Duration keepalive = seconds(75);   // an idle client connection
+  Duration connect = seconds(5);     // resolve, TCP and TLS together
+  Duration head = seconds(10);       // a client's request head
+  Duration body = seconds(60);       // a client's request body
+  Duration keepalive = seconds(75);  // an idle client connection
   Duration stream_idle = seconds(300);
-  std::optional<Duration> total;      // all attempts before the first token
+  std::optional<Duration> total;  // all attempts before the first token
   Duration drain = seconds(30);
   bool operator==(const Timeouts&) const = default;
 };
@@ -178,7 +189,7 @@ struct ProxySettings {
 struct Config {
   std::string listen_host = "127.0.0.1";
   std::uint16_t listen_port = 4000;
-  unsigned threads = 0;  // 0: one per core
+  unsigned threads = 0;         // 0: one per core
   std::vector<ClientKey> keys;  // empty: no key wanted
   std::vector<std::string> cors_origins;
   Limits limits;
@@ -192,19 +203,20 @@ struct Config {
 
   std::vector<Deployment> deployments;
   std::vector<ModelGroup> groups;
-  std::map<std::string, GroupIndex, std::less<>> exact_names;      // model_name -> group; not wildcards
-  std::map<std::string, std::string, std::less<>> aliases;         // model_group_alias, visible or hidden
-  std::vector<std::string> hidden_aliases;                         // not listed by /v1/models
-  std::vector<GroupIndex> wildcards;                               // most specific first
-  // Case-folded top-level body keys that Spillway or a deployment's BodyRules read, sorted (core/body.hpp).
+  std::map<std::string, GroupIndex, std::less<>> exact_names;  // model_name -> group; not wildcards
+  std::map<std::string, std::string, std::less<>> aliases;  // model_group_alias, visible or hidden
+  std::vector<std::string> hidden_aliases;                  // not listed by /v1/models
+  std::vector<GroupIndex> wildcards;                        // most specific first
+  // Case-folded top-level body keys that Spillway or a deployment's BodyRules read, sorted
+  // (core/body.hpp).
   std::vector<std::string> read_keys;
 
   const Deployment& at(DeploymentIndex i) const { return deployments[i.value]; }
   const ModelGroup& at(GroupIndex i) const { return groups[i.value]; }
 };
 
-// The group that a requested model name leads to: alias, exact name, then the most specific wildcard.
-// nullopt: unknown model. Pure; does not allocate for exact names.
+// The group that a requested model name leads to: alias, exact name, then the most specific
+// wildcard. nullopt: unknown model. Pure; does not allocate for exact names.
 std::optional<ModelMatch> find_model(const Config& config, std::string_view requested);
 
 // `pattern` with each '*' replaced by the next capture. A pattern without '*' is returned as it is.

@@ -1,4 +1,5 @@
-// The API endpoints whose JSON body names a model; all of them take the same path through the gateway.
+// The API endpoints whose JSON body names a model; all of them take the same path through the
+// gateway.
 #pragma once
 
 #include <array>

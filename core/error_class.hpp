@@ -1,5 +1,5 @@
-// What went wrong, as a type. Routing, cooldown and the client's answer follow from this alone, never from
-// the words of a message (DESIGN.md sections 1 and 4).
+// What went wrong, as a type. Routing, cooldown and the client's answer follow from this alone,
+// never from the words of a message (DESIGN.md sections 1 and 4).
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
-// How an attempt failed: one value that carries everything later decisions and the client's answer need.
+// How an attempt failed: one value that carries everything later decisions and the client's answer
+// need.
 #pragma once
 
 #include <cstdint>
@@ -15,9 +16,9 @@ enum class HintSource : std::uint8_t {
   retry_after_ms,
   retry_after_seconds,
   retry_after_date,
-  ratelimit_reset,   // x-ratelimit-reset-*, anthropic-ratelimit-*-reset
-  body,              // RetryInfo.retryDelay, quotaResetDelay, retry_after
-  message,           // "Please try again in 1m2.5s"
+  ratelimit_reset,  // x-ratelimit-reset-*, anthropic-ratelimit-*-reset
+  body,             // RetryInfo.retryDelay, quotaResetDelay, retry_after
+  message,          // "Please try again in 1m2.5s"
 };
 inline constexpr std::size_t kHintSourceCount = 6;
 std::string_view name(HintSource source);
@@ -30,15 +31,16 @@ struct RetryHint {
 
 struct Failure {
   ErrorClass error_class{};
-  int status = 502;        // what the client would be answered with
-  std::string type;        // error.type for the client
-  std::string code;        // error.code for the client; empty means null
-  std::string param;       // error.param for the client; empty means null
-  std::string message;     // for callers: no secrets, bounded by bounds::kErrorMessageBytes
-  std::string detail;      // for logs: phase, cause, upstream status; no secrets either
+  int status = 502;     // what the client would be answered with
+  std::string type;     // error.type for the client
+  std::string code;     // error.code for the client; empty means null
+  std::string param;    // error.param for the client; empty means null
+  std::string message;  // for callers: no secrets, bounded by bounds::kErrorMessageBytes
+  std::string detail;   // for logs: phase, cause, upstream status; no secrets either
   std::optional<RetryHint> hint;
   int upstream_status = 0;  // 0: there was no HTTP answer
-  // A 403 or 404 whose code names the model or the credential is the deployment's fault, else the client's.
+  // A 403 or 404 whose code names the model or the credential is the deployment's fault, else the
+  // client's.
   bool concerns_deployment = false;
   // The deadline that passed was one the client asked for: it counts against nobody.
   bool client_deadline = false;

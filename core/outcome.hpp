@@ -1,5 +1,5 @@
-// What an attempt ended in, before it is classified. An HTTP answer with a status can never become a
-// connection error: they are different alternatives of the same variant (DESIGN.md section 1).
+// What an attempt ended in, before it is classified. An HTTP answer with a status can never become
+// a connection error: they are different alternatives of the same variant (DESIGN.md section 1).
 #pragma once
 
 #include <cstdint>
@@ -31,13 +31,20 @@ struct HttpAnswer {
 };
 
 enum class TransportPhase : std::uint8_t {
-  resolve, connect, tls, send, await_head, await_first_token, body, idle,
+  resolve,
+  connect,
+  tls,
+  send,
+  await_head,
+  await_first_token,
+  body,
+  idle,
 };
 std::string_view name(TransportPhase phase);
 
 enum class TransportCause : std::uint8_t {
-  failed,      // refused, reset, closed, unresolvable, certificate not trusted: `detail` says which
-  timed_out,   // our deadline for the phase passed
+  failed,     // refused, reset, closed, unresolvable, certificate not trusted: `detail` says which
+  timed_out,  // our deadline for the phase passed
 };
 
 // There was no (complete) HTTP answer.
@@ -53,8 +60,10 @@ struct ProtocolViolation {
   std::string detail;
 };
 
-// An error object found inside a 200 answer or a stream event. `body` is the JSON text that holds it:
-// {"error":{...}}, {"error":"..."}, [{"error":{...}}], {"object":"error",...}, {"type":"error","error":{...}},
+// An error object found inside a 200 answer or a stream event. `body` is the JSON text that holds
+// it:
+// {"error":{...}}, {"error":"..."}, [{"error":{...}}], {"object":"error",...},
+// {"type":"error","error":{...}},
 // {"type":"response.failed","response":{"error":{...}}}, or a bare {"code":...,"message":...}.
 struct InBandError {
   std::string_view body;

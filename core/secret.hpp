@@ -1,4 +1,5 @@
-// A value that must not be printed: it has no stream operator and no formatter, and is read only by name.
+// A value that must not be printed: it has no stream operator and no formatter, and is read only by
+// name.
 #pragma once
 
 #include <string>

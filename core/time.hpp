@@ -1,5 +1,5 @@
-// The types of time. core/ never reads a clock: whoever calls it says what time it is, so that every
-// decision can be replayed under a virtual clock.
+// The types of time. core/ never reads a clock: whoever calls it says what time it is, so that
+// every decision can be replayed under a virtual clock.
 #pragma once
 
 #include <chrono>
@@ -8,7 +8,7 @@ namespace spillway {
 
 using TimePoint = std::chrono::steady_clock::time_point;  // monotonic; deadlines and cooldowns
 using Duration = std::chrono::steady_clock::duration;
-using WallTime = std::chrono::system_clock::time_point;   // only to read HTTP dates
+using WallTime = std::chrono::system_clock::time_point;  // only to read HTTP dates
 
 using std::chrono::milliseconds;
 using std::chrono::minutes;

@@ -42,7 +42,8 @@ std::string_view path_of(std::string_view target) {
 }
 
 void grow(std::string& text, std::size_t size) {
-  // What the callback is told is the capacity with some versions of the library, not the size asked for.
+  // What the callback is told is the capacity with some versions of the library, not the size asked
+  // for.
   text.resize_and_overwrite(size, [size](char*, std::size_t) { return size; });
 }
 

@@ -103,7 +103,8 @@ std::optional<Answer> Forward::refuse_before_routing(const std::optional<ModelMa
 std::optional<Answer> Forward::admit() {
   admitted_ = worker_.gateway().admit_request(config_);
   if (admitted_) return std::nullopt;
-  Answer busy = refusal(503, "over_capacity", "", "The gateway is at its limit of requests at once.");
+  Answer busy =
+      refusal(503, "over_capacity", "", "The gateway is at its limit of requests at once.");
   busy.retry_after = kBusyRetry;
   return busy;
 }

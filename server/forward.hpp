@@ -92,7 +92,7 @@ class Forward {
   std::string detail_;          // of the failure that ends the request, for the log
   std::uint64_t bytes_before_;  // written to the connection by earlier answers
   int status_ = 200;            // of the answer that was begun
-  bool admitted_ = false;                 // counted by the gateway as running
+  bool admitted_ = false;       // counted by the gateway as running
   bool client_left_ = false;
   bool must_close_ = false;
 };

@@ -105,7 +105,8 @@ void Forward::record(int status, std::optional<ErrorClass> error_class) {
   line.error_class = error_class;
   line.total = now - request_.head_at;
   line.overhead = overhead_.value_or(overhead());
-  if (first_token_at_ && line.stream) line.time_to_first_token = *first_token_at_ - request_.ready_at;
+  if (first_token_at_ && line.stream)
+    line.time_to_first_token = *first_token_at_ - request_.ready_at;
   if (usage_.known) line.prompt_tokens = usage_.prompt;
   if (usage_.known) line.completion_tokens = usage_.completion;
   line.request_bytes = request_.body.size();

@@ -1,4 +1,5 @@
-// What a Connection field names is for one hop only and must not be passed on (RFC 9110 section 7.6.1).
+// What a Connection field names is for one hop only and must not be passed on (RFC 9110
+// section 7.6.1).
 #pragma once
 
 #include <string_view>

@@ -129,9 +129,10 @@ std::optional<Answer> Session::check_head(const ClientRequest& request, const Co
     key_name = *name;
   }
   if (!route)
-    return refusal(404, "", "",
-                   "There is nothing at this path. Spillway answers OpenAI's API below /v1, such as "
-                   "POST /v1/chat/completions.");
+    return refusal(
+        404, "", "",
+        "There is nothing at this path. Spillway answers OpenAI's API below /v1, such as "
+        "POST /v1/chat/completions.");
   if (!allowed_method(*route, request.method)) {
     Answer wrong = refusal(405, "", "", "This path does not take the method of the request.");
     wrong.allow = route->allow();

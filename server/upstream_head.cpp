@@ -74,7 +74,8 @@ std::string upstream_head(const Deployment& deployment, Endpoint endpoint,
     head.append(field.name).append(": ").append(field.value.reveal()).append("\r\n");
   for (const HeaderView& field : request.headers) {
     const std::string name = fold(field.name);
-    if (!forwarded(name) || !safe_header_value(field.value) || named_in_connection(request.headers, name))
+    if (!forwarded(name) || !safe_header_value(field.value) ||
+        named_in_connection(request.headers, name))
       continue;
     const bool configured = std::ranges::find(deployment.headers, name, &UpstreamHeader::name) !=
                             deployment.headers.end();
