@@ -126,7 +126,8 @@ TEST_CASE("a machine-readable code outweighs the status") {
       {400, R"({"error":{"code":"x","innererror":{"code":"ResponsibleAIPolicyViolation"}}})",
        ErrorClass::content_policy_violation},
       {400,
-       R"({"error":{"code":400,"status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"}]}})",
+       R"({"error":{"code":400,"status":"INVALID_ARGUMENT",)"
+       R"("details":[{"reason":"API_KEY_INVALID"}]}})",
        ErrorClass::authentication},
       {400, R"({"error":{"code":"model_decommissioned"}})", ErrorClass::not_found},
       {400, R"({"error":{"code":400,"status":"INVALID_ARGUMENT"}})", ErrorClass::invalid_request},

@@ -34,7 +34,8 @@ TEST_CASE("a refused credential is told as the gateway's, without the upstream's
     CAPTURE(status);
     const Failure failure = http(
         status,
-        R"({"error":{"message":"Incorrect API key provided: sk-ab***xy","code":"invalid_api_key"}})");
+        R"({"error":{"message":"Incorrect API key provided: sk-ab***xy",)"
+        R"("code":"invalid_api_key"}})");
     CHECK(failure.message.find("sk-") == std::string::npos);
     CHECK(failure.message.find("groq") != std::string::npos);
     CHECK(failure.message.find("gateway") != std::string::npos);
