@@ -157,7 +157,10 @@ void read_spillway_section(const Node& root, Context& context, Config& config) {
   read_streams(section, context, config);
   read_access_log(section, context, config.access_log);
   config.metrics = section.boolean("metrics").value_or(config.metrics);
-  constexpr std::string_view kLater[] = {"tls", "hedge"};
+  // Going on without it would serve in plain text what the operator wanted encrypted.
+  if (const Node* tls = section.get("tls"))
+    context.fault(*tls, "is not supported yet; put a TLS terminator in front of the gateway");
+  constexpr std::string_view kLater[] = {"hedge"};
   section.unsupported(kLater);
   section.finish();
 }

@@ -175,6 +175,7 @@ Answer Session::own_page(const Route& route, const ClientRequest& request,
       page.body = health_json(config, fleet, worker_.now());
       break;
     case Handler::metrics:
+      if (!config.metrics) return refusal(404, "", "", "spillway.metrics is off.");
       page.content_type = "text/plain; version=0.0.4; charset=utf-8";
       page.body = worker_.gateway().render_metrics(snapshot, fleet, worker_.now());
       break;

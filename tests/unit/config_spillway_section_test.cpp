@@ -104,9 +104,12 @@ TEST_CASE("Values outside their limits are faults") {
   }
 }
 
+TEST_CASE("A TLS listener that would be served in plain text is a fault") {
+  CHECK(faults(kModel + "spillway: {tls: {cert: x}}\n").size() == 1);
+}
+
 TEST_CASE("What the section has for later is a warning") {
-  const auto result = loaded(kModel + "spillway: {tls: {cert: x}, hedge: 1s}\n");
-  CHECK(has_warning(result, "spillway.tls: is not supported yet"));
+  const auto result = loaded(kModel + "spillway: {hedge: 1s}\n");
   CHECK(has_warning(result, "spillway.hedge: is not supported yet"));
 }
 
