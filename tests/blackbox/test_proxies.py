@@ -59,7 +59,10 @@ def tunnel(upstream, certificates):
 
 def behind(tunnel_url, certificates, **params):
     entry = deployment(
-        None, api_base="https://elsewhere.example/v1", ssl_verify=str(certificates.ca_file), **params
+        None,
+        api_base="https://elsewhere.example/v1",
+        ssl_verify=str(certificates.ca_file),
+        **params,
     )
     return entry, {"HTTPS_PROXY": tunnel_url}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 
 import pytest
@@ -23,7 +22,7 @@ def test_sigterm_lets_a_running_stream_finish(gateway, upstream):
     with running.connect() as client:
         answer = open_stream(running, client).read_head()
         client.read_until(answer, two)
-        running.process.send_signal(signal.SIGTERM)
+        running.terminate()
         running.wait_for_message("draining")
         gate.open()
         client.read_body(answer)
