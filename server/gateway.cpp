@@ -46,6 +46,9 @@ void raise_descriptor_limit() {
 Gateway::Gateway(Config config) {
   raise_descriptor_limit();
   ::signal(SIGPIPE, SIG_IGN);
+  signals_.add(SIGTERM);
+  signals_.add(SIGINT);
+  wait_for_signal();
   snapshot_ = make_snapshot(std::move(config), nullptr);
   max_connections_ = connection_limit(snapshot_->config);
   for (unsigned i = 0; i < worker_count(snapshot_->config); ++i) {
@@ -54,7 +57,13 @@ Gateway::Gateway(Config config) {
   }
 }
 
-Gateway::~Gateway() = default;
+// A signal that comes while the process is already ending changes nothing any more.
+Gateway::~Gateway() {
+  error_code ignored;
+  signals_.clear(ignored);
+  ::signal(SIGTERM, SIG_IGN);
+  ::signal(SIGINT, SIG_IGN);
+}
 
 std::expected<std::uint16_t, std::string> Gateway::listen() {
   const Config& config = snapshot_->config;
@@ -79,9 +88,6 @@ std::expected<std::uint16_t, std::string> Gateway::listen() {
 
 int Gateway::run() {
   for (const auto& worker : workers_) threads_.emplace_back([&worker] { worker->run(); });
-  signals_.add(SIGTERM);
-  signals_.add(SIGINT);
-  wait_for_signal();
   asio::co_spawn(io_, accept_clients(), asio::detached);
   io_.run();
   for (std::thread& thread : threads_) thread.join();
