@@ -81,7 +81,7 @@ int count_groups(std::string_view text) {
   while (true) {
     const std::size_t colon = std::min(text.find(':'), text.size());
     const std::string_view group = text.substr(0, colon);
-    if (colon == text.size() && group.find('.') != std::string_view::npos) {
+    if (colon == text.size() && std::ranges::find(group, '.') != group.end()) {
       return is_ipv4(group) ? groups + 2 : -1;
     }
     if (group.empty() || group.size() > 4 || !std::ranges::all_of(group, is_hex)) return -1;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <boost/asio/write.hpp>
-#include <cstring>
 #include <utility>
 
 #include "server/worker.hpp"
@@ -63,12 +62,12 @@ ClientConnection::ClientConnection(Worker& worker, Socket socket)
 void ClientConnection::start_next_request() {
   parser_.emplace();
   pieces_.clear();
-  std::memmove(buffer_.data(), buffer_.data() + consumed_, used_ - consumed_);
+  std::copy(buffer_.begin() + consumed_, buffer_.begin() + used_, buffer_.begin());
   used_ -= consumed_;
   consumed_ = 0;
   if (!carried_.empty()) {
     buffer_.resize(std::max(buffer_.size(), used_ + carried_.size()));
-    std::memcpy(buffer_.data() + used_, carried_.data(), carried_.size());
+    std::copy(carried_.begin(), carried_.end(), buffer_.begin() + used_);
     used_ += carried_.size();
     carried_.clear();
   }

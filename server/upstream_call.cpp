@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <cstring>
+#include <algorithm>
 
 #include "core/head_check.hpp"
 #include "server/worker.hpp"
@@ -131,7 +131,7 @@ std::optional<CallFault> UpstreamCall::parse_head(std::size_t head_bytes) {
 
 void UpstreamCall::compact() {
   if (begin_ == 0) return;
-  std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
+  std::copy(buffer_.begin() + begin_, buffer_.begin() + end_, buffer_.begin());
   end_ -= begin_;
   begin_ = 0;
 }
