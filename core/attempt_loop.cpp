@@ -49,13 +49,18 @@ Action AttemptLoop::on(const attempt::HeadArrived&, TimePoint) {
   return Continue{};
 }
 
+Action AttemptLoop::on(const attempt::HeadSent&, TimePoint) {
+  committed_ = std::max(committed_, CommitPoint::head_sent);
+  return Continue{};
+}
+
 // Content is the proof of health that waiting requests wait for: a probe closes its bench now, not
 // at the end of a long stream. Other calls succeed when they end: a deployment that cuts every
 // stream midway must not look half healthy.
 Action AttemptLoop::on(const attempt::ContentStarted&, TimePoint now) {
-  if (!permit_ || content_started_) return Continue{};
+  if (!permit_ || committed_ == CommitPoint::content_sent) return Continue{};
   give_back_retry();
-  content_started_ = true;
+  committed_ = CommitPoint::content_sent;
   if (permit_->probe) {
     content_change_ = fleet_.succeeded(*permit_, now);
     success_recorded_ = true;
@@ -78,9 +83,8 @@ Action AttemptLoop::on(const attempt::Failed& event, TimePoint now) {
     failure.concerns_deployment = false;
   const DeploymentIndex deployment = permit_->deployment;
   settle(&failure, now);
-  // After the second commit point nothing else is tried: what was sent cannot be taken back.
-  if (content_started_ || failure.error_class == ErrorClass::client_closed)
-    return GiveUp{failure, {}};
+  if (committed_ == CommitPoint::content_sent || failure.error_class == ErrorClass::client_closed)
+    return GiveUp{.failure = failure, .committed = committed_, .retry_after = {}};
 
   // A verdict on the request tells the client more than the trouble met on the way to it.
   if (itinerary_.fallbacks() == 0 && (!first_failure_ || is_verdict(failure)))
@@ -112,8 +116,7 @@ Action AttemptLoop::on(const attempt::TimerFired&, TimePoint now) {
   return decide(now);
 }
 
-// --- what is tried next, in this order
-// -------------------------------------------------------------
+// --- what is tried next, in this order -----------------------------------------------------------
 
 Action AttemptLoop::decide(TimePoint now) {
   const auto end = end_of_time();
@@ -182,8 +185,17 @@ std::optional<Action> AttemptLoop::wait_for_breaker(TimePoint now) {
 }
 
 Action AttemptLoop::give_up(TimePoint now) {
-  if (first_failure_ && is_verdict(*first_failure_)) return GiveUp{*first_failure_, {}};
+  GiveUp result = last_word(now);
+  result.committed = committed_;
+  return result;
+}
+
+GiveUp AttemptLoop::last_word(TimePoint now) {
   GiveUp result;
+  if (first_failure_ && is_verdict(*first_failure_)) {
+    result.failure = *first_failure_;
+    return result;
+  }
   result.retry_after = itinerary_.soonest_recovery(now);
   result.failure =
       first_failure_ ? *first_failure_ : itinerary_.first().refusal(result.retry_after, now);
@@ -193,8 +205,7 @@ Action AttemptLoop::give_up(TimePoint now) {
   return result;
 }
 
-// --- calling and waiting
-// ---------------------------------------------------------------------------
+// --- calling and waiting -------------------------------------------------------------------------
 
 std::optional<Action> AttemptLoop::call(DeploymentIndex deployment, TimePoint now,
                                         DeploymentHealth::Force force) {
@@ -266,8 +277,7 @@ std::optional<TimePoint> AttemptLoop::end_of_time() const {
   return begun_ + *config_.timeouts.total;
 }
 
-// --- fallback groups
-// -------------------------------------------------------------------------------
+// --- fallback groups -----------------------------------------------------------------------------
 
 bool AttemptLoop::fallback_left() const {
   return config_.router.failover && fresh_calls_ < config_.router.max_attempts &&
@@ -281,8 +291,7 @@ bool AttemptLoop::enter_fallback(TimePoint now) {
   return true;
 }
 
-// --- what is held
-// ----------------------------------------------------------------------------------
+// --- what is held --------------------------------------------------------------------------------
 
 bool AttemptLoop::draw_retry(TimePoint now) {
   retry_drawn_ = fleet_.draw_retry(group(), now);

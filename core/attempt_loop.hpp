@@ -7,8 +7,8 @@
 // Order of what is tried (DESIGN.md section 5): every other callable deployment of the group that
 // has not failed this request (failover, never refused); waiting, if one will be free within
 // max_wait at a time its upstream named; asking again, after a backoff and within the retry budget;
-// the fallback groups. Two commit points: head_sent, after which the status can no longer change,
-// and content_started, after which nothing is tried any more.
+// the fallback groups. What the client has already been sent bounds what can still be done:
+// CommitPoint.
 //
 // Each Call carries a Permit that the loop itself returns to the fleet: when the driver reports the
 // end, or when the loop is destroyed (the client left).
@@ -28,6 +28,14 @@
 
 namespace spillway {
 
+// How much of the answer is out. Failover is free before the first commit point, possible until the
+// second, and over after it.
+enum class CommitPoint : std::uint8_t {
+  nothing_sent,
+  head_sent,     // the status can no longer change: a final failure is an event of the stream
+  content_sent,  // nothing else is tried: what was sent cannot be taken back
+};
+
 namespace attempt {
 
 // --- events: what happened -----------------------------------------
@@ -35,7 +43,9 @@ namespace attempt {
 struct Begin {};
 // The upstream began to answer with a success; the retry budget is given back.
 struct HeadArrived {};
-// First content of a stream is about to be relayed: the second commit point.
+// Comments kept a waiting client's stream open: the first commit point.
+struct HeadSent {};
+// First content of a stream is about to be relayed: the second commit point, if not both at once.
 struct ContentStarted {};
 // The whole answer was relayed, or a plain answer is complete.
 struct Completed {};
@@ -46,8 +56,8 @@ struct Failed {
 struct StaleConnection {};
 // The Wait is over.
 struct TimerFired {};
-using Event = std::variant<Begin, HeadArrived, ContentStarted, Completed, Failed, StaleConnection,
-                           TimerFired>;
+using Event = std::variant<Begin, HeadArrived, HeadSent, ContentStarted, Completed, Failed,
+                           StaleConnection, TimerFired>;
 
 // --- actions: what to do -------------------------------------------
 
@@ -67,9 +77,11 @@ struct Wait {
 struct Continue {};
 // The request is over, successfully.
 struct Finish {};
-// Answer the client with this. At most one of the two is set.
+// Answer the client with this: with its status while nothing is sent, else as the stream's end. At
+// most one of the last two is set.
 struct GiveUp {
   Failure failure;
+  CommitPoint committed = CommitPoint::nothing_sent;
   std::optional<Duration> retry_after;  // whole recovery time of the soonest deployment
   bool should_not_retry = false;        // x-should-retry: false
 };
@@ -105,11 +117,13 @@ class AttemptLoop {
   unsigned attempts() const { return static_cast<unsigned>(records_.size() + (permit_ ? 1U : 0U)); }
   unsigned fallbacks() const { return itinerary_.fallbacks(); }      // fallback groups entered
   GroupIndex group() const { return itinerary_.current().group(); }  // the one being asked now
+  CommitPoint committed() const { return committed_; }
   const std::vector<AttemptRecord>& records() const { return records_; }
 
  private:
   attempt::Action on(const attempt::Begin& event, TimePoint now);
   attempt::Action on(const attempt::HeadArrived& event, TimePoint now);
+  attempt::Action on(const attempt::HeadSent& event, TimePoint now);
   attempt::Action on(const attempt::ContentStarted& event, TimePoint now);
   attempt::Action on(const attempt::Completed& event, TimePoint now);
   attempt::Action on(const attempt::Failed& event, TimePoint now);
@@ -122,6 +136,7 @@ class AttemptLoop {
   std::optional<attempt::Action> ask_last_resort(TimePoint now);
   std::optional<attempt::Action> wait_for_breaker(TimePoint now);
   attempt::Action give_up(TimePoint now);
+  attempt::GiveUp last_word(TimePoint now);
 
   std::optional<attempt::Action> call(DeploymentIndex deployment, TimePoint now,
                                       DeploymentHealth::Force force = DeploymentHealth::Force::no);
@@ -150,13 +165,13 @@ class AttemptLoop {
   unsigned fresh_calls_ = 0;  // to deployments that had not failed this request
   Duration waited_{};         // of max_wait, backoffs not counted
   bool last_resort_used_ = false;
+  CommitPoint committed_ = CommitPoint::nothing_sent;
   bool over_ = false;  // Finish or GiveUp was returned
 
   // The call under way.
   std::optional<Permit> permit_;
   attempt::Call call_;
   bool retry_drawn_ = false;
-  bool content_started_ = false;
   bool success_recorded_ = false;  // of the probe under way, by its first content
   HealthChange content_change_ = HealthChange::none;
 };

@@ -42,6 +42,21 @@ TEST_CASE("a failure before the first content is an ordinary one") {
   CHECK(scene.asked() != first);
 }
 
+TEST_CASE("a head that is out bounds the answer's form, not what is tried") {
+  for (const bool head_sent : {false, true}) {
+    Scene scene(group_of(2));
+    for (Deployment& deployment : scene.config.deployments) deployment.num_retries = 0;
+    scene.begin({.streaming = true});
+    if (head_sent) scene.report(attempt::HeadSent{});
+    scene.fail(ErrorClass::unavailable);
+    REQUIRE(scene.calling());
+    scene.fail(ErrorClass::unavailable);
+    REQUIRE(scene.gave_up());
+    CHECK(scene.end().committed ==
+          (head_sent ? CommitPoint::head_sent : CommitPoint::nothing_sent));
+  }
+}
+
 TEST_CASE("after the first content nothing else is tried, and the failure counts") {
   Scene scene(with_fallback(2));
   scene.begin({.streaming = true});
@@ -50,6 +65,7 @@ TEST_CASE("after the first content nothing else is tried, and the failure counts
   scene.fail(ErrorClass::rate_limit, seconds(2));
   REQUIRE(scene.gave_up());
   CHECK(scene.end().failure.error_class == ErrorClass::rate_limit);
+  CHECK(scene.end().committed == CommitPoint::content_sent);
   CHECK(scene.loop->records()[0].error_class == ErrorClass::rate_limit);
   CHECK(scene.loop->records()[0].change == HealthChange::cooled_down);
   CHECK_FALSE(scene.fleet.availability(deployment, scene.now).callable);
