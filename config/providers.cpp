@@ -40,7 +40,11 @@ Pairs read_headers(Section& entry, Context& context) {
     if (const std::string wrong = header_fault(name, value); !wrong.empty()) {
       context.fault(*entry.get("headers"), wrong);
     }
+    if (const std::string why = header_left_out(name); !why.empty()) {
+      context.warn(*entry.get("headers"), fmt::format("{} {}", name, why));
+    }
   }
+  std::erase_if(out, [](const auto& header) { return !header_left_out(header.first).empty(); });
   return out;
 }
 

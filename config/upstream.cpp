@@ -207,6 +207,10 @@ class Resolver {
         context_.fault(member.value, wrong);
         continue;
       }
+      if (const std::string why = header_left_out(member.key); !why.empty()) {
+        context_.warn(member.value, why);
+        continue;
+      }
       set_header(out_.headers, member.key, *value);
     }
   }

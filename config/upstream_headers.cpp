@@ -44,6 +44,13 @@ std::string header_fault(std::string_view name, std::string_view value) {
   return {};
 }
 
+std::string header_left_out(std::string_view name) {
+  const bool encoding = lower(name) == "accept-encoding";
+  return encoding
+             ? "is not sent: Spillway reads what providers answer, and asks for it uncompressed"
+             : "";
+}
+
 void set_header(std::vector<UpstreamHeader>& headers, std::string_view name, std::string value) {
   const std::string folded = lower(name);
   std::erase_if(headers, [&](const UpstreamHeader& header) { return header.name == folded; });

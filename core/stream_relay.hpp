@@ -57,6 +57,8 @@ class StreamRelay {
   // the next feed().
   const AttemptOutcome& failure() const { return *failure_; }
 
+  // True while more is awaited.
+  bool open() const { return state_ == StreamState::holding || state_ == StreamState::relaying; }
   // True if the stream failed by its dialect's own terminal event (response.failed after content),
   // which has been put out: the client needs no error event any more.
   bool terminal_relayed() const { return terminal_relayed_; }
@@ -78,8 +80,6 @@ class StreamRelay {
     error,
     early_end
   };
-
-  bool open() const { return state_ == StreamState::holding || state_ == StreamState::relaying; }
 
   // Each takes bytes off the front and returns the rest.
   std::string_view take_whole(std::string_view bytes);

@@ -34,8 +34,9 @@ ReadFault too_large(std::size_t limit) {
 std::string_view path_of(std::string_view target) {
   if (const auto scheme = target.find("://");
       scheme != std::string_view::npos && !target.starts_with('/')) {
-    const auto slash = target.find('/', scheme + 3);
-    target = slash == std::string_view::npos ? std::string_view("/") : target.substr(slash);
+    const auto end = target.find_first_of("/?", scheme + 3);
+    const bool has_path = end != std::string_view::npos && target[end] == '/';
+    target = has_path ? target.substr(end) : std::string_view("/");
   }
   return target.substr(0, target.find('?'));
 }
@@ -54,10 +55,20 @@ ClientConnection::ClientConnection(Worker& worker, Socket socket)
       deadline_(worker.io().get_executor(),
                 [this] {
                   timed_out_ = true;
-                  socket_.cancel();
+                  error_code ignored;
+                  // A client that is slow to send can still be told so; one that does not read
+                  // cannot, and a cancelled write might go on with its next piece.
+                  if (writing_)
+                    socket_.close(ignored);
+                  else
+                    socket_.cancel(ignored);
                 }),
       watch_([this] { look_at_peer(); }),
-      second_look_(worker.io().get_executor(), [this] { look_at_peer(); }) {}
+      second_look_(worker.io().get_executor(), [this] { look_at_peer(); }) {
+  error_code ec;
+  const auto endpoint = socket_.remote_endpoint(ec);
+  if (!ec) peer_ = endpoint.address().to_string();
+}
 
 void ClientConnection::start_next_request() {
   parser_.emplace();
@@ -201,33 +212,34 @@ Awaitable<bool> ClientConnection::write(std::span<const std::string_view> pieces
   buffers.reserve(pieces.size());
   for (const std::string_view piece : pieces) buffers.emplace_back(piece.data(), piece.size());
   timed_out_ = false;
+  writing_ = true;
   deadline_.arm(deadline);
   error_code ec;
   bytes_written_ += co_await asio::async_write(socket_, buffers, to(ec));
   deadline_.disarm();
+  writing_ = false;
   if (ec) close();
   co_return !ec;
 }
 
-void ClientConnection::watch(std::function<void()> on_left) {
-  on_left_ = std::move(on_left);
+void ClientConnection::watch(std::function<void(Ending)> on_ending) {
+  on_ending_ = std::move(on_ending);
   watch_.start(socket_);
 }
 
 void ClientConnection::stop_watching() {
   watch_.stop();
   second_look_.disarm();
-  on_left_ = nullptr;
+  on_ending_ = nullptr;
 }
 
 void ClientConnection::look_at_peer() {
-  if (!on_left_ || !socket_.is_open()) return;
+  if (!on_ending_ || !socket_.is_open()) return;
   const PeerState state = peek_peer(socket_);
   const bool left =
       state == PeerState::gone || (state == PeerState::has_data && peer_closed(socket_));
   if (left) {
-    const auto on_left = std::exchange(on_left_, nullptr);
-    on_left();
+    end(Ending::client_left);
   } else if (state == PeerState::has_data) {
     second_look_.arm(worker_.now() + kSecondLook);
   } else {
@@ -254,15 +266,17 @@ void ClientConnection::close() {
   socket_.close(ignored);
 }
 
-void ClientConnection::abort() {
-  if (const auto on_left = std::exchange(on_left_, nullptr)) on_left();
+void ClientConnection::reset() {
+  error_code ignored;
+  socket_.set_option(Socket::linger(true, 0), ignored);
   close();
 }
 
-std::string ClientConnection::peer() const {
-  error_code ec;
-  const auto endpoint = socket_.remote_endpoint(ec);
-  return ec ? std::string() : endpoint.address().to_string();
+void ClientConnection::end(Ending why) {
+  if (const auto on_ending = std::exchange(on_ending_, nullptr))
+    on_ending(why);
+  else
+    close();
 }
 
 }  // namespace spillway::server

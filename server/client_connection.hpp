@@ -38,19 +38,23 @@ class ClientConnection {
   // closed.
   Awaitable<bool> write(std::span<const std::string_view> pieces, TimePoint deadline);
 
-  // Calls `on_left` once if the client closes its side while a request is being answered.
-  void watch(std::function<void()> on_left);
+  // Calls `on_ending` at most once while a request is being answered: if the client closes its
+  // side, or with what end() says.
+  enum class Ending { client_left, cut_off };
+  void watch(std::function<void(Ending)> on_ending);
   void stop_watching();
 
   // Ends the connection so that the last answer arrives even if the client is still sending: closes
   // the sending side, then reads and drops for a moment.
   Awaitable<void> linger();
   void close();
-  // Ends whatever is going on, as if the client had left.
-  void abort();
+  // Closes so that the client sees an error instead of an orderly end.
+  void reset();
+  // Ends whatever is going on: the watcher is told, or else the connection is closed.
+  void end(Ending why);
   bool is_open() const { return socket_.is_open(); }
-  bool idle() const { return idle_; }  // between requests
-  std::string peer() const;
+  bool idle() const { return idle_; }                // between requests
+  const std::string& peer() const { return peer_; }  // address; empty if not known
   Socket& socket() { return socket_; }
   std::uint64_t bytes_written() const { return bytes_written_; }
 
@@ -68,7 +72,8 @@ class ClientConnection {
   Deadline deadline_;
   ReadWatch watch_;
   Deadline second_look_;  // while unread data hides the end of the stream
-  std::function<void()> on_left_;
+  std::function<void(Ending)> on_ending_;
+  std::string peer_;
   std::vector<char> buffer_;
   std::size_t used_ = 0;      // bytes of buffer_ that were received
   std::size_t consumed_ = 0;  // of them, those of the request being answered
@@ -76,6 +81,7 @@ class ClientConnection {
   std::optional<RequestParser> parser_;
   std::vector<std::string_view> pieces_;
   bool timed_out_ = false;
+  bool writing_ = false;
   bool idle_ = true;
   bool first_ = true;
   std::uint64_t bytes_written_ = 0;

@@ -35,12 +35,12 @@ constexpr std::string_view kWords[] = {"The ",    "first ",  "provider ", "answe
 std::string plain_answer() {
   std::string text;
   for (const std::string_view word : kWords) text += word;
-  const std::string body = fmt::format(
-      R"({{"id":"chatcmpl-demo","object":"chat.completion","created":1700000000,)"
-      R"("model":"demo-model","choices":[{{"index":0,"finish_reason":"stop",)"
-      R"("message":{{"role":"assistant","content":"{}"}}}}],)"
-      R"("usage":{{"prompt_tokens":9,"completion_tokens":{},"total_tokens":{}}}}})",
-      text, std::size(kWords), std::size(kWords) + 9);
+  const std::string body =
+      fmt::format(R"({{"id":"chatcmpl-demo","object":"chat.completion","created":1700000000,)"
+                  R"("model":"demo-model","choices":[{{"index":0,"finish_reason":"stop",)"
+                  R"("message":{{"role":"assistant","content":"{}"}}}}],)"
+                  R"("usage":{{"prompt_tokens":9,"completion_tokens":{},"total_tokens":{}}}}})",
+                  text, std::size(kWords), std::size(kWords) + 9);
   return response("200 OK", "Content-Type: application/json\r\n", body);
 }
 

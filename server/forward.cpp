@@ -28,7 +28,7 @@ StreamWriter::Options writer_options(const Config& config, const ClientRequest& 
 
 }  // namespace
 
-Forward::Forward(Worker& worker, ClientConnection& connection, const ClientRequest& request,
+Forward::Forward(Worker& worker, ClientConnection& connection, ClientRequest& request,
                  SnapshotPtr snapshot, const Route& route, bool keep_alive)
     : worker_(worker),
       connection_(connection),
@@ -40,9 +40,11 @@ Forward::Forward(Worker& worker, ClientConnection& connection, const ClientReque
       fleet_(*snapshot_, worker.random()),
       writer_(worker, connection, writer_options(config_, request)),
       wait_timer_(worker.io()),
-      bytes_before_(connection.bytes_written()) {}
+      bytes_before_(connection.bytes_written()),
+      request_bytes_(request.body.size()) {}
 
 Forward::~Forward() {
+  release();
   connection_.stop_watching();
 }
 
@@ -63,10 +65,9 @@ Awaitable<std::optional<Answer>> Forward::run() {
     record(refused->status, refused->error_class);
     co_return refused;
   }
-  connection_.watch([this] { client_left(); });
-  const bool event_stream = body_->stream && traits(endpoint_).answer == AnswerKind::json;
-  if (event_stream)
-    writer_.start_comments([this] { return stream_head(nullptr, true); },
+  connection_.watch([this](ClientConnection::Ending why) { end_early(why); });
+  if (wants_event_stream())
+    writer_.start_comments([this] { return head_before_content(); },
                            [this] { return !relay_ || relay_->at_boundary(); });
   auto answer = co_await run_attempts(*match_);
   writer_.stop_comments();
@@ -124,14 +125,14 @@ Awaitable<std::optional<Answer>> Forward::run_attempts(ModelMatch match) {
   std::optional<Answer> unanswered;
   for (;;) {
     attempt::Action action = loop.next(event, worker_.now());
-    if (client_left_) {
-      record(499, ErrorClass::client_closed);
+    if (ended_early()) {
+      unanswered = co_await say_why_it_ended();
       break;
     }
     if (const auto* next_call = std::get_if<attempt::Call>(&action)) {
       event = co_await call(*next_call);
-      if (client_left_) {  // whatever the call ended in says nothing about its deployment
-        record(499, ErrorClass::client_closed);
+      if (ended_early()) {  // whatever the call ended in says nothing about its deployment
+        unanswered = co_await say_why_it_ended();
         break;
       }
     } else if (const auto* wait = std::get_if<attempt::Wait>(&action)) {
@@ -142,8 +143,8 @@ Awaitable<std::optional<Answer>> Forward::run_attempts(ModelMatch match) {
       break;
     } else {
       co_await send_plain();
-      record(client_left_ ? 499 : status_,
-             client_left_ ? std::optional(ErrorClass::client_closed) : std::nullopt);
+      record(client_left() ? 499 : status_,
+             client_left() ? std::optional(ErrorClass::client_closed) : std::nullopt);
       break;
     }
   }
@@ -159,14 +160,36 @@ Awaitable<void> Forward::wait_until(TimePoint until) {
   waited_ += worker_.now() - begun;
 }
 
-void Forward::client_left() {
-  client_left_ = true;
+void Forward::end_early(ClientConnection::Ending why) {
+  if (!ending_) ending_ = why;
   if (upstream_) upstream_->cancel();
   wait_timer_.cancel();
-  connection_.close();
+  if (client_left()) connection_.close();
 }
 
 // ------------------------------------------------------------------------------------- an attempt
+
+// Who is being asked now, for as long as it lives.
+class Forward::CallInProgress {
+ public:
+  CallInProgress(Forward& forward, UpstreamCall& upstream, const attempt::Call& call)
+      : forward_(forward) {
+    forward.worker_.upstream_call_begun();
+    forward.upstream_ = &upstream;
+    forward.current_ = &call;
+    forward.asked_ = call.deployment;
+  }
+  ~CallInProgress() {
+    forward_.worker_.upstream_call_ended();
+    forward_.upstream_ = nullptr;
+    forward_.current_ = nullptr;
+  }
+  CallInProgress(const CallInProgress&) = delete;
+  CallInProgress& operator=(const CallInProgress&) = delete;
+
+ private:
+  Forward& forward_;
+};
 
 Awaitable<attempt::Event> Forward::call(attempt::Call call) {
   const Deployment& deployment = config_.at(call.deployment);
@@ -177,9 +200,7 @@ Awaitable<attempt::Event> Forward::call(attempt::Call call) {
   const std::string head = upstream_head(deployment, endpoint_, call.upstream_model, request_,
                                          body.size(), proxy ? &*proxy : nullptr);
   UpstreamCall upstream(worker_, config_, deployment);
-  worker_.upstream_call_begun();
-  upstream_ = &upstream;
-  current_ = &call;
+  const CallInProgress in_progress(*this, upstream, call);
   relay_.reset();
   attempt::Event event = attempt::StaleConnection();
   auto fault = co_await upstream.send(head, body.pieces(), call.connection, call.deadline);
@@ -189,9 +210,6 @@ Awaitable<attempt::Event> Forward::call(attempt::Call call) {
     event = failed(fault->outcome, call);
   waited_ += upstream.waited();
   upstream.finish();
-  worker_.upstream_call_ended();
-  upstream_ = nullptr;
-  current_ = nullptr;
   co_return event;
 }
 

@@ -24,11 +24,13 @@ struct AccessRecord;
 
 class Forward {
  public:
-  // Borrows everything; `keep_alive` says whether the client's connection may stay after the
-  // answer.
-  Forward(Worker& worker, ClientConnection& connection, const ClientRequest& request,
+  // Borrows everything, and lets go of the request's body as soon as nobody can be asked any more;
+  // `keep_alive` says whether the client's connection may stay after the answer.
+  Forward(Worker& worker, ClientConnection& connection, ClientRequest& request,
           SnapshotPtr snapshot, const Route& route, bool keep_alive);
   ~Forward();
+  Forward(const Forward&) = delete;
+  Forward& operator=(const Forward&) = delete;
 
   // nullopt: answered, or the client left. Else the answer is still to be written.
   Awaitable<std::optional<Answer>> run();
@@ -37,10 +39,16 @@ class Forward {
   bool must_close() const { return must_close_; }
 
  private:
+  class CallInProgress;
   enum class Naming { group_only, with_deployment };
 
   Awaitable<std::optional<Answer>> run_attempts(ModelMatch match);
   std::optional<Answer> refuse_before_routing(const std::optional<ModelMatch>& match) const;
+
+  // True if only an event stream answers the request.
+  bool wants_event_stream() const {
+    return body_->stream && traits(endpoint_).dialect != StreamDialect::framing;
+  }
 
   std::optional<Answer> admit();
   void release();
@@ -49,20 +57,31 @@ class Forward {
   Awaitable<attempt::Event> call(attempt::Call call);
   Awaitable<attempt::Event> receive(UpstreamCall& upstream, const attempt::Call& call);
   Awaitable<attempt::Event> receive_error(UpstreamCall& upstream, const attempt::Call& call);
-  Awaitable<attempt::Event> receive_plain(UpstreamCall& upstream, const attempt::Call& call);
+  Awaitable<attempt::Event> receive_binary(UpstreamCall& upstream, const attempt::Call& call);
+  // `body`: what was read of it already.
+  Awaitable<attempt::Event> receive_plain(UpstreamCall& upstream, const attempt::Call& call,
+                                          std::string body);
   Awaitable<attempt::Event> receive_stream(UpstreamCall& upstream, const attempt::Call& call);
+  Awaitable<attempt::Event> relay_stream(UpstreamCall& upstream, const attempt::Call& call,
+                                         StreamRelay& relay);
   Awaitable<attempt::Event> relay_bytes(UpstreamCall& upstream, const attempt::Call& call,
                                         std::string held);
+  Awaitable<void> end_content();
   Awaitable<void> wait_until(TimePoint until);
 
   Awaitable<std::optional<Answer>> give_up(attempt::GiveUp why);
   Awaitable<void> send_plain();
+  std::string head_before_content();
   void begin_content(const UpstreamCall& upstream, bool event_stream);
   // `from_provider` is nullptr when comments send the head before anybody has answered.
   std::string stream_head(const UpstreamCall* from_provider, bool event_stream);
   std::string routing_headers(Naming naming) const;
   attempt::Event failed(const AttemptOutcome& outcome, const attempt::Call& call) const;
-  void client_left();
+  // From outside: whatever is waiting returns soon, and run_attempts() says why.
+  void end_early(ClientConnection::Ending why);
+  bool ended_early() const { return ending_.has_value(); }
+  bool client_left() const { return ending_ == ClientConnection::Ending::client_left; }
+  Awaitable<std::optional<Answer>> say_why_it_ended();
   void report(const attempt::Event& event);
   void record(int status, std::optional<ErrorClass> error_class);
   void record_attempts(AccessRecord& line);
@@ -70,7 +89,7 @@ class Forward {
 
   Worker& worker_;
   ClientConnection& connection_;
-  const ClientRequest& request_;
+  ClientRequest& request_;
   SnapshotPtr snapshot_;
   const Config& config_;
   Endpoint endpoint_;
@@ -85,15 +104,17 @@ class Forward {
   Timer wait_timer_;
   std::string plain_head_, plain_body_;  // a complete plain answer, about to be sent
   std::optional<ModelMatch> match_;
+  std::optional<DeploymentIndex> asked_;  // the latest
+  std::optional<ClientConnection::Ending> ending_;
   std::optional<TimePoint> first_token_at_;
   std::optional<Duration> overhead_;  // fixed when the head is made
   Duration waited_{};
   TokenUsage usage_;
   std::string detail_;          // of the failure that ends the request, for the log
   std::uint64_t bytes_before_;  // written to the connection by earlier answers
-  int status_ = 200;            // of the answer that was begun
-  bool admitted_ = false;       // counted by the gateway as running
-  bool client_left_ = false;
+  std::size_t request_bytes_;
+  int status_ = 200;       // of the answer that was begun
+  bool admitted_ = false;  // counted by the gateway as running
   bool must_close_ = false;
 };
 

@@ -9,12 +9,19 @@
 // What the client is sent, and what is remembered of the request.
 namespace spillway::server {
 
+// The first commit point: a client has waited so long that comments have to keep its stream open.
+std::string Forward::head_before_content() {
+  report(attempt::HeadSent());
+  return stream_head(nullptr, true);
+}
+
 // The second commit point: from here on nothing else is tried.
 void Forward::begin_content(const UpstreamCall& upstream, bool event_stream) {
   if (first_token_at_) return;
   first_token_at_ = worker_.now();
   report(attempt::ContentStarted());
   status_ = upstream.status();
+  request_.body = std::string();
   if (writer_.started()) return;
   waited_ += upstream.waited();
   overhead_ = overhead();
@@ -37,18 +44,20 @@ std::string Forward::stream_head(const UpstreamCall* from_provider, bool event_s
 
 Awaitable<void> Forward::send_plain() {
   if (plain_head_.empty()) co_return;
+  writer_.stop_comments();
   release();
   const std::string_view pieces[] = {plain_head_, plain_body_};
   const bool written =
       co_await connection_.write(pieces, worker_.now() + config_.timeouts.stream_idle);
-  if (!written) client_left_ = true;
+  if (!written) ending_ = ClientConnection::Ending::client_left;
 }
 
 Awaitable<std::optional<Answer>> Forward::give_up(attempt::GiveUp why) {
   release();
   detail_ = why.failure.detail;
-  record(why.failure.status, why.failure.error_class);
-  if (!writer_.started()) {
+  const bool status_is_out = why.committed != CommitPoint::nothing_sent;
+  record(status_is_out ? status_ : why.failure.status, why.failure.error_class);
+  if (why.committed == CommitPoint::nothing_sent) {
     Answer answer = answer_for(why.failure);
     answer.retry_after = why.retry_after;
     answer.should_not_retry = why.should_not_retry;
@@ -63,8 +72,28 @@ Awaitable<std::optional<Answer>> Forward::give_up(attempt::GiveUp why) {
     const std::string_view pieces[] = {text};
     co_await writer_.write(pieces);
   }
-  connection_.close();
+  // Without chunks an orderly end would pass for the end of the answer.
+  if (!event_stream && request_.http_1_0)
+    connection_.reset();
+  else
+    connection_.close();
   co_return std::nullopt;
+}
+
+Awaitable<std::optional<Answer>> Forward::say_why_it_ended() {
+  if (client_left()) {
+    record(499, ErrorClass::client_closed);
+    co_return std::nullopt;
+  }
+  attempt::GiveUp why;
+  why.failure.error_class = ErrorClass::unavailable;
+  why.failure.status = default_status(ErrorClass::unavailable);
+  why.failure.type = openai_type(ErrorClass::unavailable);
+  why.failure.message =
+      "The gateway is shutting down and could not wait for the answer any longer.";
+  why.failure.detail = "the grace period for stopping was over";
+  why.committed = loop_->committed();
+  co_return co_await give_up(std::move(why));
 }
 
 std::string Forward::routing_headers(Naming naming) const {
@@ -95,8 +124,7 @@ void Forward::record(int status, std::optional<ErrorClass> error_class) {
   line.at = worker_.wall_now();
   line.request_id = request_.id;
   line.key = request_.key_name;
-  const std::string client = connection_.peer();
-  line.client = client;
+  line.client = connection_.peer();
   line.method = request_.method;
   line.path = request_.path;
   if (body_) line.model = body_->model;
@@ -109,7 +137,7 @@ void Forward::record(int status, std::optional<ErrorClass> error_class) {
     line.time_to_first_token = *first_token_at_ - request_.ready_at;
   if (usage_.known) line.prompt_tokens = usage_.prompt;
   if (usage_.known) line.completion_tokens = usage_.completion;
-  line.request_bytes = request_.body.size();
+  line.request_bytes = request_bytes_;
   line.response_bytes = connection_.bytes_written() - bytes_before_;
   line.detail = detail_;
   if (loop_) record_attempts(line);
@@ -135,8 +163,8 @@ void Forward::record_attempts(AccessRecord& line) {
   line.group = config_.at(loop_->group()).name;
   for (const AttemptRecord& attempt : loop_->records())
     if (attempt.change == HealthChange::cooled_down) ++line.cooldowns;
-  if (!loop_->records().empty()) {
-    const Deployment& deployment = config_.at(loop_->records().back().deployment);
+  if (asked_) {
+    const Deployment& deployment = config_.at(*asked_);
     line.deployment = deployment.id;
     line.provider = deployment.provider;
   }

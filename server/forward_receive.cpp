@@ -19,12 +19,25 @@ bool is_json_type(std::string_view content_type) {
   return folded.find("json") != std::string::npos;
 }
 
+bool is_html_type(std::string_view content_type) {
+  return fold(content_type).find("html") != std::string::npos;
+}
+
 bool is_event_stream(std::string_view content_type) {
   return fold(content_type).starts_with("text/event-stream");
 }
 
 bool is_success(int status) {
   return status >= 200 && status < 300 && status != 204 && status != 205;
+}
+
+bool begins_like_json(std::string_view body) {
+  const auto first = body.find_first_not_of(" \t\r\n");
+  return first != std::string_view::npos && (body[first] == '{' || body[first] == '[');
+}
+
+ProtocolViolation not_a_stream() {
+  return ProtocolViolation{"a stream was asked for and the answer is not one"};
 }
 
 // A deadline that passed while the body was awaited means different things before and after the
@@ -48,9 +61,10 @@ Awaitable<attempt::Event> Forward::receive(UpstreamCall& upstream, const attempt
   report(attempt::HeadArrived());
   const std::string_view type = find_header(upstream.headers(), "content-type").value_or("");
   if (body_->stream && is_event_stream(type)) co_return co_await receive_stream(upstream, call);
-  const bool binary = traits(endpoint_).answer == AnswerKind::binary && !is_json_type(type);
-  if (binary) co_return co_await relay_bytes(upstream, call, std::string());
-  co_return co_await receive_plain(upstream, call);
+  const bool binary =
+      traits(endpoint_).answer == AnswerKind::binary && !is_json_type(type) && !is_html_type(type);
+  if (binary) co_return co_await receive_binary(upstream, call);
+  co_return co_await receive_plain(upstream, call, std::string());
 }
 
 Awaitable<attempt::Event> Forward::receive_error(UpstreamCall& upstream,
@@ -70,23 +84,34 @@ Awaitable<attempt::Event> Forward::receive_error(UpstreamCall& upstream,
   co_return failed(answer, call);
 }
 
-Awaitable<attempt::Event> Forward::receive_plain(UpstreamCall& upstream,
-                                                 const attempt::Call& call) {
-  std::string body;
+// An answer that begins like JSON is held until it has shown whether it is an error.
+Awaitable<attempt::Event> Forward::receive_binary(UpstreamCall& upstream,
+                                                  const attempt::Call& call) {
+  while (!upstream.body_done()) {
+    auto fault = co_await upstream.read_body(call.deadline);
+    if (fault) co_return failed(fault->outcome, call);
+    std::string start;
+    for (const std::string_view piece : upstream.pieces()) start.append(piece);
+    if (start.empty()) continue;
+    if (begins_like_json(start)) co_return co_await receive_plain(upstream, call, std::move(start));
+    co_return co_await relay_bytes(upstream, call, std::move(start));
+  }
+  co_return failed(ProtocolViolation{"the answer is empty"}, call);
+}
+
+Awaitable<attempt::Event> Forward::receive_plain(UpstreamCall& upstream, const attempt::Call& call,
+                                                 std::string body) {
   while (!upstream.body_done()) {
     auto fault = co_await upstream.read_body(call.deadline);
     if (fault) co_return failed(fault->outcome, call);
     for (const std::string_view piece : upstream.pieces()) body.append(piece);
-    if (body.size() > bounds::kHeldAnswerBytes)
-      co_return co_await relay_bytes(upstream, call, std::move(body));
+    if (body.size() <= bounds::kHeldAnswerBytes) continue;
+    if (wants_event_stream()) co_return failed(not_a_stream(), call);
+    co_return co_await relay_bytes(upstream, call, std::move(body));
   }
   const std::string_view type = find_header(upstream.headers(), "content-type").value_or("");
   auto wrong = judge_plain_answer(endpoint_, type, body);
-  if (!wrong && body_->stream && traits(endpoint_).dialect != StreamDialect::framing) {
-    ProtocolViolation not_a_stream;
-    not_a_stream.detail = "a stream was asked for and the answer is not one";
-    wrong = not_a_stream;
-  }
+  if (!wrong && wants_event_stream()) wrong = not_a_stream();
   if (auto* error = wrong ? std::get_if<InBandError>(&*wrong) : nullptr)
     error->headers = upstream.headers();
   if (wrong) co_return failed(*wrong, call);
@@ -109,8 +134,16 @@ Awaitable<attempt::Event> Forward::receive_plain(UpstreamCall& upstream,
 Awaitable<attempt::Event> Forward::receive_stream(UpstreamCall& upstream,
                                                   const attempt::Call& call) {
   relay_.emplace(traits(endpoint_).dialect);
-  StreamRelay& relay = *relay_;
-  while (relay.state() == StreamState::holding || relay.state() == StreamState::relaying) {
+  attempt::Event event = co_await relay_stream(upstream, call, *relay_);
+  usage_ = relay_->usage();
+  worker_.metrics().count_dropped_events(relay_->dropped_events());
+  co_return event;
+}
+
+Awaitable<attempt::Event> Forward::relay_stream(UpstreamCall& upstream, const attempt::Call& call,
+                                                StreamRelay& relay) {
+  attempt::Event completed = attempt::Completed();
+  while (relay.open()) {
     const bool content_started = first_token_at_.has_value();
     const TimePoint deadline =
         content_started ? worker_.now() + config_.timeouts.stream_idle : call.deadline;
@@ -120,34 +153,22 @@ Awaitable<attempt::Event> Forward::receive_stream(UpstreamCall& upstream,
       co_return failed(fault->outcome, call);
     }
     for (const std::string_view piece : upstream.pieces()) relay.feed(piece);
-    const bool open =
-        relay.state() == StreamState::holding || relay.state() == StreamState::relaying;
-    if (open && upstream.body_done()) relay.finish();
-    if (!relay.output().empty()) {
-      begin_content(upstream, true);
-      const bool written = co_await writer_.write(relay.output());
-      if (!written) {
-        client_left();
-        break;
-      }
-      relay.clear_output();
-    }
+    if (relay.open() && upstream.body_done()) relay.finish();
+    if (relay.output().empty()) continue;
+    begin_content(upstream, true);
+    const bool written = co_await writer_.write(relay.output());
+    if (!written) end_early(ClientConnection::Ending::client_left);
+    if (!written) co_return completed;
+    relay.clear_output();
   }
-  usage_ = relay.usage();
-  worker_.metrics().count_dropped_events(relay.dropped_events());
-  if (!client_left_ && relay.state() == StreamState::failed) {
+  if (relay.state() == StreamState::failed) {
     AttemptOutcome outcome = relay.failure();
     if (auto* error = std::get_if<InBandError>(&outcome)) error->headers = upstream.headers();
     co_return failed(outcome, call);
   }
-  if (!client_left_) {
-    release();
-    const bool ended = co_await writer_.finish();
-    if (!ended) client_left();
-    if (request_.http_1_0) must_close_ = true;
-    if (!upstream.body_done()) co_await upstream.read_body(worker_.now() + kStreamTailTimeout);
-  }
-  attempt::Event completed = attempt::Completed();
+  co_await end_content();
+  // The last chunk is the connection's business only: the client has its whole answer.
+  if (!upstream.body_done()) co_await upstream.read_body(worker_.now() + kStreamTailTimeout);
   co_return completed;
 }
 
@@ -155,16 +176,15 @@ Awaitable<attempt::Event> Forward::receive_stream(UpstreamCall& upstream,
 // connection.
 Awaitable<attempt::Event> Forward::relay_bytes(UpstreamCall& upstream, const attempt::Call& call,
                                                std::string held) {
+  attempt::Event completed = attempt::Completed();
   std::vector<std::string_view> pieces;
   if (!held.empty()) pieces.push_back(held);
   for (;;) {
     if (!pieces.empty()) {
       begin_content(upstream, false);
       const bool written = co_await writer_.write(pieces);
-      if (!written) {
-        client_left();
-        break;
-      }
+      if (!written) end_early(ClientConnection::Ending::client_left);
+      if (!written) co_return completed;
     }
     if (upstream.body_done()) break;
     const bool content_started = first_token_at_.has_value();
@@ -174,19 +194,20 @@ Awaitable<attempt::Event> Forward::relay_bytes(UpstreamCall& upstream, const att
     if (fault) co_return failed(fault->outcome, call);
     pieces = upstream.pieces();
   }
-  if (!first_token_at_) {
-    ProtocolViolation empty;
-    empty.detail = "the answer is empty";
-    co_return failed(empty, call);
-  }
-  if (!client_left_) {
-    release();
-    const bool ended = co_await writer_.finish();
-    if (!ended) client_left();
-    if (request_.http_1_0) must_close_ = true;
-  }
-  attempt::Event completed = attempt::Completed();
+  if (!first_token_at_) co_return failed(ProtocolViolation{"the answer is empty"}, call);
+  co_await end_content();
   co_return completed;
+}
+
+// The answer is out. Whether the client stays or goes from here on says nothing about it.
+Awaitable<void> Forward::end_content() {
+  release();
+  const bool ended = co_await writer_.finish();
+  if (ended)
+    connection_.stop_watching();
+  else
+    end_early(ClientConnection::Ending::client_left);
+  if (request_.http_1_0) must_close_ = true;
 }
 
 }  // namespace spillway::server

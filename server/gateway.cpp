@@ -132,6 +132,7 @@ void Gateway::wait_for_signal() {
     if (ec) return;
     if (draining_) {  // a second signal: the operator does not want to wait
       log_warn("second signal: exiting at once");
+      shut_down_logs();
       ::_exit(0);
     }
     begin_drain();
@@ -153,7 +154,9 @@ void Gateway::begin_drain() {
     for (const auto& worker : workers_) worker->cut();
     drain_timer_.expires_after(kCutPatience);
     drain_timer_.async_wait([](error_code late) {
-      if (!late) ::_exit(0);
+      if (late) return;
+      shut_down_logs();
+      ::_exit(0);
     });
   });
 }

@@ -31,7 +31,7 @@ namespace spillway::server {
 // One finished request that reached a model group.
 struct RequestSample {
   GroupIndex group;                         // the one that was asked for, not a fallback
-  int status = 200;                         // what the client saw; 499: it left
+  int status = 200;                         // what the client saw, or would have seen; 499: it left
   std::optional<ErrorClass> error_class{};  // nullopt: success
   Duration total{};
   Duration overhead{};
@@ -47,9 +47,8 @@ class MetricsShard {
   MetricsShard(const MetricsShard&) = delete;
   MetricsShard& operator=(const MetricsShard&) = delete;
 
-  // --- on the worker's own thread
-  // ----------------------------------------------------------------- To be called before anything
-  // is counted for `config`, which must live until the next use().
+  // --- on the worker's own thread ---
+  // To be called before anything is counted for `config`, which must live until the next use().
   void use(const Config& config);
 
   void count_request(const Config& config, const RequestSample& sample);
@@ -63,8 +62,7 @@ class MetricsShard {
   void set_client_connections(std::uint64_t connections);
   void set_pool_connections(std::uint64_t idle, std::uint64_t busy);
 
-  // --- on any thread
-  // ------------------------------------------------------------------------------
+  // --- on any thread ---
   void add_to(MetricTotals& totals) const;
 
  private:

@@ -1,6 +1,12 @@
 #include "server/resolver.hpp"
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
+#include <mutex>
+#include <system_error>
+#include <thread>
+
+#include "server/worker.hpp"
 
 namespace spillway::server {
 
@@ -10,7 +16,50 @@ constexpr Duration kPositiveLifetime = seconds(30);
 constexpr Duration kNegativeLifetime = seconds(2);
 constexpr Duration kStaleLifetime = minutes(10);  // a failing DNS server must not stop a known host
 
+constexpr unsigned kMostLookups = 16;
+
+// Blocks. Runs on a thread of its own.
+std::vector<asio::ip::address> look_up(const std::string& host, error_code& ec) {
+  asio::io_context unused;
+  Tcp::resolver resolver(unused);
+  std::vector<asio::ip::address> addresses;
+  for (const auto& result : resolver.resolve(host, "", Tcp::resolver::numeric_service, ec))
+    addresses.push_back(result.endpoint().address());
+  if (!ec && addresses.empty()) ec = asio::error::host_not_found;
+  return addresses;
+}
+
 }  // namespace
+
+// How a thread reaches the worker, as long as there is one.
+class Resolver::Mailbox {
+ public:
+  explicit Mailbox(Resolver& resolver) : resolver_(&resolver) {}
+
+  void close() {
+    const std::lock_guard lock(guard_);
+    resolver_ = nullptr;
+  }
+
+  void deliver(std::string host, error_code ec, std::vector<asio::ip::address> addresses) {
+    const std::lock_guard lock(guard_);
+    if (!resolver_) return;
+    asio::post(resolver_->worker_.io(), [resolver = resolver_, host = std::move(host), ec,
+                                         addresses = std::move(addresses)]() mutable {
+      resolver->store(host, ec, std::move(addresses));
+    });
+  }
+
+ private:
+  std::mutex guard_;
+  Resolver* resolver_;
+};
+
+Resolver::Resolver(Worker& worker) : worker_(worker), mailbox_(std::make_shared<Mailbox>(*this)) {}
+
+Resolver::~Resolver() {
+  mailbox_->close();
+}
 
 Awaitable<Resolver::Answer> Resolver::resolve(std::string host, TimePoint deadline, TimePoint now) {
   Answer answer;
@@ -20,13 +69,16 @@ Awaitable<Resolver::Answer> Resolver::resolve(std::string host, TimePoint deadli
     answer.addresses.push_back(literal);
     co_return answer;
   }
-  now_ = now;
   Entry& entry = entries_[host];
   if (now < entry.fresh_until) co_return answer_from(entry);
-  if (!entry.running) start(host, entry);
+  if (!entry.running) {
+    entry.running = true;
+    queued_.push_back(host);
+    start_queued();
+  }
   if (!entry.addresses.empty() && now < entry.stale_until) co_return answer_from(entry);
 
-  Timer timer(io_.get_executor(), deadline);
+  Timer timer(worker_.io().get_executor(), deadline);
   entry.waiters.push_back(&timer);
   co_await timer.async_wait(to(ec));
   std::erase(entry.waiters, &timer);
@@ -37,29 +89,40 @@ Awaitable<Resolver::Answer> Resolver::resolve(std::string host, TimePoint deadli
   co_return answer_from(entry);
 }
 
-void Resolver::start(const std::string& host, Entry& entry) {
-  entry.running = true;
-  resolver_.async_resolve(host, "", Tcp::resolver::numeric_service,
-                          [this, host](error_code ec, auto results) { store(host, ec, results); });
+void Resolver::start_queued() {
+  while (!queued_.empty() && running_ < kMostLookups) {
+    std::string host = std::move(queued_.front());
+    queued_.pop_front();
+    ++running_;
+    try {
+      std::thread([mailbox = mailbox_, host] {
+        error_code ec;
+        auto addresses = look_up(host, ec);
+        mailbox->deliver(host, ec, std::move(addresses));
+      }).detach();
+    } catch (const std::system_error& error) {  // no more threads to be had
+      mailbox_->deliver(host, error.code(), {});
+    }
+  }
 }
 
 void Resolver::store(const std::string& host, error_code ec,
-                     const asio::ip::basic_resolver_results<Tcp>& results) {
+                     std::vector<asio::ip::address> addresses) {
+  const TimePoint now = worker_.now();
   Entry& entry = entries_[host];
   entry.running = false;
-  std::vector<asio::ip::address> addresses;
-  for (const auto& result : results) addresses.push_back(result.endpoint().address());
-  if (!ec && addresses.empty()) ec = asio::error::host_not_found;
   entry.error = ec;
   if (!ec) {
     entry.addresses = std::move(addresses);
-    entry.fresh_until = now_ + kPositiveLifetime;
-    entry.stale_until = now_ + kStaleLifetime;
+    entry.fresh_until = now + kPositiveLifetime;
+    entry.stale_until = now + kStaleLifetime;
   } else {
-    entry.fresh_until = now_ + kNegativeLifetime;
-    if (now_ >= entry.stale_until) entry.addresses.clear();
+    entry.fresh_until = now + kNegativeLifetime;
+    if (now >= entry.stale_until) entry.addresses.clear();
   }
   for (Timer* waiter : entry.waiters) waiter->cancel();
+  --running_;
+  start_queued();
 }
 
 Resolver::Answer Resolver::answer_from(Entry& entry) {

@@ -1,9 +1,14 @@
-// Host names to addresses, cached per worker. getaddrinfo runs on a hidden thread and cannot be
-// cancelled, so callers wait with a deadline of their own and walk away; one look-up serves all
-// that ask meanwhile.
+// Host names to addresses, cached per worker. getaddrinfo cannot be cancelled, so callers wait with
+// a deadline of their own and walk away; one look-up serves all that ask meanwhile.
+//
+// Each look-up has a thread of its own, for a name server that is slow about one name must not hold
+// up the others; at most kMostLookups run at once. Nothing ever waits for such a thread: one that
+// comes back after the resolver is gone finds nobody to tell.
 #pragma once
 
+#include <deque>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -12,9 +17,14 @@
 
 namespace spillway::server {
 
+class Worker;
+
 class Resolver {
  public:
-  explicit Resolver(asio::io_context& io) : io_(io), resolver_(io) {}
+  explicit Resolver(Worker& worker);
+  ~Resolver();
+  Resolver(const Resolver&) = delete;
+  Resolver& operator=(const Resolver&) = delete;
 
   struct Answer {
     std::vector<asio::ip::address> addresses;  // never empty when !error
@@ -31,18 +41,20 @@ class Resolver {
     TimePoint fresh_until{};
     TimePoint stale_until{};
     unsigned rotation = 0;
-    bool running = false;
+    bool running = false;         // or queued
     std::vector<Timer*> waiters;  // cancelled when the answer is there
   };
-  void start(const std::string& host, Entry& entry);
-  void store(const std::string& host, error_code ec,
-             const asio::ip::basic_resolver_results<Tcp>& results);
+  class Mailbox;
+
+  void start_queued();
+  void store(const std::string& host, error_code ec, std::vector<asio::ip::address> addresses);
   static Answer answer_from(Entry& entry);
 
-  asio::io_context& io_;
-  asio::ip::basic_resolver<Tcp, Executor> resolver_;
+  Worker& worker_;
+  std::shared_ptr<Mailbox> mailbox_;      // shared with the threads
   std::map<std::string, Entry> entries_;  // bounded: hosts come from the configuration only
-  TimePoint now_{};  // of the latest call; look-ups take less than their lifetimes
+  std::deque<std::string> queued_;
+  unsigned running_ = 0;
 };
 
 }  // namespace spillway::server

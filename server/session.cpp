@@ -67,6 +67,7 @@ Awaitable<void> Session::run() {
     if (fault) {
       if (fault->answer) {
         Answer refused = refusal(fault->answer->status, "", "", fault->answer->message);
+        request.id = worker_.make_request_id();
         if (refused.status == 405) refused.allow = kAllMethods;
         refused.close = true;
         request.keep_alive = false;
@@ -223,7 +224,7 @@ Awaitable<Session::Next> Session::answer(const ClientRequest& request, const Con
   const std::string text = head.finish();
   const std::string_view body = answer.body;
   const std::string_view pieces[] = {text, request.method == "HEAD" ? body.substr(0, 0) : body};
-  if (answer.status >= 400 && !answer.recorded) record_refusal(request, config, answer);
+  if (!answer.recorded) record(request, config, answer);
   const bool written = co_await connection_.write(pieces, worker_.now() + kWriteTimeout);
   if (!written) co_return Next::close;
   if (keep) co_return Next::keep;
@@ -231,19 +232,18 @@ Awaitable<Session::Next> Session::answer(const ClientRequest& request, const Con
   co_return Next::close;
 }
 
-void Session::record_refusal(const ClientRequest& request, const Config& config,
-                             const Answer& answer) {
-  worker_.metrics().count_rejected(answer.status);
-  const std::string client = connection_.peer();
+// What the gateway answered by itself; Forward records what it forwards.
+void Session::record(const ClientRequest& request, const Config& config, const Answer& answer) {
+  if (answer.status >= 400) worker_.metrics().count_rejected(answer.status);
   AccessRecord line;
   line.at = worker_.wall_now();
   line.request_id = request.id;
   line.key = request.key_name;
-  line.client = client;
+  line.client = connection_.peer();
   line.method = request.method;
   line.path = request.path;
   line.status = answer.status;
-  line.error_class = answer.error_class;
+  if (answer.status >= 400) line.error_class = answer.error_class;
   if (request.head_at != TimePoint()) line.total = worker_.now() - request.head_at;
   line.request_bytes = request.body.size();
   write_access_log(line, config.access_log, worker_.random());
@@ -254,7 +254,7 @@ void Session::close_if_idle() {
 }
 
 void Session::close() {
-  connection_.abort();
+  connection_.end(ClientConnection::Ending::cut_off);
 }
 
 }  // namespace spillway::server

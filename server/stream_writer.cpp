@@ -21,7 +21,8 @@ StreamWriter::StreamWriter(Worker& worker, ClientConnection& connection, Options
       connection_(connection),
       options_(options),
       comment_due_(worker.io().get_executor(), [this] { send_comment(); }),
-      comment_stuck_(worker.io().get_executor(), [this] { connection_.close(); }) {}
+      comment_stuck_(worker.io().get_executor(),
+                     [this] { connection_.end(ClientConnection::Ending::client_left); }) {}
 
 StreamWriter::~StreamWriter() = default;
 

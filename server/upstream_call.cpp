@@ -51,14 +51,11 @@ Awaitable<std::optional<CallFault>> UpstreamCall::obtain_connection(
     connection_ = worker_.pool().take(deployment_.origin, begun);
   worker_.count_connection(connection_ != nullptr);
   if (connection_) co_return std::nullopt;
-  connection_ = std::make_unique<UpstreamConnection>(worker_.io(), deployment_.origin);
+  connection_ = std::make_unique<UpstreamConnection>(worker_, deployment_.origin);
   const TimePoint connect_by = std::min(deadline, begun + config_.timeouts.connect);
   auto proxy = proxy_for(config_.proxy, deployment_.origin);
-  const auto problem = co_await connection_->connect(worker_.resolver(), worker_.tls(),
-                                                     std::move(proxy), connect_by, begun);
-  connecting_ = worker_.now() - begun;
-  waited_ += connecting_;
-  if (!problem && cancelled_) connection_->close();
+  const auto problem = co_await connection_->connect(std::move(proxy), connect_by);
+  waited_ += worker_.now() - begun;
   if (!problem) co_return std::nullopt;
   CallFault fault{*problem, false};
   co_return fault;
@@ -160,8 +157,11 @@ Awaitable<std::optional<CallFault>> UpstreamCall::read_body(TimePoint deadline) 
 
 void UpstreamCall::finish() {
   if (!connection_) return;
-  const bool clean = parser_ && parser_->is_done() && parser_->keep_alive() && begin_ == end_ &&
-                     !cancelled_ && !connection_->answered_early() && connection_->is_open();
+  // Whatever else arrived would be taken for the next request's answer.
+  const bool nothing_left = begin_ == end_ && connection_->nothing_buffered();
+  const bool answered = parser_ && parser_->is_done() && parser_->status() >= 200;
+  const bool clean = answered && nothing_left && parser_->keep_alive() && !cancelled_ &&
+                     !connection_->answered_early() && connection_->is_open();
   if (clean)
     worker_.pool().give_back(std::move(connection_), worker_.now());
   else

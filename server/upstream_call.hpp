@@ -52,8 +52,7 @@ class UpstreamCall {
   // Ends the call from outside (the client left): whatever is waiting returns soon.
   void cancel();
 
-  Duration connecting() const { return connecting_; }
-  Duration waited() const { return waited_; }  // on the network, connecting included
+  Duration waited() const { return waited_; }  // on the network
 
  private:
   Awaitable<std::optional<CallFault>> obtain_connection(attempt::Call::Connection wanted,
@@ -73,7 +72,7 @@ class UpstreamCall {
   std::vector<char> buffer_;
   std::size_t begin_ = 0, end_ = 0;
   std::vector<std::string_view> pieces_;
-  Duration connecting_{}, waited_{};
+  Duration waited_{};
   bool any_byte_ = false;
   bool cancelled_ = false;
 };

@@ -8,7 +8,8 @@
 #include <boost/asio/write.hpp>
 #include <boost/url/parse.hpp>
 
-#include "server/resolver.hpp"
+#include "server/upstream_head.hpp"
+#include "server/worker.hpp"
 
 namespace spillway::server {
 
@@ -18,6 +19,8 @@ constexpr std::size_t kTunnelAnswerBytes = 8192;
 // Bodies above this may be answered before they are read; smaller ones fit the socket's buffer
 // anyway.
 constexpr std::size_t kEarlyAnswerBytes = 64 * 1024;
+// What one of several addresses gets at least, before the next one is tried.
+constexpr Duration kLeastPerAddress = seconds(1);
 
 std::string base64(const std::string& text) {
   std::string out((text.size() + 2) / 3 * 4 + 1, '\0');  // OpenSSL adds a NUL
@@ -59,59 +62,65 @@ std::optional<ProxyRoute> proxy_for(const ProxySettings& settings, const Origin&
   return route;
 }
 
-UpstreamConnection::UpstreamConnection(asio::io_context& io, Origin origin)
-    : socket_(io),
+UpstreamConnection::UpstreamConnection(Worker& worker, Origin origin)
+    : worker_(worker),
+      socket_(worker.io()),
       origin_(std::move(origin)),
-      deadline_(io.get_executor(),
+      deadline_(worker.io().get_executor(),
                 [this] {
                   timed_out_ = true;
-                  close();
+                  error_code ignored;
+                  socket_.close(ignored);
                 }),
       idle_watch_([this] {
         if (on_idle_event_) on_idle_event_();
       }),
-      early_watch_([this] {
-        answered_early_ = true;
-        socket_.cancel();
-      }) {}
+      early_watch_([this] { look_at_early_answer(); }) {}
 
 Awaitable<std::optional<TransportFailure>> UpstreamConnection::connect(
-    Resolver& resolver, TlsClient& tls, std::optional<ProxyRoute> proxy, TimePoint deadline,
-    TimePoint now) {
-  deadline_.arm(deadline);
+    std::optional<ProxyRoute> proxy, TimePoint deadline) {
   const std::string host = proxy ? proxy->host : origin_.host;
   const std::uint16_t port = proxy ? proxy->port : origin_.port;
-  auto problem = co_await connect_tcp(resolver, host, port, deadline, now);
+  auto problem = co_await connect_tcp(host, port, deadline);
+  deadline_.arm(deadline);
   if (!problem && proxy && origin_.tls) problem = co_await open_tunnel(*proxy);
-  if (!problem && origin_.tls) problem = co_await shake_hands(tls);
+  if (!problem && origin_.tls) problem = co_await shake_hands();
   deadline_.disarm();
-  if (problem)
-    close();
-  else if (proxy && !origin_.tls)
-    plain_proxy_ = proxy;
+  if (problem) close();
   co_return problem;
 }
 
-Awaitable<std::optional<TransportFailure>> UpstreamConnection::connect_tcp(
-    Resolver& resolver, std::string host, std::uint16_t port, TimePoint deadline, TimePoint now) {
-  const Resolver::Answer answer = co_await resolver.resolve(std::move(host), deadline, now);
+Awaitable<std::optional<TransportFailure>> UpstreamConnection::connect_tcp(std::string host,
+                                                                           std::uint16_t port,
+                                                                           TimePoint deadline) {
+  const Resolver::Answer answer =
+      co_await worker_.resolver().resolve(std::move(host), deadline, worker_.now());
   if (answer.error) co_return failure(TransportPhase::resolve, answer.error);
   error_code ec = asio::error::host_not_found;
+  auto left = static_cast<int>(answer.addresses.size());
   for (const auto& address : answer.addresses) {
-    if (timed_out_) break;
+    const TimePoint now = worker_.now();
+    if (closed_ || now >= deadline) break;
+    // A silent address must not use up the time of those behind it.
+    const Duration share = std::max<Duration>((deadline - now) / left--, kLeastPerAddress);
+    timed_out_ = false;
     error_code ignored;
     socket_.close(ignored);
+    deadline_.arm(std::min(deadline, now + share));
     const Tcp::endpoint endpoint(address, port);
     co_await socket_.async_connect(endpoint, to(ec));
+    deadline_.disarm();
+    if (timed_out_) ec = asio::error::timed_out;
     if (!ec) break;
   }
-  if (ec || timed_out_) co_return failure(TransportPhase::connect, ec);
+  if (!ec && closed_) ec = asio::error::operation_aborted;
+  if (ec) co_return failure(TransportPhase::connect, ec);
   socket_.set_option(Tcp::no_delay(true), ec);
   co_return std::nullopt;
 }
 
 Awaitable<std::optional<TransportFailure>> UpstreamConnection::open_tunnel(ProxyRoute proxy) {
-  const std::string authority = fmt::format("{}:{}", origin_.host, origin_.port);
+  const std::string authority = fmt::format("{}:{}", bracketed(origin_.host), origin_.port);
   std::string request = fmt::format("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n", authority);
   if (!proxy.authorization.empty())
     request += fmt::format("Proxy-Authorization: {}\r\n", proxy.authorization);
@@ -135,9 +144,9 @@ Awaitable<std::optional<TransportFailure>> UpstreamConnection::open_tunnel(Proxy
   co_return std::nullopt;
 }
 
-Awaitable<std::optional<TransportFailure>> UpstreamConnection::shake_hands(TlsClient& tls) {
+Awaitable<std::optional<TransportFailure>> UpstreamConnection::shake_hands() {
   try {
-    tls_ = tls.make_stream(socket_, origin_);
+    tls_ = worker_.tls().make_stream(socket_, origin_);
   } catch (const boost::system::system_error& error) {
     TransportFailure unusable = failure(TransportPhase::tls, error.code());
     unusable.detail = fmt::format("cannot use CA file {}: {}", origin_.ca_file, error.what());
@@ -200,7 +209,26 @@ Awaitable<void> UpstreamConnection::write(std::span<const std::string_view> piec
   fix_error(ec);
 }
 
+// A provider that answers before it has read everything refuses the request: sending the rest would
+// only hold up its answer. An interim answer refuses nothing.
+void UpstreamConnection::look_at_early_answer() {
+  constexpr std::string_view kInterim = "HTTP/1.1 1";
+  char start[kInterim.size()];
+  const auto n = ::recv(socket_.native_handle(), start, sizeof start, MSG_PEEK | MSG_DONTWAIT);
+  if (n > 0 && std::string_view(start, static_cast<std::size_t>(n)) == kInterim) return;
+  answered_early_ = true;
+  error_code ec;
+  socket_.shutdown(Socket::shutdown_send, ec);
+}
+
+bool UpstreamConnection::nothing_buffered() const {
+  if (!tls_) return true;
+  SSL* ssl = tls_->native_handle();
+  return SSL_has_pending(ssl) == 0 && BIO_ctrl_pending(SSL_get_rbio(ssl)) == 0;
+}
+
 void UpstreamConnection::close() {
+  closed_ = true;
   error_code ignored;
   socket_.close(ignored);
 }

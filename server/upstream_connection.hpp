@@ -18,7 +18,7 @@
 
 namespace spillway::server {
 
-class Resolver;
+class Worker;
 
 // The proxy an origin is reached through, as the environment says.
 struct ProxyRoute {
@@ -30,30 +30,30 @@ std::optional<ProxyRoute> proxy_for(const ProxySettings& settings, const Origin&
 
 class UpstreamConnection {
  public:
-  UpstreamConnection(asio::io_context& io, Origin origin);
+  UpstreamConnection(Worker& worker, Origin origin);
 
   // Resolves, connects, tunnels and shakes hands. nullopt: connected; else the phase that failed.
-  Awaitable<std::optional<TransportFailure>> connect(Resolver& resolver, TlsClient& tls,
-                                                     std::optional<ProxyRoute> proxy,
-                                                     TimePoint deadline, TimePoint now);
+  Awaitable<std::optional<TransportFailure>> connect(std::optional<ProxyRoute> proxy,
+                                                     TimePoint deadline);
 
   // At least one byte, or an error: eof is the peer's orderly end; timed_out the deadline.
   Awaitable<std::size_t> read_some(char* data, std::size_t size, TimePoint deadline,
                                    error_code& ec);
 
-  // All of the pieces, or an error. A peer that answers before it has read everything ends the
-  // write with error::operation_aborted and `answered_early()`.
+  // All of the pieces, or an error. On a plain connection a peer that answers before it has read
+  // everything ends the write with an error and `answered_early()`.
   Awaitable<void> write(std::span<const std::string_view> pieces, TimePoint deadline,
                         error_code& ec);
   bool answered_early() const { return answered_early_; }
+
+  // False if the TLS engine holds bytes that nobody has asked for yet.
+  bool nothing_buffered() const;
 
   // Ends whatever is waiting on the connection. Idempotent.
   void close();
   bool is_open() const { return socket_.is_open(); }
 
   const Origin& origin() const { return origin_; }
-  bool through_plain_proxy() const { return plain_proxy_.has_value(); }
-  const std::optional<ProxyRoute>& plain_proxy() const { return plain_proxy_; }
 
   // For the pool: runs `on_event` once when the idle connection says anything or closes.
   void watch_idle(std::function<void()> on_event);
@@ -65,23 +65,24 @@ class UpstreamConnection {
   bool reused = false;
 
  private:
-  Awaitable<std::optional<TransportFailure>> connect_tcp(Resolver& resolver, std::string host,
-                                                         std::uint16_t port, TimePoint deadline,
-                                                         TimePoint now);
+  Awaitable<std::optional<TransportFailure>> connect_tcp(std::string host, std::uint16_t port,
+                                                         TimePoint deadline);
   Awaitable<std::optional<TransportFailure>> open_tunnel(ProxyRoute proxy);
-  Awaitable<std::optional<TransportFailure>> shake_hands(TlsClient& tls);
+  Awaitable<std::optional<TransportFailure>> shake_hands();
+  void look_at_early_answer();
   TransportFailure failure(TransportPhase phase, const error_code& ec) const;
   void fix_error(error_code& ec) const;
 
+  Worker& worker_;
   Socket socket_;
   Origin origin_;
   std::unique_ptr<TlsStream> tls_;
-  std::optional<ProxyRoute> plain_proxy_;
   Deadline deadline_;
   ReadWatch idle_watch_;
   ReadWatch early_watch_;
   std::function<void()> on_idle_event_;
   bool timed_out_ = false;
+  bool closed_ = false;  // by close(): nothing may open it again
   bool answered_early_ = false;
 };
 

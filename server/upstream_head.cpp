@@ -43,8 +43,7 @@ std::string target_for(const Deployment& deployment, Endpoint endpoint, std::str
 }
 
 std::string host_field(const Origin& origin) {
-  const bool ipv6 = origin.host.find(':') != std::string::npos;
-  std::string host = ipv6 ? '[' + origin.host + ']' : origin.host;
+  std::string host = bracketed(origin.host);
   const std::uint16_t usual = origin.tls ? 443 : 80;
   if (origin.port != usual) host += ':' + std::to_string(origin.port);
   return host;
@@ -55,7 +54,16 @@ bool forwarded(std::string_view folded_name) {
          folded_name.starts_with(kForwardedPrefix);
 }
 
+bool configured(const Deployment& deployment, std::string_view folded_name) {
+  return std::ranges::find(deployment.headers, folded_name, &UpstreamHeader::name) !=
+         deployment.headers.end();
+}
+
 }  // namespace
+
+std::string bracketed(const std::string& host) {
+  return host.find(':') == std::string::npos ? host : '[' + host + ']';
+}
 
 std::string upstream_head(const Deployment& deployment, Endpoint endpoint,
                           std::string_view upstream_model, const ClientRequest& request,
@@ -66,20 +74,18 @@ std::string upstream_head(const Deployment& deployment, Endpoint endpoint,
   head.reserve(1024);
   fmt::format_to(std::back_inserter(head),
                  "POST {}{}{} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n"
-                 "Content-Type: application/json\r\nAccept-Encoding: identity\r\n",
+                 "Accept-Encoding: identity\r\n",
                  plain_proxy ? "http://" : "", plain_proxy ? host : "", target, host, body_bytes);
+  if (!configured(deployment, "content-type")) head.append("Content-Type: application/json\r\n");
   if (plain_proxy && !plain_proxy->authorization.empty())
     head.append("Proxy-Authorization: ").append(plain_proxy->authorization).append("\r\n");
   for (const UpstreamHeader& field : deployment.headers)
     head.append(field.name).append(": ").append(field.value.reveal()).append("\r\n");
   for (const HeaderView& field : request.headers) {
     const std::string name = fold(field.name);
-    if (!forwarded(name) || !safe_header_value(field.value) ||
+    if (!forwarded(name) || configured(deployment, name) || !safe_header_value(field.value) ||
         named_in_connection(request.headers, name))
       continue;
-    const bool configured = std::ranges::find(deployment.headers, name, &UpstreamHeader::name) !=
-                            deployment.headers.end();
-    if (configured) continue;
     head.append(name).append(": ").append(field.value).append("\r\n");
   }
   head.append("\r\n");

@@ -13,6 +13,9 @@ namespace spillway::server {
 
 struct ProxyRoute;
 
+// A host as it stands in front of a port: IPv6 addresses in brackets.
+std::string bracketed(const std::string& host);
+
 // One contiguous block, with its empty line. `plain_proxy` is set when the request goes to a proxy
 // that forwards it (http:// upstreams), nullptr otherwise.
 std::string upstream_head(const Deployment& deployment, Endpoint endpoint,

@@ -64,7 +64,7 @@ class Worker {
   Gateway& gateway_;
   asio::io_context io_{1};
   ConnectionPool pool_{io_};
-  Resolver resolver_{io_};
+  Resolver resolver_{*this};
   TlsClient tls_;
   Random random_;
   std::unique_ptr<MetricsShard> metrics_;

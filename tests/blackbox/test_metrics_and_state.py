@@ -77,7 +77,7 @@ def test_the_state_shows_cooldown_and_calls_in_flight(gateway, upstream):
     assert deployment_state(running, "limited")["cause"] == "rate_limit"
     assert in_flight(running, "busy") == 1
     running.stop()
-    assert call.exception(10), "the grace period was over before it was answered"
+    assert call.result(10).status == 503, "the grace period was over before it was answered"
 
 
 def test_health_tells_of_every_deployment_and_asks_none(gateway, upstream):

@@ -32,10 +32,9 @@ TEST_CASE("context-window and content-policy failures carry OpenAI's code and st
 TEST_CASE("a refused credential is told as the gateway's, without the upstream's words") {
   for (const int status : {400, 401, 403}) {
     CAPTURE(status);
-    const Failure failure = http(
-        status,
-        R"({"error":{"message":"Incorrect API key provided: sk-ab***xy",)"
-        R"("code":"invalid_api_key"}})");
+    const Failure failure =
+        http(status, R"({"error":{"message":"Incorrect API key provided: sk-ab***xy",)"
+                     R"("code":"invalid_api_key"}})");
     CHECK(failure.message.find("sk-") == std::string::npos);
     CHECK(failure.message.find("groq") != std::string::npos);
     CHECK(failure.message.find("gateway") != std::string::npos);
