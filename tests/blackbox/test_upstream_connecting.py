@@ -3,13 +3,15 @@ not be."""
 
 from __future__ import annotations
 
+import json
 import socket
 
 import pytest
 
-from behaviours import raw
+from behaviours import STREAM_HEADERS, raw
+from canned import DONE, chat_chunk, chat_completion, sse
 from error_table import NO_RETRIES
-from framing import head
+from framing import LAST_CHUNK, chunk, head
 from settings import deployment
 
 
@@ -137,3 +139,30 @@ def test_a_tls_connection_that_is_cut_without_a_goodbye_is_a_truncation(
     served = upstream(raw(cut, end="reset"), tls=certificates.server("good"))
     served.host = "localhost"
     assert tls_gateway(gateway, certificates, served, "deployment").chat("lone").status == 502
+
+
+@pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
+def test_bytes_behind_a_tls_answer_are_nobodys_answer(gateway, upstream, certificates, streaming):
+    """They come in a TLS record of their own, so that nothing of them shows on the socket."""
+    first, planted = whole_answer("mine"), whole_answer("for somebody else")
+
+    async def two_answers(exchange):
+        if exchange.request.streams():
+            events = sse(chat_chunk({"content": "mine"})) + sse(chat_chunk({}, "stop")) + DONE
+            answer = head(200, STREAM_HEADERS) + chunk(events) + LAST_CHUNK
+            await exchange.send_together(answer, planted)
+        else:
+            await exchange.send_together(first, planted)
+
+    served = upstream(two_answers, tls=certificates.server("good"), host="localhost")
+    running = tls_gateway(gateway, certificates, served, "deployment", threads=1)
+    assert b"mine" in running.chat("lone", stream=streaming).body
+    second = running.chat("lone", text="second")
+    assert second.json()["choices"][0]["message"]["content"] == "echo: second"
+    assert [request.connection for request in served.requests] == [0, 1]
+
+
+def whole_answer(text):
+    body = json.dumps(chat_completion({"model": "x"}, text)).encode()
+    fields = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+    return head(200, fields) + body

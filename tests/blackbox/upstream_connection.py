@@ -76,6 +76,10 @@ class Exchange:
     async def send(self, data: bytes) -> None:
         await self._connection.send(data)
 
+    async def send_together(self, *pieces: bytes) -> None:
+        """Sends pieces in one segment; over TLS each of them is a record of its own."""
+        await self._connection.send_together(pieces)
+
     async def until_left(self) -> None:
         await self._connection.gone.wait()
 
@@ -94,6 +98,13 @@ class Exchange:
     async def read_body(self) -> bytes:
         """For behaviours that answer before the body was read (`reads_body = False`)."""
         return await self._connection.read_body(self.request)
+
+    def pause_reading(self) -> None:
+        """From here on what the gateway sends stays in the kernel's buffers, then in its own."""
+        self._connection.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._connection.transport.resume_reading()
 
     def close(self) -> None:
         self._connection.close()
@@ -233,10 +244,13 @@ class Connection(asyncio.Protocol):
         await self.wake.wait()
 
     async def send(self, data: bytes) -> None:
+        await self.send_together((data,))
+
+    async def send_together(self, pieces: tuple[bytes, ...]) -> None:
         if self.gone.is_set():
             raise Left()
-        self.transport.write(data)
-        self.record.bytes_sent += len(data)
+        self.transport.writelines(pieces)
+        self.record.bytes_sent += sum(len(piece) for piece in pieces)
         self.server.changed()
         await self.writable.wait()
         await asyncio.sleep(0)  # lets the loop see that the peer left; waits for no time
