@@ -7,8 +7,8 @@ import json
 import pytest
 
 from behaviours import error, reset, stream
-from canned import chat_text_events
-from edge import CHAT
+from canned import chat_chunk, chat_text_events, sse, usage
+from edge import CHAT, send_raw
 from error_table import NO_RETRIES
 from settings import deployment
 
@@ -75,7 +75,33 @@ def test_a_cut_stream_is_logged_as_the_failure_it_is(gateway, upstream):
     running = gateway(deployment(upstream(stream(*chat_text_events("a b c")[:3], end="cut"))))
     running.chat(stream=True)
     line = running.wait_for_log(lambda entry: entry["path"] == CHAT)
-    assert line["class"] not in ("success", None)
+    assert line["status"] == 200, "what the client saw"
+    assert line["class"] == "protocol", "what became of it"
+
+
+def test_a_stream_that_ends_in_an_error_is_logged_with_its_status_and_its_class(gateway, upstream):
+    broken = sse({"error": {"message": "Overloaded", "type": "overloaded_error"}})
+    running = gateway(
+        deployment(upstream(stream(*chat_text_events("a b c")[:3], broken))), router=NO_RETRIES
+    )
+    running.chat(stream=True)
+    line = running.wait_for_log(lambda entry: entry["path"] == CHAT)
+    assert (line["status"], line["class"]) == (200, "unavailable")
+
+
+@pytest.mark.parametrize("end", ["cut", "reset", "stall"])
+def test_what_a_cut_stream_told_before_its_cut_is_counted(gateway, upstream, end):
+    used = sse({**chat_chunk({}), "choices": [], "usage": usage()})
+    events = [*chat_text_events("a b c")[:3], b"data: {oops}\n\n", used]
+    running = gateway(
+        deployment(upstream(stream(*events, end=end))),
+        router=NO_RETRIES,
+        spillway={"timeouts": {"stream_idle": "300ms"}},
+    )
+    assert not running.chat(stream=True).complete
+    line = running.wait_for_log(lambda entry: entry["path"] == CHAT)
+    assert (line["prompt_tokens"], line["completion_tokens"]) == (7, 5)
+    assert b"spillway_dropped_events_total 1\n" in running.get("/metrics").body
 
 
 def test_the_clients_mistakes_are_logged_too(gateway, upstream):
@@ -85,6 +111,48 @@ def test_the_clients_mistakes_are_logged_too(gateway, upstream):
     running.get("/nowhere")
     for code in (400, 404):
         assert running.wait_for_log(lambda entry, code=code: entry["status"] == code)
+
+
+OWN_PAGES = [
+    ("GET", "/v1/models", 200),
+    ("GET", "/v1/models/m", 200),
+    ("GET", "/health", 200),
+    ("GET", "/metrics", 200),
+    ("GET", "/router/state", 200),
+    ("GET", "/health/liveliness", 200),
+    ("GET", "/health/readiness", 200),
+    ("HEAD", "/v1/models", 200),
+    ("OPTIONS", CHAT, 204),
+]
+
+
+@pytest.mark.parametrize("method, path, code", OWN_PAGES)
+def test_the_gateways_own_pages_have_one_line_each(scene, method, path, code):
+    name = f"own-{method}-{path}"
+    assert scene.request(method, path, headers={"x-request-id": name}).status == code
+    assert scene.chat(headers={"x-request-id": f"after-{name}"}).status == 200
+    scene.wait_for_log(lambda entry: entry["request_id"] == f"after-{name}")
+    (line,) = [entry for entry in scene.access_log() if entry["request_id"] == name]
+    assert (line["method"], line["path"], line["status"]) == (method, path, code)
+    assert (line["class"], line["client"]) == ("success", "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /v1/models HTTP/1.1\r\n\r\n",
+        b"GET /v1/models HTTP/1.1\r\nHost : x\r\n\r\n",
+        b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03\n",
+        b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+    ids=["no-host", "space-before-colon", "tls", "long-target"],
+)
+def test_a_bad_head_is_answered_and_logged_with_one_request_id(scene, sent):
+    response = send_raw(scene, sent)
+    name = response.header("x-request-id")
+    assert name
+    line = scene.wait_for_log(lambda entry: entry["request_id"] == name)
+    assert line["status"] == response.status and line["client"] == "127.0.0.1"
 
 
 def test_logfmt_and_off(gateway, upstream):
