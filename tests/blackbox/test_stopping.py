@@ -8,9 +8,10 @@ import pytest
 
 from behaviours import stream
 from canned import DONE, chat_text_events
+from edge import BODY, CHAT
 from loop import Gate
 from settings import deployment
-from streams import open_stream
+from streams import assert_ends_in_an_error_event, open_stream
 from wire import request_bytes
 
 
@@ -53,4 +54,22 @@ def test_a_stream_that_outlives_the_grace_period_is_cut_and_looks_cut(gateway, u
         client.read_until(answer, two)
         running.stop()
         client.read_body(answer)
-    assert not answer.complete and b"[DONE]" not in answer.body
+    assert answer.body.startswith(one + two)
+    assert_ends_in_an_error_event(answer)
+    (line,) = [entry for entry in running.access_log() if entry["path"] == CHAT]
+    assert (line["status"], line["class"]) == (200, "unavailable"), "the client did not leave"
+
+
+def test_a_client_of_http_1_0_is_told_that_its_stream_was_cut_as_well(gateway, upstream):
+    one, two, *_ = chat_text_events("one two three")
+    served = upstream(stream(one, two, end="stall"))
+    running = gateway(deployment(served), spillway={"timeouts": {"drain": "300ms"}})
+    body = BODY[:-1] + b',"stream":true}'
+    with running.connect() as client:
+        client.send(f"POST {CHAT} HTTP/1.0\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        answer = client.read_head()
+        served.wait_for(lambda: served.connections[0].bytes_sent > len(one + two), "its events")
+        running.stop()
+        client.read_body(answer)
+    assert answer.body.startswith(one + two)
+    assert b'"error"' in answer.body and b"[DONE]" not in answer.body
