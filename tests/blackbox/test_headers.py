@@ -134,6 +134,26 @@ def test_exactly_the_allowed_headers_reach_the_upstream(gateway, upstream):
     assert b"clients-own" not in served.last.head
 
 
+@pytest.mark.parametrize("key", ["extra_headers", "headers"])
+@pytest.mark.parametrize("name", ["Content-Type", "content-type"])
+def test_a_configured_content_type_takes_the_place_of_the_usual_one(gateway, upstream, key, name):
+    served = upstream()
+    configured = "application/json; charset=utf-8"
+    running = gateway(deployment(served, **{key: {name: configured}}))
+    assert running.chat(headers={"Content-Type": "application/json"}).status == 200
+    assert served.last.header("content-type") == configured, "once"
+
+
+@pytest.mark.parametrize("key", ["extra_headers", "headers"])
+def test_a_configured_accept_encoding_is_not_sent(gateway, upstream, key):
+    """The gateway reads what providers answer, so it asks for answers that it can read."""
+    served = upstream()
+    running = gateway(deployment(served, **{key: {"Accept-Encoding": "gzip", "X-Mine": "yes"}}))
+    assert running.chat(headers={"Accept-Encoding": "br"}).status == 200
+    assert served.last.header("accept-encoding") in (None, "identity")
+    assert served.last.header("x-mine") == "yes"
+
+
 def test_fields_named_by_connection_do_not_pass(gateway, upstream):
     served = upstream()
     running = gateway(deployment(served))

@@ -24,6 +24,13 @@ def test_an_unknown_path_is_404(scene, target):
 
 
 @no_upstream_call
+@pytest.mark.parametrize("target", ["http://h?x=/v1/models", "http://h?/health/liveliness"])
+def test_a_query_without_a_path_holds_no_path(scene, target):
+    sent = f"GET {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n".encode()
+    assert_refused(scene, send_raw(scene, sent), 404, type="not_found_error")
+
+
+@no_upstream_call
 @pytest.mark.parametrize(
     "method, target, allowed",
     [

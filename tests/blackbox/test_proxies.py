@@ -78,6 +78,17 @@ def test_https_goes_through_a_tunnel_and_is_verified_end_to_end(gateway, tunnel,
     assert served.requests[0].header("proxy-authorization") is None
 
 
+def test_a_tunnel_to_an_ipv6_address_is_asked_for_in_brackets(gateway, tunnel, certificates):
+    _, proxy = tunnel
+    entry, env = behind(f"http://{proxy.url}", certificates)
+    entry["litellm_params"]["api_base"] = "https://[2001:db8::1]:8443/v1"
+    running = gateway(entry, env=env, router=NO_RETRIES)
+    assert running.chat().status == 502, "the certificate is another host's"
+    request_line, host, *_ = proxy.requests[0].split("\r\n")
+    assert request_line == "CONNECT [2001:db8::1]:8443 HTTP/1.1"
+    assert host == "Host: [2001:db8::1]:8443"
+
+
 def test_no_proxy_names_what_is_reached_directly(gateway, tunnel, certificates):
     _, proxy = tunnel
     entry, env = behind(f"http://{proxy.url}", certificates)
