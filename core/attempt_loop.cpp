@@ -58,10 +58,10 @@ Action AttemptLoop::on(const attempt::HeadSent&, TimePoint) {
 // at the end of a long stream. Other calls succeed when they end: a deployment that cuts every
 // stream midway must not look half healthy.
 Action AttemptLoop::on(const attempt::ContentStarted&, TimePoint now) {
-  if (!permit_ || committed_ == CommitPoint::content_sent) return Continue{};
+  if (!permit_) return Continue{};
   give_back_retry();
   committed_ = CommitPoint::content_sent;
-  if (permit_->probe) {
+  if (permit_->probe && !success_recorded_) {
     content_change_ = fleet_.succeeded(*permit_, now);
     success_recorded_ = true;
   }
@@ -83,8 +83,12 @@ Action AttemptLoop::on(const attempt::Failed& event, TimePoint now) {
     failure.concerns_deployment = false;
   const DeploymentIndex deployment = permit_->deployment;
   settle(&failure, now);
-  if (committed_ == CommitPoint::content_sent || failure.error_class == ErrorClass::client_closed)
+  if (failure.error_class == ErrorClass::client_closed)
     return GiveUp{.failure = failure, .committed = committed_, .retry_after = {}};
+  if (committed_ == CommitPoint::content_sent) {
+    visit().note_failure(deployment, failure, now);
+    return resume(event, now);
+  }
 
   // A verdict on the request tells the client more than the trouble met on the way to it.
   if (itinerary_.fallbacks() == 0 && (!first_failure_ || is_verdict(failure)))
@@ -92,6 +96,35 @@ Action AttemptLoop::on(const attempt::Failed& event, TimePoint now) {
   visit().note_failure(deployment, failure, now);
   const bool hopeless = recourse(failure).elsewhere == Elsewhere::nowhere;
   return hopeless || !config_.router.failover ? give_up(now) : decide(now);
+}
+
+// Another deployment of the group, then the fallbacks; nobody is waited for or asked again. The
+// client is told what broke its stream, not what came of the attempts to mend it.
+Action AttemptLoop::resume(const attempt::Failed& event, TimePoint now) {
+  if (!stream_failure_) stream_failure_ = event.failure;
+  const GiveUp broken{.failure = *stream_failure_, .committed = committed_, .retry_after = {}};
+  if (!event.resumable || !config_.stream_recovery || !config_.router.failover ||
+      event.failure.diverged)
+    return broken;
+  const DeploymentIndex failed = call_.deployment;
+  const bool rejected = recourse(event.failure).elsewhere == Elsewhere::nowhere;
+  // It may only have refused to continue another's words.
+  if (rejected && call_.resume == Resume::prefix) {
+    if (auto action = call(failed, now)) {
+      call_.resume = Resume::afresh;
+      return call_;
+    }
+  }
+  if (is_verdict(event.failure) && call_.resume == Resume::no) return broken;
+  do {
+    if (auto action = ask_fresh(now)) {
+      const bool prefix = traits_.endpoint == Endpoint::chat_completions &&
+                          config_.at(call_.deployment).assistant_prefill;
+      call_.resume = prefix ? Resume::prefix : Resume::afresh;
+      return call_;
+    }
+  } while (enter_fallback(now));
+  return broken;
 }
 
 // The pooled connection had been closed by the other side before this request came: the same
@@ -211,6 +244,8 @@ std::optional<Action> AttemptLoop::call(DeploymentIndex deployment, TimePoint no
                                         DeploymentHealth::Force force) {
   permit_ = fleet_.begin(deployment, now, force);
   if (!permit_) return std::nullopt;
+  success_recorded_ = false;
+  content_change_ = HealthChange::none;
   if (!visit().has_failed(deployment)) ++fresh_calls_;
   visit().note_call(deployment);
   call_ = Call{.deployment = deployment,

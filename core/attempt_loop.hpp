@@ -7,8 +7,9 @@
 // Order of what is tried (DESIGN.md section 5): every other callable deployment of the group that
 // has not failed this request (failover, never refused); waiting, if one will be free within
 // max_wait at a time its upstream named; asking again, after a backoff and within the retry budget;
-// the fallback groups. What the client has already been sent bounds what can still be done:
-// CommitPoint.
+// the fallback groups. A stream that breaks after content was sent is continued elsewhere, where
+// that can be done exactly (DESIGN.md section 6). What the client has already been sent bounds what
+// can still be done: CommitPoint.
 //
 // Each Call carries a Permit that the loop itself returns to the fleet: when the driver reports the
 // end, or when the loop is destroyed (the client left).
@@ -24,6 +25,7 @@
 #include "core/failure.hpp"
 #include "core/fleet.hpp"
 #include "core/itinerary.hpp"
+#include "core/stream_transcript.hpp"
 #include "core/time.hpp"
 
 namespace spillway {
@@ -33,7 +35,7 @@ namespace spillway {
 enum class CommitPoint : std::uint8_t {
   nothing_sent,
   head_sent,     // the status can no longer change: a final failure is an event of the stream
-  content_sent,  // nothing else is tried: what was sent cannot be taken back
+  content_sent,  // what was sent cannot be taken back: another may only continue it exactly
 };
 
 namespace attempt {
@@ -45,12 +47,15 @@ struct Begin {};
 struct HeadArrived {};
 // Comments kept a waiting client's stream open: the first commit point.
 struct HeadSent {};
-// First content of a stream is about to be relayed: the second commit point, if not both at once.
+// First content of a call's stream is about to be relayed: the second commit point, if not both at
+// once.
 struct ContentStarted {};
 // The whole answer was relayed, or a plain answer is complete.
 struct Completed {};
 struct Failed {
   Failure failure;
+  // After content was sent: another deployment could continue the stream exactly.
+  bool resumable = false;
 };
 // A reused connection closed before any response byte: not the deployment's fault.
 struct StaleConnection {};
@@ -68,6 +73,7 @@ struct Call {
   TimePoint deadline;
   enum class Connection : std::uint8_t { pooled, fresh } connection = Connection::pooled;
   bool client_deadline = false;  // the deadline is one the client asked for
+  Resume resume = Resume::no;    // to go on with a stream whose content was sent already
 };
 // Then report TimerFired.
 struct Wait {
@@ -135,6 +141,7 @@ class AttemptLoop {
   std::optional<attempt::Action> wait_or_ask_again(TimePoint now);
   std::optional<attempt::Action> ask_last_resort(TimePoint now);
   std::optional<attempt::Action> wait_for_breaker(TimePoint now);
+  attempt::Action resume(const attempt::Failed& event, TimePoint now);
   attempt::Action give_up(TimePoint now);
   attempt::GiveUp last_word(TimePoint now);
 
@@ -160,7 +167,8 @@ class AttemptLoop {
   RequestTraits traits_;
   TimePoint begun_;
   Itinerary itinerary_;
-  std::optional<Failure> first_failure_;  // of the first group: what the client is told at the end
+  std::optional<Failure> first_failure_;   // of the first group: what the client is told at the end
+  std::optional<Failure> stream_failure_;  // what cut the stream that was begun
   std::vector<AttemptRecord> records_;
   unsigned fresh_calls_ = 0;  // to deployments that had not failed this request
   Duration waited_{};         // of max_wait, backoffs not counted

@@ -30,6 +30,9 @@ inline constexpr std::size_t kEventBytesUnjudged =
     32 * 1024 * 1024;                                       // largest that is relayed at all
 inline constexpr std::size_t kHeldStreamBytes = 64 * 1024;  // held before the first content
 
+inline constexpr std::size_t kResumableBodyBytes = 256 * 1024;  // of a request kept for recovery
+inline constexpr std::size_t kResumableTextBytes = 64 * 1024;   // of its answer that was sent
+
 // --- Logs -------------------------------------------------------------------------------------
 inline constexpr std::size_t kAccessLogQueue = 4096;  // lines; a tenth of a second at full load
 inline constexpr std::size_t kLogQueue = 512;         // lines of the program's own log

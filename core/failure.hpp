@@ -44,6 +44,8 @@ struct Failure {
   bool concerns_deployment = false;
   // The deadline that passed was one the client asked for: it counts against nobody.
   bool client_deadline = false;
+  // A stream that was to continue another's said something else: that counts against nobody.
+  bool diverged = false;
 };
 
 }  // namespace spillway

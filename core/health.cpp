@@ -51,7 +51,8 @@ bool counts_against_deployment(const Failure& failure) {
     case ErrorClass::not_found:
       return failure.concerns_deployment;
     default:
-      return judged_by_breaker(failure.error_class) && !failure.client_deadline;
+      return judged_by_breaker(failure.error_class) && !failure.client_deadline &&
+             !failure.diverged;
   }
 }
 
@@ -66,6 +67,7 @@ enum class Effect : std::uint8_t {
 };
 
 Effect effect_of(const Failure& failure) {
+  if (failure.diverged) return Effect::alive;
   switch (failure.error_class) {
     case ErrorClass::client_closed:
       return Effect::says_nothing;

@@ -134,4 +134,16 @@ SplicedBody splice(std::string_view body, const BodyView& view, const Deployment
   return assemble(body, std::move(cuts));
 }
 
+std::optional<std::string> with_assistant_prefix(std::string_view body, const BodyView& view,
+                                                 std::string_view text) {
+  const BodyMember* messages = view.find("messages");
+  if (messages == nullptr || messages->type != JsonType::array) return std::nullopt;
+  const std::size_t end = messages->value_end - 1;  // of the ']'
+  const bool empty = body[body.find_last_not_of(" \t\r\n", end - 1)] == '[';
+  std::string out(body.substr(0, end));
+  out.append(empty ? "" : ",").append(R"({"role":"assistant","content":)");
+  out.append(quote(text)).append("}").append(body.substr(end));
+  return out;
+}
+
 }  // namespace spillway

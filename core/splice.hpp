@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <deque>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -40,5 +41,10 @@ class SplicedBody {
 // `model`. The result is valid JSON.
 SplicedBody splice(std::string_view body, const BodyView& view, const Deployment& deployment,
                    std::string_view upstream_model, Endpoint endpoint);
+
+// The body with `text` as the beginning of the assistant's answer, behind the last of `messages`.
+// nullopt: it has no such array.
+std::optional<std::string> with_assistant_prefix(std::string_view body, const BodyView& view,
+                                                 std::string_view text);
 
 }  // namespace spillway

@@ -74,6 +74,13 @@ class EventReader {
     return text.raw;
   }
 
+  // With its quotes; empty if the value is not a string.
+  std::string_view string_literal() {
+    const bool string = cursor_.peek() == JsonType::string;
+    const std::string_view literal = value();
+    return string ? literal : std::string_view();
+  }
+
   void object() {
     JsonString key;
     bool code = false, message = false, answer = false;
@@ -93,10 +100,13 @@ class EventReader {
         answer = true;
       } else if (key.is("response")) {
         response();
+      } else if (key.is("id")) {
+        answer = true;
+        facts_.id = string_literal();
       } else {
         code |= key.is("code");
         message |= key.is("message");
-        answer |= key.is("id") || key.is("data") || key.is("output") || key.is("results");
+        answer |= key.is("data") || key.is("output") || key.is("results");
         cursor_.skip();
       }
     }
@@ -140,7 +150,11 @@ class EventReader {
       return;
     }
     facts_.has_choices = true;
-    while (cursor_.next_element()) choice();
+    std::size_t seen = 0;
+    while (cursor_.next_element()) {
+      choice();
+      if (++seen > 1) facts_.plain = false;
+    }
   }
 
   void choice() {
@@ -155,16 +169,19 @@ class EventReader {
       if (key.is("delta")) {
         delta();
       } else if (key.is("text")) {
-        facts_.content |= !says_nothing(value());
+        text();
       } else if (key.is("finish_reason")) {
         finished = !says_nothing(value());
       } else if (key.is("index")) {
         index = read_count(value()).value_or(0);
+      } else if (key.is("logprobs") || key.is("message")) {
+        facts_.plain &= says_nothing(value());
       } else {
         cursor_.skip();
       }
     }
     facts_.content |= finished;
+    facts_.plain &= index == 0;
     if (index >= facts_.choices.size()) return;
     facts_.choices.set(index);
     if (finished) facts_.finished.set(index);
@@ -178,9 +195,25 @@ class EventReader {
     }
     JsonString key;
     while (cursor_.next_member(key)) {
-      const bool nothing = says_nothing(value());
-      facts_.content |= !nothing && !key.is("role");
+      if (key.is("content")) {
+        text();
+      } else {
+        const bool nothing = says_nothing(value()) || key.is("role");
+        facts_.content |= !nothing;
+        facts_.plain &= nothing;
+      }
     }
+  }
+
+  void text() {
+    const bool string = cursor_.peek() == JsonType::string;
+    const std::string_view literal = value();
+    const bool nothing = says_nothing(literal);
+    facts_.content |= !nothing;
+    if (string)
+      facts_.text = literal;
+    else
+      facts_.plain &= nothing;
   }
 
   JsonCursor cursor_;

@@ -15,6 +15,12 @@ struct TokenUsage {
   std::uint64_t prompt = 0;
   std::uint64_t completion = 0;
   bool known = false;  // missing usage stays missing
+
+  void add(const TokenUsage& other) {
+    prompt += other.prompt;
+    completion += other.completion;
+    known |= other.known;
+  }
 };
 
 // The choices of a stream by their index; more than anybody asks for.
@@ -31,6 +37,12 @@ struct EventFacts {
   ChoiceSet finished;        // those with a finish reason
   std::string_view type;     // the `type` member, as spelled
   TokenUsage usage;
+  // For core/stream_transcript.hpp.
+  std::string_view id;    // the `id` member's literal, with its quotes; empty: not a string
+  std::string_view text;  // likewise, the text that choice 0 adds
+  // The event says nothing that text of one choice does not: no tool calls, no reasoning, no log
+  // probabilities.
+  bool plain = true;
 };
 
 // nullopt: `json` is not JSON. Views are into `json`.

@@ -40,7 +40,7 @@ StreamRelay::Verdict StreamRelay::judge(const SseEvent& event) {
   switch (dialect_) {
     case StreamDialect::chat:
     case StreamDialect::completions:
-      return judge_choices(*facts);
+      return judge_choices(*facts, event.data);
     case StreamDialect::responses:
       return judge_responses(*facts, event);
     case StreamDialect::framing:
@@ -49,9 +49,13 @@ StreamRelay::Verdict StreamRelay::judge(const SseEvent& event) {
   return Verdict::content;
 }
 
-StreamRelay::Verdict StreamRelay::judge_choices(const EventFacts& facts) {
+StreamRelay::Verdict StreamRelay::judge_choices(const EventFacts& facts, std::string_view data) {
   choices_ |= facts.choices;
   finished_ |= facts.finished;
+  using Step = StreamTranscript::Step;
+  const Step step = transcript_ ? transcript_->take(facts, data, replacement_) : Step::pass;
+  if (step == Step::swallow) return Verdict::swallow;
+  if (step == Step::diverged) return Verdict::diverged;
   return facts.content ? Verdict::content : Verdict::hold;
 }
 
@@ -66,6 +70,7 @@ StreamRelay::Verdict StreamRelay::judge_responses(const EventFacts& facts, const
 }
 
 StreamRelay::Verdict StreamRelay::judge_done() {
+  if (transcript_ && !transcript_->caught_up()) return Verdict::diverged;
   switch (dialect_) {
     case StreamDialect::chat:
     case StreamDialect::completions:

@@ -100,6 +100,9 @@ std::string_view StreamRelay::continue_oversized(std::string_view bytes) {
 }
 
 void StreamRelay::pass_oversized(std::string_view bytes) {
+  // Nobody looks at what it says.
+  if (transcript_ && transcript_->resuming()) return diverge();
+  if (transcript_) transcript_->forsake();
   const std::size_t allowed = bounds::kEventBytesUnjudged - oversized_bytes_;
   const std::string_view passed = bytes.substr(0, allowed);
   if (!passed.empty()) output_.push_back(passed);
@@ -121,6 +124,8 @@ bool StreamRelay::puts_out(Verdict verdict) const {
     case Verdict::drop:
     case Verdict::error:
     case Verdict::early_end:
+    case Verdict::swallow:
+    case Verdict::diverged:
       return false;
   }
   return false;
@@ -128,9 +133,16 @@ bool StreamRelay::puts_out(Verdict verdict) const {
 
 void StreamRelay::take(std::string_view raw, Verdict verdict) {
   if (verdict == Verdict::content || verdict == Verdict::terminal) start_relaying();
-  if (puts_out(verdict)) output_.push_back(raw);
+  if (!replacement_.empty())
+    output_.push_back(kept_.emplace_back(std::exchange(replacement_, {})));
+  else if (puts_out(verdict))
+    output_.push_back(raw);
   switch (verdict) {
     case Verdict::content:
+    case Verdict::swallow:
+      break;
+    case Verdict::diverged:
+      diverge();
       break;
     case Verdict::hold:
       if (state_ == StreamState::holding) hold(raw);
@@ -209,6 +221,10 @@ void StreamRelay::finish_pending() {
 }
 
 void StreamRelay::finish_dialect() {
+  if (transcript_ && !transcript_->caught_up()) {
+    diverge();
+    return;
+  }
   if (state_ == StreamState::holding) {
     fail_protocol("the stream ended before its first token");
     return;
@@ -232,6 +248,11 @@ void StreamRelay::finish_dialect() {
       state_ = StreamState::complete;
       return;
   }
+}
+
+void StreamRelay::diverge() {
+  diverged_ = true;
+  fail_protocol("another deployment's answer differs from what was already sent");
 }
 
 void StreamRelay::fail_protocol(std::string detail) {

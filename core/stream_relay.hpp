@@ -20,6 +20,7 @@
 #include "core/outcome.hpp"
 #include "core/sse.hpp"
 #include "core/stream_event.hpp"
+#include "core/stream_transcript.hpp"
 
 namespace spillway {
 
@@ -30,7 +31,10 @@ bool is_stream_done(std::string_view data);
 
 class StreamRelay {
  public:
-  explicit StreamRelay(StreamDialect dialect) : dialect_(dialect) {}
+  // `transcript`, if any, outlives the relay; its leg has been begun. It is for dialects with
+  // choices only.
+  explicit StreamRelay(StreamDialect dialect, StreamTranscript* transcript = nullptr)
+      : dialect_(dialect), transcript_(transcript) {}
   StreamRelay(const StreamRelay&) = delete;  // output and failure point into it
   StreamRelay& operator=(const StreamRelay&) = delete;
 
@@ -57,6 +61,9 @@ class StreamRelay {
   // the next feed().
   const AttemptOutcome& failure() const { return *failure_; }
 
+  // When failed: the stream said something else than what it was to continue.
+  bool diverged() const { return diverged_; }
+
   // True while more is awaited.
   bool open() const { return state_ == StreamState::holding || state_ == StreamState::relaying; }
   // True if the stream failed by its dialect's own terminal event (response.failed after content),
@@ -78,7 +85,9 @@ class StreamRelay {
     terminal,
     failed_terminal,
     error,
-    early_end
+    early_end,
+    swallow,
+    diverged
   };
 
   // Each takes bytes off the front and returns the rest.
@@ -87,7 +96,7 @@ class StreamRelay {
   std::string_view continue_oversized(std::string_view bytes);
 
   Verdict judge(const SseEvent& event);
-  Verdict judge_choices(const EventFacts& facts);
+  Verdict judge_choices(const EventFacts& facts, std::string_view data);
   Verdict judge_responses(const EventFacts& facts, const SseEvent& event);
   Verdict judge_done();
   Verdict in_band_error(std::string_view body);
@@ -99,9 +108,11 @@ class StreamRelay {
   void pass_oversized(std::string_view bytes);
   void finish_pending();
   void finish_dialect();
+  void diverge();
   void fail_protocol(std::string detail);
 
   StreamDialect dialect_;
+  StreamTranscript* transcript_;
   StreamState state_ = StreamState::holding;
   SseScanner scanner_;
   std::string pending_;  // the unfinished event
@@ -119,6 +130,8 @@ class StreamRelay {
   bool oversized_ = false;  // inside an event above kEventBytes: passed on unjudged
   std::size_t oversized_bytes_ = 0;
   bool terminal_relayed_ = false;
+  bool diverged_ = false;
+  std::string replacement_;  // of the event being judged; empty: put out as it came
 };
 
 // Judges a complete plain (not streamed) 200 answer: nullopt if it is what was asked for, else the

@@ -121,6 +121,7 @@ Awaitable<std::optional<Answer>> Forward::run_attempts(ModelMatch match) {
   about.streaming = body_->stream;
   AttemptLoop loop(config_, fleet_, std::move(match), about, worker_.now());
   loop_ = &loop;
+  if (recoverable()) transcript_.emplace();
   attempt::Event event = attempt::Begin();
   std::optional<Answer> unanswered;
   for (;;) {
@@ -150,6 +151,20 @@ Awaitable<std::optional<Answer>> Forward::run_attempts(ModelMatch match) {
   }
   loop_ = nullptr;
   co_return unanswered;
+}
+
+// True if the stream, should it break, could be continued by another deployment.
+bool Forward::recoverable() const {
+  const ModelGroup& group = config_.at(match_->group);
+  const StreamDialect dialect = traits(endpoint_).dialect;
+  const bool has_choices = dialect == StreamDialect::chat || dialect == StreamDialect::completions;
+  const BodyMember* n = body_->find("n");
+  const bool one_choice =
+      !n || n->type == JsonType::null ||
+      std::string_view(request_.body).substr(n->value_begin, n->value_end - n->value_begin) == "1";
+  return config_.stream_recovery && body_->stream && has_choices && one_choice &&
+         request_.body.size() <= bounds::kResumableBodyBytes &&
+         (group.deployments.size() > 1 || !group.fallbacks.empty());
 }
 
 Awaitable<void> Forward::wait_until(TimePoint until) {
@@ -192,25 +207,50 @@ class Forward::CallInProgress {
 };
 
 Awaitable<attempt::Event> Forward::call(attempt::Call call) {
-  const Deployment& deployment = config_.at(call.deployment);
-  const SplicedBody body =
-      splice(request_.body, *body_, deployment, call.upstream_model, endpoint_);
-  const auto proxy = deployment.origin.tls ? std::optional<ProxyRoute>()
-                                           : proxy_for(config_.proxy, deployment.origin);
-  const std::string head = upstream_head(deployment, endpoint_, call.upstream_model, request_,
-                                         body.size(), proxy ? &*proxy : nullptr);
-  UpstreamCall upstream(worker_, config_, deployment);
+  UpstreamCall upstream(worker_, config_, config_.at(call.deployment));
   const CallInProgress in_progress(*this, upstream, call);
   relay_.reset();
+  content_begun_ = false;
   attempt::Event event = attempt::StaleConnection();
-  auto fault = co_await upstream.send(head, body.pieces(), call.connection, call.deadline);
+  auto fault = co_await send(upstream, call);
   if (!fault)
     event = co_await receive(upstream, call);
   else if (!fault->stale)
     event = failed(fault->outcome, call);
   waited_ += upstream.waited();
   upstream.finish();
+  if (auto* failed = std::get_if<attempt::Failed>(&event))
+    failed->resumable = transcript_ && transcript_->resumable();
   co_return event;
+}
+
+Awaitable<std::optional<CallFault>> Forward::send(UpstreamCall& upstream,
+                                                  const attempt::Call& call) {
+  const Deployment& deployment = config_.at(call.deployment);
+  const std::string* text = &request_.body;
+  const BodyView* view = &*body_;
+  std::optional<std::string> prefixed;
+  std::optional<BodyView> prefixed_view;
+  resume_ = call.resume;
+  if (resume_ == Resume::prefix) {
+    prefixed = with_assistant_prefix(request_.body, *body_, transcript_->text());
+    if (prefixed) {
+      auto seen = view_body(*prefixed, endpoint_, config_.read_keys);
+      if (seen) prefixed_view = std::move(*seen);
+    }
+    if (prefixed_view) {
+      text = &*prefixed;
+      view = &*prefixed_view;
+    } else {
+      resume_ = Resume::afresh;
+    }
+  }
+  const SplicedBody body = splice(*text, *view, deployment, call.upstream_model, endpoint_);
+  const auto proxy = deployment.origin.tls ? std::optional<ProxyRoute>()
+                                           : proxy_for(config_.proxy, deployment.origin);
+  const std::string head = upstream_head(deployment, endpoint_, call.upstream_model, request_,
+                                         body.size(), proxy ? &*proxy : nullptr);
+  co_return co_await upstream.send(head, body.pieces(), call.connection, call.deadline);
 }
 
 attempt::Event Forward::failed(const AttemptOutcome& outcome, const attempt::Call& call) const {

@@ -73,6 +73,9 @@ class Forward {
   Awaitable<void> send_plain();
   std::string head_before_content();
   void begin_content(const UpstreamCall& upstream, bool event_stream);
+  bool recoverable() const;
+  void let_go_of_body();
+  Awaitable<std::optional<CallFault>> send(UpstreamCall& upstream, const attempt::Call& call);
   // `from_provider` is nullptr when comments send the head before anybody has answered.
   std::string stream_head(const UpstreamCall* from_provider, bool event_stream);
   std::string routing_headers(Naming naming) const;
@@ -99,6 +102,7 @@ class Forward {
   AttemptLoop* loop_ = nullptr;       // while run_attempts() is running
   UpstreamCall* upstream_ = nullptr;  // while a call is running: what a leaving client cancels
   const attempt::Call* current_ = nullptr;
+  std::optional<StreamTranscript> transcript_;  // while the stream could be continued elsewhere
   std::optional<StreamRelay> relay_;
   StreamWriter writer_;
   Timer wait_timer_;
@@ -113,8 +117,11 @@ class Forward {
   std::string detail_;          // of the failure that ends the request, for the log
   std::uint64_t bytes_before_;  // written to the connection by earlier answers
   std::size_t request_bytes_;
-  int status_ = 200;       // of the answer that was begun
-  bool admitted_ = false;  // counted by the gateway as running
+  int status_ = 200;            // of the answer that was begun
+  bool event_stream_ = false;   // what was begun
+  bool content_begun_ = false;  // of the call under way
+  Resume resume_ = Resume::no;  // how the call under way was asked
+  bool admitted_ = false;       // counted by the gateway as running
   bool must_close_ = false;
 };
 

@@ -11,22 +11,31 @@ namespace spillway::server {
 
 // The first commit point: a client has waited so long that comments have to keep its stream open.
 std::string Forward::head_before_content() {
+  event_stream_ = true;
   report(attempt::HeadSent());
   return stream_head(nullptr, true);
 }
 
-// The second commit point: from here on nothing else is tried.
+// The second commit point.
 void Forward::begin_content(const UpstreamCall& upstream, bool event_stream) {
-  if (first_token_at_) return;
-  first_token_at_ = worker_.now();
+  if (content_begun_) return;
+  content_begun_ = true;
   report(attempt::ContentStarted());
+  if (first_token_at_) return;  // another deployment goes on with the stream
+  first_token_at_ = worker_.now();
   status_ = upstream.status();
-  request_.body = std::string();
+  event_stream_ = event_stream;
+  let_go_of_body();
   if (writer_.started()) return;
   waited_ += upstream.waited();
   overhead_ = overhead();
   waited_ -= upstream.waited();
   writer_.begin(stream_head(&upstream, event_stream));
+}
+
+// Once nobody else can be asked, a large request must not weigh on a long stream.
+void Forward::let_go_of_body() {
+  if (!transcript_ || !transcript_->resumable()) request_.body = std::string();
 }
 
 std::string Forward::stream_head(const UpstreamCall* from_provider, bool event_stream) {
@@ -65,15 +74,14 @@ Awaitable<std::optional<Answer>> Forward::give_up(attempt::GiveUp why) {
     co_return answer;
   }
   must_close_ = true;
-  const bool event_stream = relay_.has_value() || !first_token_at_;
   const bool told_already = relay_.has_value() && relay_->terminal_relayed();
-  if (event_stream && !told_already) {
+  if (event_stream_ && !told_already) {
     const std::string text = error_event(traits(endpoint_).dialect, why.failure);
     const std::string_view pieces[] = {text};
     co_await writer_.write(pieces);
   }
   // Without chunks an orderly end would pass for the end of the answer.
-  if (!event_stream && request_.http_1_0)
+  if (!event_stream_ && request_.http_1_0)
     connection_.reset();
   else
     connection_.close();

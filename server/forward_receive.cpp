@@ -133,10 +133,13 @@ Awaitable<attempt::Event> Forward::receive_plain(UpstreamCall& upstream, const a
 
 Awaitable<attempt::Event> Forward::receive_stream(UpstreamCall& upstream,
                                                   const attempt::Call& call) {
-  relay_.emplace(traits(endpoint_).dialect);
+  if (transcript_) transcript_->begin_leg(resume_);
+  relay_.emplace(traits(endpoint_).dialect, transcript_ ? &*transcript_ : nullptr);
   attempt::Event event = co_await relay_stream(upstream, call, *relay_);
-  usage_ = relay_->usage();
+  usage_.add(relay_->usage());
   worker_.metrics().count_dropped_events(relay_->dropped_events());
+  const bool completed = std::holds_alternative<attempt::Completed>(event);
+  if (completed && resume_ != Resume::no) worker_.metrics().count_recovered_stream();
   co_return event;
 }
 
@@ -144,7 +147,7 @@ Awaitable<attempt::Event> Forward::relay_stream(UpstreamCall& upstream, const at
                                                 StreamRelay& relay) {
   attempt::Event completed = attempt::Completed();
   while (relay.open()) {
-    const bool content_started = first_token_at_.has_value();
+    const bool content_started = relay.state() == StreamState::relaying;
     const TimePoint deadline =
         content_started ? worker_.now() + config_.timeouts.stream_idle : call.deadline;
     auto fault = co_await upstream.read_body(deadline);
@@ -160,11 +163,14 @@ Awaitable<attempt::Event> Forward::relay_stream(UpstreamCall& upstream, const at
     if (!written) end_early(ClientConnection::Ending::client_left);
     if (!written) co_return completed;
     relay.clear_output();
+    let_go_of_body();
   }
   if (relay.state() == StreamState::failed) {
     AttemptOutcome outcome = relay.failure();
     if (auto* error = std::get_if<InBandError>(&outcome)) error->headers = upstream.headers();
-    co_return failed(outcome, call);
+    attempt::Event event = failed(outcome, call);
+    std::get<attempt::Failed>(event).failure.diverged = relay.diverged();
+    co_return event;
   }
   co_await end_content();
   // The last chunk is the connection's business only: the client has its whole answer.

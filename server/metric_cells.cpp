@@ -30,6 +30,7 @@ void ProcessTotal::add(const ProcessCells& cells) {
   rejected.add(cells.rejected);
   hints.add(cells.hints);
   dropped_events.add(cells.dropped_events);
+  recovered_streams.add(cells.recovered_streams);
   client_disconnects.add(cells.client_disconnects);
   pool_opened.add(cells.pool_opened);
   pool_reused.add(cells.pool_reused);

@@ -92,7 +92,7 @@ template <template <std::size_t> typename Array>
 struct ProcessCounts {
   Array<kStatusSlots> rejected;
   Array<kHintSourceCount> hints;
-  Array<1> dropped_events, client_disconnects, pool_opened, pool_reused;
+  Array<1> dropped_events, recovered_streams, client_disconnects, pool_opened, pool_reused;
   Array<1> client_connections, pool_idle, pool_busy;  // gauges
 };
 

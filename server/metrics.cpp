@@ -76,6 +76,10 @@ void MetricsShard::count_hint(HintSource source) {
   process_.hints[static_cast<std::size_t>(source)].add();
 }
 
+void MetricsShard::count_recovered_stream() {
+  process_.recovered_streams[0].add();
+}
+
 void MetricsShard::count_dropped_events(std::uint64_t events) {
   process_.dropped_events[0].add(events);
 }

@@ -56,6 +56,7 @@ class MetricsShard {
   void count_rejected(int status);  // answered by the gateway itself, before any group was involved
   void count_hint(HintSource source);
   void count_dropped_events(std::uint64_t events);
+  void count_recovered_stream();
   void count_client_disconnect();
   void count_pool_opened();
   void count_pool_reused();

@@ -196,6 +196,9 @@ void add_rest(Families& families, const ProcessTotal& total, std::string_view ve
   plain(
       counter("spillway_dropped_events_total", "Stream events dropped because they were not JSON."),
       total.dropped_events.values[0]);
+  plain(counter("spillway_recovered_streams_total",
+                "Streams that broke and that another deployment finished exactly."),
+        total.recovered_streams.values[0]);
   plain(
       counter("spillway_client_disconnects_total", "Clients that left before their answer ended."),
       total.client_disconnects.values[0]);

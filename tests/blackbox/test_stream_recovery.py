@@ -1,0 +1,231 @@
+"""A stream that breaks after its first words is finished by somebody else, exactly, or ended by the
+truth: no character twice, none missing."""
+
+from __future__ import annotations
+
+import json
+
+import openai
+import pytest
+
+from behaviours import error, stream
+from canned import DONE, sse
+from loop import Gate
+from settings import deployment
+from streams import assert_ends_in_an_error_event, open_stream, without_comments
+
+TEXT = "It was a bright cold day in April, and the clocks were striking thirteen: “déjà vu” 🦊."
+
+
+def chunk_event(stream_id, delta, finish=None, **more):
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    return sse(
+        {
+            "id": stream_id,
+            "object": "chat.completion.chunk",
+            "created": 1,
+            "model": f"model-of-{stream_id}",
+            "choices": [choice],
+            **more,
+        }
+    )
+
+
+def telling(stream_id, text, size=7):
+    """The events of a whole answer, `size` characters at a time."""
+    words = [text[at : at + size] for at in range(0, len(text), size)]
+    return [
+        chunk_event(stream_id, {"role": "assistant", "content": ""}),
+        *(chunk_event(stream_id, {"content": word}) for word in words),
+        chunk_event(stream_id, {}, "stop"),
+        DONE,
+    ]
+
+
+def cut_after(events, count):
+    return stream(*events[:count], end="cut")
+
+
+def text_of(body):
+    events = [event for event in without_comments(body).split(b"\n\n") if event.strip()]
+    chunks = [json.loads(event[6:]) for event in events if event != b"data: [DONE]"]
+    text = "".join(
+        choice["delta"].get("content") or ""
+        for chunk in chunks
+        for choice in chunk.get("choices", [])
+    )
+    return text, {chunk["id"] for chunk in chunks if "id" in chunk}
+
+
+def pair(gateway, first, second, **options):
+    spillway = options.pop("spillway", {})
+    info = {"assistant_prefill": True} if options.pop("prefill", False) else None
+    return gateway(
+        deployment(first, id="first", order=1),
+        deployment(second, id="second", order=2, info=info),
+        spillway=spillway,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("size", [1, 7, 50])
+@pytest.mark.parametrize("end", ["cut", "reset", "clean"])
+def test_the_other_deployment_finishes_the_text(gateway, upstream, end, size):
+    events = telling("a", TEXT)
+    first = upstream(stream(*events[: len(events) * 2 // 3], end=end))
+    second = upstream(stream(*telling("b", TEXT, size)))
+    answer = pair(gateway, first, second).chat(stream=True)
+    assert answer.status == 200 and answer.complete
+    assert text_of(answer.body) == (TEXT, {"a"})
+    assert answer.body.count(DONE) == 1 and answer.body.endswith(DONE)
+    assert answer.body.count(b'"role"') == 1 and answer.body.count(b'"stop"') == 1
+    assert second.last.json() == first.last.json(), "the same question"
+
+
+def test_a_stream_that_goes_silent_is_finished_too(gateway, upstream):
+    first = upstream(stream(*telling("a", TEXT)[:5], end="stall"))
+    second = upstream(stream(*telling("b", TEXT)))
+    running = pair(gateway, first, second, spillway={"timeouts": {"stream_idle": "300ms"}})
+    answer = running.chat(stream=True)
+    assert answer.complete and text_of(answer.body) == (TEXT, {"a"})
+    first.wait_for_disconnect()
+
+
+def test_a_stream_that_reports_an_error_is_finished_too(gateway, upstream):
+    trouble = sse({"error": {"message": "Overloaded", "type": "overloaded_error"}})
+    first = upstream(stream(*telling("a", TEXT)[:5], trouble))
+    second = upstream(stream(*telling("b", TEXT)))
+    answer = pair(gateway, first, second).chat(stream=True)
+    assert answer.complete and text_of(answer.body) == (TEXT, {"a"})
+    assert b"Overloaded" not in answer.body
+
+
+def test_the_openai_sdk_sees_one_answer(gateway, upstream):
+    first = upstream(cut_after(telling("a", TEXT), 6))
+    second = upstream(stream(*telling("b", TEXT, 3)))
+    running = pair(gateway, first, second)
+    client = openai.OpenAI(base_url=running.url + "/v1", api_key="none", max_retries=0)
+    messages = [{"role": "user", "content": "x"}]
+    chunks = list(client.chat.completions.create(model="m", messages=messages, stream=True))
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == TEXT
+    assert {chunk.id for chunk in chunks} == {"a"}
+    assert chunks[-1].choices[0].finish_reason == "stop"
+
+
+def test_an_answer_that_says_something_else_is_not_mixed_in(gateway, upstream):
+    first = upstream(cut_after(telling("a", TEXT), 6))
+    second = upstream(stream(*telling("b", TEXT.replace("bright", "BRIGHT")), end="stall"))
+    answer = pair(gateway, first, second).chat(stream=True)
+    sent = b"".join(telling("a", TEXT)[:6])
+    assert without_comments(answer.body).startswith(sent)
+    assert b"BRIGHT" not in answer.body
+    assert_ends_in_an_error_event(answer)
+    second.wait_for_disconnect()
+
+
+@pytest.mark.parametrize(
+    "oddity",
+    [
+        {"tool_calls": [{"index": 0, "id": "t", "type": "function", "function": {"name": "f"}}]},
+        {"reasoning_content": "because"},
+    ],
+    ids=["a tool call", "reasoning"],
+)
+def test_what_is_more_than_text_is_not_continued(gateway, upstream, oddity):
+    events = telling("a", TEXT)[:3] + [chunk_event("a", oddity)]
+    first, second = upstream(stream(*events, end="cut")), upstream(stream(*telling("b", TEXT)))
+    answer = pair(gateway, first, second).chat(stream=True)
+    assert_ends_in_an_error_event(answer)
+    assert second.count == 0
+
+
+def test_several_choices_are_not_continued(gateway, upstream):
+    first = upstream(cut_after(telling("a", TEXT), 4))
+    second = upstream(stream(*telling("b", TEXT)))
+    answer = pair(gateway, first, second).chat(stream=True, n=2)
+    assert_ends_in_an_error_event(answer)
+    assert second.count == 0
+
+
+def test_recovery_can_be_switched_off(gateway, upstream):
+    first = upstream(cut_after(telling("a", TEXT), 4))
+    second = upstream(stream(*telling("b", TEXT)))
+    running = pair(gateway, first, second, spillway={"stream_recovery": "off"})
+    assert_ends_in_an_error_event(running.chat(stream=True))
+    assert second.count == 0
+
+
+def test_a_provider_that_continues_a_prefix_is_given_what_was_sent(gateway, upstream):
+    events = telling("a", TEXT)
+    first = upstream(cut_after(events, 6))
+    sent = text_of(b"".join(events[:6]))[0]
+    second = upstream(stream(*telling("b", TEXT[len(sent) :])))
+    answer = pair(gateway, first, second, prefill=True).chat(stream=True)
+    assert answer.complete and text_of(answer.body) == (TEXT, {"a"})
+    asked = second.last.json()
+    assert asked["messages"] == [
+        *first.last.json()["messages"],
+        {"role": "assistant", "content": sent},
+    ]
+
+
+def test_a_rejected_prefix_means_asking_afresh(gateway, upstream):
+    first = upstream(cut_after(telling("a", TEXT), 6))
+    second = upstream(error(400, "last message must be from the user"), stream(*telling("b", TEXT)))
+    answer = pair(gateway, first, second, prefill=True).chat(stream=True)
+    assert answer.complete and text_of(answer.body) == (TEXT, {"a"})
+    assert second.last.json() == first.last.json()
+    assert second.count == 2
+
+
+def test_the_rejection_of_a_prefix_is_never_the_answer(gateway, upstream):
+    first = upstream(cut_after(telling("a", TEXT), 6))
+    second = upstream(default=error(400, "last message must be from the user"))
+    answer = pair(gateway, first, second, prefill=True).chat(stream=True)
+    told = assert_ends_in_an_error_event(answer)
+    assert "last message" not in told["message"]
+
+
+def test_a_fallback_goes_on_where_the_group_has_nobody_else(gateway, upstream):
+    first = upstream(cut_after(telling("a", TEXT), 6))
+    second = upstream(stream(*telling("b", TEXT)))
+    running = gateway(
+        deployment(first), deployment(second, "other"), router={"fallbacks": [{"m": ["other"]}]}
+    )
+    answer = running.chat(stream=True)
+    assert answer.complete and text_of(answer.body) == (TEXT, {"a"})
+
+
+def test_a_stream_may_break_more_than_once(gateway, upstream):
+    legs = [upstream(cut_after(telling(name, TEXT), count)) for name, count in [("a", 4), ("b", 7)]]
+    last = upstream(stream(*telling("c", TEXT)))
+    running = gateway(*(deployment(leg, order=at) for at, leg in enumerate([*legs, last])))
+    answer = running.chat(stream=True)
+    assert answer.complete and text_of(answer.body) == (TEXT, {"a"})
+
+
+def test_a_recovered_stream_is_counted_with_the_tokens_of_both(gateway, upstream):
+    usage = {"usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}}
+    cut = [*telling("a", TEXT)[:5], chunk_event("a", {"content": TEXT[28:35]}, **usage)]
+    whole = telling("b", TEXT)
+    whole[-2] = chunk_event("b", {}, "stop", **usage)
+    first, second = upstream(stream(*cut, end="cut")), upstream(stream(*whole))
+    running = pair(gateway, first, second)
+    assert running.chat(stream=True, headers={"x-request-id": "both"}).complete
+    line = running.wait_for_log(lambda entry: entry["request_id"] == "both")
+    assert (line["status"], line["class"], line["deployment"]) == (200, "success", "second")
+    assert (line["prompt_tokens"], line["completion_tokens"]) == (10, 4)
+    assert "spillway_recovered_streams_total 1" in running.get("/metrics").body.decode()
+
+
+def test_comments_keep_the_client_while_the_text_is_repeated(gateway, upstream):
+    first = upstream(cut_after(telling("a", TEXT), 6))
+    events, go_on = telling("b", TEXT), Gate()
+    second = upstream(stream(*events[:3], go_on, *events[3:]))
+    running = pair(gateway, first, second, spillway={"stream_keepalive": "50ms"})
+    client = open_stream(running, running.connect())
+    answer = client.read_head()
+    client.read_until(answer, b": keep-alive")
+    go_on.open()
+    client.read_body(answer, "POST")
+    assert text_of(answer.body) == (TEXT, {"a"})

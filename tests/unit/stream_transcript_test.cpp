@@ -1,0 +1,272 @@
+#include "core/stream_transcript.hpp"
+
+#include <fmt/format.h>
+
+#include <catch2/catch_test_macros.hpp>
+#include <random>
+#include <vector>
+
+#include "core/body.hpp"
+#include "core/bounds.hpp"
+#include "core/stream_relay.hpp"
+
+namespace spillway {
+namespace {
+
+std::string chunk(std::string_view id, std::string_view delta, std::string_view more = "") {
+  return fmt::format(
+      R"(data: {{"id":"{}","object":"chat.completion.chunk","model":"m","choices":[{{"index":0,)"
+      R"("delta":{}{}}}]}})"
+      "\n\n",
+      id, delta, more);
+}
+
+std::string says(std::string_view id, std::string_view text) {
+  return chunk(id, fmt::format(R"({{"content":{}}})", quote(text)));
+}
+
+std::string role(std::string_view id) {
+  return chunk(id, R"({"role":"assistant","content":""})");
+}
+
+std::string stop(std::string_view id) {
+  return chunk(id, "{}", R"(,"finish_reason":"stop")");
+}
+
+constexpr std::string_view kDone = "data: [DONE]\n\n";
+
+// One call's stream through a relay; what the client is sent is added to `client`.
+StreamRelay& feed(StreamRelay& relay, std::string_view bytes, std::string& client) {
+  relay.feed(bytes);
+  for (const std::string_view piece : relay.output()) client.append(piece);
+  relay.clear_output();
+  return relay;
+}
+
+struct Leg {
+  explicit Leg(StreamTranscript& transcript, Resume resume = Resume::no) : transcript_(transcript) {
+    transcript.begin_leg(resume);
+  }
+  StreamState operator()(std::string_view bytes, std::string& client) {
+    return feed(relay, bytes, client).state();
+  }
+  StreamTranscript& transcript_;
+  StreamRelay relay{StreamDialect::chat, &transcript_};
+};
+
+// The text of a client's stream and the ids its chunks carried, as an SDK would gather them.
+struct Gathered {
+  std::string text;
+  std::vector<std::string> ids;
+  bool done = false;
+};
+
+Gathered gather(std::string_view stream) {
+  Gathered result;
+  SseScanner scanner;
+  while (const auto event = scanner.next(stream)) {
+    stream.remove_prefix(event->bytes);
+    if (is_stream_done(event->data)) {
+      result.done = true;
+      continue;
+    }
+    const auto facts = read_event(event->data);
+    REQUIRE(facts);
+    result.text += unescape(facts->text).value_or("");
+    const std::string id = unescape(facts->id).value_or("");
+    if (result.ids.empty() || result.ids.back() != id) result.ids.push_back(id);
+  }
+  CHECK(stream.empty());
+  return result;
+}
+
+TEST_CASE("a second answer that repeats the first goes on where it broke, under one id") {
+  StreamTranscript transcript;
+  std::string client;
+  Leg first(transcript);
+  first(role("a") + says("a", "Hello ") + says("a", "wor"), client);
+  REQUIRE(transcript.resumable());
+  Leg second(transcript, Resume::afresh);
+  const auto state = second(role("b") + says("b", "Hel") + says("b", "lo world") + says("b", "!") +
+                                stop("b") + std::string(kDone),
+                            client);
+  CHECK(state == StreamState::complete);
+  const Gathered seen = gather(client);
+  CHECK(seen.text == "Hello world!");
+  CHECK(seen.ids == std::vector<std::string>{"a"});
+  CHECK(seen.done);
+}
+
+TEST_CASE("the first differing byte ends the attempt before anything of it is sent") {
+  StreamTranscript transcript;
+  std::string client;
+  Leg first(transcript);
+  first(says("a", "Hello wor"), client);
+  const std::string before = client;
+  Leg second(transcript, Resume::afresh);
+  CHECK(second(says("b", "Hello ") + says("b", "World"), client) == StreamState::failed);
+  CHECK(second.relay.diverged());
+  CHECK(client == before);
+}
+
+TEST_CASE("an answer that ends before it has repeated what was sent diverges") {
+  for (const std::string& end : {stop("b"), std::string(kDone)}) {
+    StreamTranscript transcript;
+    std::string client;
+    Leg first(transcript);
+    first(says("a", "Hello world"), client);
+    const std::string before = client;
+    Leg second(transcript, Resume::afresh);
+    CHECK(second(says("b", "Hello") + end, client) == StreamState::failed);
+    CHECK(second.relay.diverged());
+    CHECK(client == before);
+  }
+}
+
+TEST_CASE("a stream that broke between its last word and its finish gets only the finish") {
+  StreamTranscript transcript;
+  std::string client;
+  Leg first(transcript);
+  first(says("a", "All"), client);
+  Leg second(transcript, Resume::afresh);
+  const std::string last = chunk("b", R"({"content":"ll"})", R"(,"finish_reason":"stop")");
+  CHECK(second(says("b", "A") + last + std::string(kDone), client) == StreamState::complete);
+  CHECK(gather(client).text == "All");
+  CHECK(client.find(R"("content":"")") != std::string::npos);
+}
+
+TEST_CASE("a deployment that continues a prefix says only what is new") {
+  StreamTranscript transcript;
+  std::string client;
+  Leg first(transcript);
+  first(says("a", "Once upon"), client);
+  Leg second(transcript, Resume::prefix);
+  CHECK(second(role("b") + says("b", " a time") + stop("b") + std::string(kDone), client) ==
+        StreamState::complete);
+  const Gathered seen = gather(client);
+  CHECK(seen.text == "Once upon a time");
+  CHECK(seen.ids == std::vector<std::string>{"a"});
+}
+
+TEST_CASE("what is not plain text of one choice is not continued") {
+  const std::string events[] = {
+      chunk("a", R"({"tool_calls":[{"index":0,"id":"t","function":{"name":"f"}}]})"),
+      chunk("a", R"({"content":"x","reasoning_content":"because"})"),
+      chunk("a", R"({"content":"x"})", R"(,"logprobs":{"content":[]})"),
+      "data: {\"id\":\"a\",\"choices\":[{\"index\":1,\"delta\":{\"content\":\"x\"}}]}\n\n",
+      "data: {\"id\":\"a\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"}},"
+      "{\"index\":1,\"delta\":{\"content\":\"y\"}}]}\n\n",
+      chunk("a", R"({"content":"\ud83d"})"),
+      stop("a"),
+      says("a", std::string(bounds::kResumableTextBytes + 1, 'x')),
+  };
+  for (const std::string& event : events) {
+    CAPTURE(event.substr(0, 200));
+    StreamTranscript transcript;
+    std::string client;
+    Leg first(transcript);
+    first(says("a", "Hello") + event, client);
+    CHECK_FALSE(transcript.resumable());
+    CHECK(transcript.text().empty());
+  }
+}
+
+TEST_CASE("a tool call in the second answer diverges") {
+  StreamTranscript transcript;
+  std::string client;
+  Leg first(transcript);
+  first(says("a", "Hello"), client);
+  Leg second(transcript, Resume::afresh);
+  second(chunk("b", R"({"tool_calls":[{"index":0,"id":"t","function":{"name":"f"}}]})"), client);
+  CHECK(second.relay.diverged());
+}
+
+TEST_CASE("an attempt that failed before its content leaves no trace in the next one") {
+  StreamTranscript transcript;
+  std::string client;
+  Leg first(transcript);
+  first(role("never-sent"), client);
+  CHECK(client.empty());
+  Leg again(transcript);
+  again(role("a") + says("a", "Hi"), client);
+  Leg second(transcript, Resume::afresh);
+  second(says("b", "Hi there") + stop("b") + std::string(kDone), client);
+  const Gathered seen = gather(client);
+  CHECK(seen.text == "Hi there");
+  CHECK(seen.ids == std::vector<std::string>{"a"});
+}
+
+TEST_CASE("everything else of a continuing event is as it came, over several data lines too") {
+  StreamTranscript transcript;
+  std::string client;
+  Leg first(transcript);
+  first(says("a", "1"), client);
+  client.clear();
+  Leg second(transcript, Resume::afresh);
+  second(
+      "data: {\"choices\": [{\"delta\" : {\"content\":\"1\\u0032\"}, \"index\":0}],\n"
+      "data:  \"id\":\"b\", \"model\":\"other\",\"odd\":1.0e+2}\n\n",
+      client);
+  CHECK(client ==
+        "data: {\"choices\": [{\"delta\" : {\"content\":\"2\"}, \"index\":0}],  "
+        "\"id\":\"a\", \"model\":\"other\",\"odd\":1.0e+2}\n\n");
+}
+
+TEST_CASE("an event too large to be judged ends a continued stream") {
+  StreamTranscript transcript;
+  std::string client;
+  Leg first(transcript);
+  first(says("a", "Hello"), client);
+  const std::string before = client;
+  Leg second(transcript, Resume::afresh);
+  second(says("b", "Hello" + std::string(bounds::kEventBytes, 'x')), client);
+  CHECK(second.relay.diverged());
+  CHECK(client == before);
+}
+
+// Cuts `text` into pieces at random character boundaries.
+std::vector<std::string> pieces_of(const std::string& text, std::mt19937& random) {
+  std::vector<std::string> pieces(1);
+  for (const char c : text) {
+    const bool boundary = (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+    if (boundary && random() % 4 == 0) pieces.emplace_back();
+    pieces.back() += c;
+  }
+  return pieces;
+}
+
+TEST_CASE("however often and wherever a stream breaks, no character is lost or doubled") {
+  const std::string answer = "The qu\u00EDck \"brown\"\n\U0001F98A jumps over \\ the d\u00F6g.";
+  for (unsigned seed = 0; seed < 2000; ++seed) {
+    CAPTURE(seed);
+    std::mt19937 random(seed);
+    StreamTranscript transcript;
+    std::string client;
+    bool done = false;
+    for (unsigned number = 0; !done; ++number) {
+      const std::string id = fmt::format("leg-{}", number);
+      const bool first = client.empty();
+      const bool prefix = !first && random() % 2 == 0;
+      Leg leg(transcript, first ? Resume::no : prefix ? Resume::prefix : Resume::afresh);
+      std::string bytes = role(id);
+      const std::string rest = prefix ? answer.substr(transcript.text().size()) : answer;
+      for (const std::string& piece : pieces_of(rest, random)) bytes += says(id, piece);
+      bytes += stop(id) + std::string(kDone);
+      const std::size_t cut = number < 6 ? random() % bytes.size() : bytes.size();
+      std::size_t at = 0;
+      while (at < cut) {
+        const std::size_t size = std::min<std::size_t>(1 + random() % 60, cut - at);
+        done = leg(std::string_view(bytes).substr(at, size), client) == StreamState::complete;
+        at += size;
+      }
+      REQUIRE_FALSE(leg.relay.diverged());
+      if (!done && !transcript.resumable()) break;  // cut behind the finish reason
+    }
+    const Gathered seen = gather(client);
+    CHECK(seen.text == answer);
+    CHECK(seen.ids.size() == 1);
+  }
+}
+
+}  // namespace
+}  // namespace spillway
