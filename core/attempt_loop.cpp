@@ -349,8 +349,9 @@ void AttemptLoop::settle(const Failure* failure, TimePoint now) {
     fleet_.give_back(*permit_);
   }
   fleet_.end(*permit_);
-  records_.push_back(
-      {permit_->deployment, failure ? std::optional(failure->error_class) : std::nullopt, change});
+  records_.push_back({permit_->deployment,
+                      failure ? std::optional(failure->error_class) : std::nullopt, change,
+                      now - permit_->begun});
   permit_.reset();
 }
 

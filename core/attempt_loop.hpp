@@ -107,6 +107,7 @@ struct AttemptRecord {
   DeploymentIndex deployment;
   std::optional<ErrorClass> error_class;  // nullopt: success
   HealthChange change = HealthChange::none;
+  Duration took{};
 };
 
 class AttemptLoop {

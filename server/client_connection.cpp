@@ -29,16 +29,13 @@ ReadFault too_large(std::size_t limit) {
   return refuse(413, "The request body is larger than " + std::to_string(limit) + " bytes.");
 }
 
-// The path of a target that the head check accepted: the query is cut off, and so are scheme and
-// authority.
-std::string_view path_of(std::string_view target) {
-  if (const auto scheme = target.find("://");
-      scheme != std::string_view::npos && !target.starts_with('/')) {
-    const auto end = target.find_first_of("/?", scheme + 3);
-    const bool has_path = end != std::string_view::npos && target[end] == '/';
-    target = has_path ? target.substr(end) : std::string_view("/");
-  }
-  return target.substr(0, target.find('?'));
+// An accepted target in origin-form.
+std::string_view without_authority(std::string_view target) {
+  const auto scheme = target.find("://");
+  if (scheme == std::string_view::npos || target.starts_with('/')) return target;
+  const auto end = target.find_first_of("/?", scheme + 3);
+  if (end == std::string_view::npos) return "/";
+  return target.substr(end);
 }
 
 void grow(std::string& text, std::size_t size) {
@@ -125,7 +122,10 @@ Awaitable<std::optional<ReadFault>> ClientConnection::read_head(const Config& co
   parser_->parse(head, pieces_, ec);
   if (ec || !parser_->is_header_done()) co_return refuse(400, "The request head is malformed.");
   request.method = parser_->method();
-  request.path = path_of(parser_->target());
+  const std::string_view target = without_authority(parser_->target());
+  const auto question = target.find('?');
+  request.path = question == 0 ? std::string_view("/") : target.substr(0, question);
+  if (question != std::string_view::npos) request.query = target.substr(question + 1);
   request.headers = parser_->headers();
   request.framing = check.framing();
   request.content_length = check.content_length();

@@ -14,7 +14,8 @@ namespace spillway::server {
 
 struct ClientRequest {
   std::string_view method;
-  std::string_view path;  // without the query; origin-form
+  std::string_view path;   // without the query; origin-form
+  std::string_view query;  // without its '?'
   Headers headers;
   BodyFraming framing = BodyFraming::none;
   std::uint64_t content_length = 0;

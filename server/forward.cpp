@@ -211,6 +211,7 @@ Awaitable<attempt::Event> Forward::call(attempt::Call call) {
   const CallInProgress in_progress(*this, upstream, call);
   relay_.reset();
   content_begun_ = false;
+  call_begun_ = worker_.now();
   attempt::Event event = attempt::StaleConnection();
   auto fault = co_await send(upstream, call);
   if (!fault)

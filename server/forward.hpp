@@ -79,6 +79,7 @@ class Forward {
   // `from_provider` is nullptr when comments send the head before anybody has answered.
   std::string stream_head(const UpstreamCall* from_provider, bool event_stream);
   std::string routing_headers(Naming naming) const;
+  std::string history() const;
   attempt::Event failed(const AttemptOutcome& outcome, const attempt::Call& call) const;
   // From outside: whatever is waiting returns soon, and run_attempts() says why.
   void end_early(ClientConnection::Ending why);
@@ -111,6 +112,7 @@ class Forward {
   std::optional<DeploymentIndex> asked_;  // the latest
   std::optional<ClientConnection::Ending> ending_;
   std::optional<TimePoint> first_token_at_;
+  TimePoint call_begun_{};
   std::optional<Duration> overhead_;  // fixed when the head is made
   Duration waited_{};
   TokenUsage usage_;

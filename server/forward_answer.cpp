@@ -1,8 +1,12 @@
 #include "server/forward.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <iterator>
 
 #include "server/access_log.hpp"
+#include "server/log.hpp"
 #include "server/metrics.hpp"
 #include "server/worker.hpp"
 
@@ -114,12 +118,29 @@ std::string Forward::routing_headers(Naming naming) const {
   }
   append_header(lines, "x-spillway-attempts", std::uint64_t{loop_->attempts()});
   append_header(lines, "x-spillway-fallbacks", std::uint64_t{loop_->fallbacks()});
+  if (loop_->attempts() > 0) append_header(lines, "x-spillway-attempt-history", history());
   if (overhead_) {
     const auto us = std::chrono::duration_cast<std::chrono::microseconds>(*overhead_).count();
     append_header(lines, "x-spillway-overhead-us",
                   static_cast<std::uint64_t>(std::max<std::int64_t>(us, 0)));
   }
   return lines;
+}
+
+// "groq-1=rate_limit:12ms, openai-1=success:340ms"; the call under way, if any, has succeeded so
+// far.
+std::string Forward::history() const {
+  std::string text;
+  const auto add = [&](DeploymentIndex deployment, std::string_view outcome, Duration took) {
+    const auto ms = std::chrono::duration_cast<milliseconds>(took).count();
+    fmt::format_to(std::back_inserter(text), "{}{}={}:{}ms", text.empty() ? "" : ", ",
+                   config_.at(deployment).id, outcome, ms);
+  };
+  for (const AttemptRecord& attempt : loop_->records())
+    add(attempt.deployment, attempt.error_class ? name(*attempt.error_class) : "success",
+        attempt.took);
+  if (current_) add(current_->deployment, "success", worker_.now() - call_begun_);
+  return text;
 }
 
 Duration Forward::overhead() const {
@@ -166,6 +187,8 @@ void Forward::record(int status, std::optional<ErrorClass> error_class) {
 }
 
 void Forward::record_attempts(AccessRecord& line) {
+  if (loop_->attempts() > 0 && debug_log_wanted())
+    log_debug(fmt::format("{} {}: {}", request_.id, line.model, history()));
   line.attempts = loop_->attempts();
   line.fallbacks = loop_->fallbacks();
   line.group = config_.at(loop_->group()).name;

@@ -71,6 +71,7 @@ class Channel {
     ++queued_;
     logger_->log(level, spdlog::string_view_t(line.data(), line.size()));
   }
+  bool writes(spdlog::level::level_enum level) const { return logger_->should_log(level); }
   void set_level(spdlog::level::level_enum level) { logger_->set_level(level); }
   std::size_t dropped() const { return closed_ ? 0 : pool_->overrun_counter(); }
 
@@ -127,6 +128,9 @@ void set_log_level(LogLevel level) {
   program_log().set_level(level_of(level));
 }
 
+bool debug_log_wanted() {
+  return program_log().writes(spdlog::level::debug);
+}
 void log_debug(std::string_view message) {
   program_log().write(spdlog::level::debug, message);
 }

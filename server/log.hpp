@@ -15,7 +15,8 @@ enum class LogLevel : std::uint8_t { debug, info, warn, error };
 
 void set_log_level(LogLevel level);  // the lowest that is written; info at start
 
-void log_debug(std::string_view message);  // per attempt
+bool debug_log_wanted();                   // so that lines nobody reads need not be made
+void log_debug(std::string_view message);  // per request
 void log_info(std::string_view message);
 void log_warn(std::string_view message);   // an operator should look
 void log_error(std::string_view message);  // a bug or lost data

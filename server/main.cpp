@@ -10,6 +10,7 @@
 
 #include "config/load.hpp"
 #include "server/demo.hpp"
+#include "server/explain_page.hpp"
 #include "server/gateway.hpp"
 #include "server/health_check.hpp"
 #include "server/log.hpp"
@@ -27,8 +28,10 @@ constexpr const char* kDefaultListen = "127.0.0.1:4000";
 
 struct Arguments {
   std::string config, providers, listen, log_level = "info";
+  std::string model, outcome;
   unsigned threads = 0;
-  bool demo = false, strict = false, generate_key = false, health_check = false, check = false;
+  bool demo = false, strict = false, generate_key = false, health_check = false, check = false,
+       explain = false;
 };
 
 // Returns an exit code if the program is done already (help, version, bad arguments).
@@ -58,10 +61,16 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
   CLI::App* serve = app.add_subcommand("serve", "serve requests (the default)");
   CLI::App* check =
       app.add_subcommand("check", "validate the configuration and show what it means");
+  CLI::App* explain =
+      app.add_subcommand("explain", "show what would happen to a request for a model, and why");
+  explain->add_option("--model", arguments.model, "the model that a client asks for")->required();
+  explain->add_option("--if", arguments.outcome,
+                      "what every call ends in, such as rate_limit; default: success");
   app.require_subcommand(0, 1);
   add_sources(*serve);
   add_serving(*serve);
   add_sources(*check);
+  add_sources(*explain);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -69,6 +78,7 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
     return code == 0 ? 0 : 2;
   }
   arguments.check = check->parsed();
+  arguments.explain = explain->parsed();
   return std::nullopt;
 }
 
@@ -109,6 +119,28 @@ int check(const Arguments& arguments) {
   print(loaded->warnings);
   fmt::print("{}", spillway::config::describe(loaded->config));
   return any_left_out(loaded->config) ? 1 : 0;
+}
+
+// Of a gateway that has just started: everybody is healthy.
+int explain(const Arguments& arguments) {
+  const auto loaded = spillway::config::load(sources_from(arguments));
+  if (!loaded) {
+    print(loaded.error());
+    return 1;
+  }
+  const spillway::Config& config = loaded->config;
+  const auto match = spillway::find_model(config, arguments.model);
+  const auto if_asked = server::error_class_called(arguments.outcome);
+  if (!match) fmt::print(stderr, "the model '{}' is not configured\n", arguments.model);
+  const bool bad_outcome = !arguments.outcome.empty() && !if_asked;
+  if (bad_outcome) fmt::print(stderr, "'{}' is not an error class\n", arguments.outcome);
+  if (!match || bad_outcome) return 1;
+  spillway::Random random;
+  spillway::LocalFleet fleet(config, 0);
+  const auto explanation = spillway::explain(config, fleet, *match, {}, if_asked, random,
+                                             std::chrono::steady_clock::now());
+  fmt::print("{}", server::explain_text(config, explanation));
+  return 0;
 }
 
 std::string random_key() {
@@ -185,6 +217,7 @@ int main(int argc, char** argv) {
     if (arguments.health_check)
       return server::health_check(arguments.listen.empty() ? kDefaultListen : arguments.listen);
     if (arguments.check) return check(arguments);
+    if (arguments.explain) return explain(arguments);
     show_log_level(arguments.log_level);
     const int code = serve(arguments);
     server::shut_down_logs();

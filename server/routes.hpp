@@ -19,6 +19,7 @@ enum class Handler : std::uint8_t {
   health,
   metrics,
   router_state,
+  router_explain,
 };
 
 enum class Access : std::uint8_t { open, wants_key };
@@ -57,6 +58,7 @@ inline constexpr std::array kRoutes{
     detail::own("/health", Handler::health, Access::wants_key),
     detail::own("/metrics", Handler::metrics, Access::wants_key),
     detail::own("/router/state", Handler::router_state, Access::wants_key),
+    detail::own("/router/explain", Handler::router_explain, Access::wants_key),
 };
 // A model's id may hold slashes, so it is what follows this prefix.
 inline constexpr std::string_view kModelPrefix = "/models/";

@@ -5,9 +5,11 @@
 #include "core/body.hpp"
 #include "server/access_log.hpp"
 #include "server/authenticate.hpp"
+#include "server/explain_page.hpp"
 #include "server/forward.hpp"
 #include "server/gateway.hpp"
 #include "server/metrics.hpp"
+#include "server/percent.hpp"
 #include "server/state_json.hpp"
 #include "server/worker.hpp"
 
@@ -26,28 +28,6 @@ bool sane_id(std::string_view id) {
            return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
                   kPunctuation.find(c) != std::string_view::npos;
          });
-}
-
-// RFC 3986 section 2.1; a '%' without two digits stands for itself.
-std::string percent_decoded(std::string_view text) {
-  const auto digit = [](char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-  };
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const bool escape =
-        text[i] == '%' && i + 2 < text.size() && digit(text[i + 1]) >= 0 && digit(text[i + 2]) >= 0;
-    if (escape) {
-      out += static_cast<char>(digit(text[i + 1]) * 16 + digit(text[i + 2]));
-      i += 2;
-    } else {
-      out += text[i];
-    }
-  }
-  return out;
 }
 
 bool allowed_method(const Route& route, std::string_view method) {
@@ -183,6 +163,8 @@ Answer Session::own_page(const Route& route, const ClientRequest& request,
     case Handler::router_state:
       page.body = router_state_json(config, fleet, worker_.now());
       break;
+    case Handler::router_explain:
+      return explain_page(config, fleet, request.query, worker_.random(), worker_.now());
   }
   return page;
 }

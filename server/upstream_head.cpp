@@ -8,6 +8,7 @@
 #include "core/body.hpp"
 #include "core/head_check.hpp"
 #include "server/hop_by_hop.hpp"
+#include "server/percent.hpp"
 #include "server/upstream_connection.hpp"
 
 namespace spillway::server {
@@ -19,20 +20,6 @@ constexpr std::string_view kForwarded[] = {
     "anthropic-beta", "anthropic-version",   "idempotency-key", "traceparent",
     "tracestate",     "user-agent"};
 constexpr std::string_view kForwardedPrefix = "x-stainless-";
-
-std::string percent_encoded(std::string_view text) {
-  constexpr std::string_view kUnreserved = "-._~";
-  std::string out;
-  for (const char c : text) {
-    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                       kUnreserved.find(c) != std::string_view::npos;
-    if (plain)
-      out += c;
-    else
-      fmt::format_to(std::back_inserter(out), "%{:02X}", static_cast<unsigned char>(c));
-  }
-  return out;
-}
 
 std::string target_for(const Deployment& deployment, Endpoint endpoint, std::string_view model) {
   constexpr std::string_view kPlaceholder = "{model}";

@@ -1,0 +1,25 @@
+// GET /router/explain?model=NAME and `spillway explain --model NAME`: what would happen to a
+// request now, and why. No secrets; no upstream is called.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "core/config.hpp"
+#include "core/explain.hpp"
+#include "server/answer.hpp"
+
+namespace spillway::server {
+
+// `query` is that of the request: `model` (wanted), `endpoint` ("/chat/completions"), `stream`, and
+// `if` (the error class that every rehearsed call ends in; without it the first call succeeds).
+Answer explain_page(const Config& config, Fleet& fleet, std::string_view query, Random& random,
+                    TimePoint now);
+
+// The same for a terminal; lines end in LF.
+std::string explain_text(const Config& config, const Explanation& explanation);
+
+// The error class called `text`, or nullopt.
+std::optional<ErrorClass> error_class_called(std::string_view text);
+
+}  // namespace spillway::server
