@@ -35,6 +35,11 @@ test: ## Build and run every test (release, ASan + UBSan, TSan; unit and black-b
 	@docker/install_dependencies.sh test
 	@tests/run_all.sh
 
+.PHONY: catalogue
+catalogue: build ## Run the failure catalogue and write docs/failures.md from what was seen (takes 2 minutes)
+	@SPILLWAY_CATALOGUE=$(CURDIR)/docs SPILLWAY_DOWN_SECONDS=60 \
+	  tests/run_blackbox.sh build/spillway -n 0 -k failure_catalogue
+
 .PHONY: image
 image: ## Build the container image (IMAGE=spillway)
 	@docker/build_image.sh $(IMAGE)

@@ -3,13 +3,12 @@ truth: no character twice, none missing."""
 
 from __future__ import annotations
 
-import json
-
 import openai
 import pytest
 
 from behaviours import error, stream
 from canned import DONE, sse
+from catalogue import text_of
 from loop import Gate
 from settings import deployment
 from streams import assert_ends_in_an_error_event, open_stream, without_comments
@@ -44,17 +43,6 @@ def telling(stream_id, text, size=7):
 
 def cut_after(events, count):
     return stream(*events[:count], end="cut")
-
-
-def text_of(body):
-    events = [event for event in without_comments(body).split(b"\n\n") if event.strip()]
-    chunks = [json.loads(event[6:]) for event in events if event != b"data: [DONE]"]
-    text = "".join(
-        choice["delta"].get("content") or ""
-        for chunk in chunks
-        for choice in chunk.get("choices", [])
-    )
-    return text, {chunk["id"] for chunk in chunks if "id" in chunk}
 
 
 def pair(gateway, first, second, **options):
