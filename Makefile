@@ -21,7 +21,7 @@ help: ## Say what there is
 .PHONY: build
 build: ## Build the release program, build/spillway
 	@docker/install_dependencies.sh build
-	@cmake --preset release --log-level=WARNING -DCMAKE_MESSAGE_LOG_LEVEL=WARNING
+	@mkdir -p build && cmake --preset release >build/configure.log
 	@cmake --build --preset release --parallel $(JOBS) --target spillway
 	@install -m 755 build/release/spillway build/spillway
 

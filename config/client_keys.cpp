@@ -77,8 +77,10 @@ void read_client_keys(const std::vector<Node>& list, Context& context,
 void add_environment_keys(Context& context, std::vector<ClientKey>& keys) {
   // LiteLLM's variable protects its proxy; moving here must not silently open it.
   for (const std::string_view name : {"SPILLWAY_MASTER_KEY", "LITELLM_MASTER_KEY"}) {
-    const auto key = variable(context.environment, name);
+    auto key = variable(context.environment, name);
     if (!key) continue;
+    // Secrets that were kept in a file often end in its line end.
+    while (key->ends_with('\n') || key->ends_with('\r')) key->pop_back();
     if (!can_be_sent(*key)) {
       context.report.fault({}, name, std::string(kNotAKey));
     } else if (!known(keys, *key)) {

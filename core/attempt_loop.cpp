@@ -104,7 +104,7 @@ Action AttemptLoop::resume(const attempt::Failed& event, TimePoint now) {
   if (!stream_failure_) stream_failure_ = event.failure;
   const GiveUp broken{.failure = *stream_failure_, .committed = committed_, .retry_after = {}};
   if (!event.resumable || !config_.stream_recovery || !config_.router.failover ||
-      event.failure.diverged)
+      event.failure.excused)
     return broken;
   const DeploymentIndex failed = call_.deployment;
   const bool rejected = recourse(event.failure).elsewhere == Elsewhere::nowhere;

@@ -58,8 +58,25 @@ std::string_view describe(TransportPhase phase, TransportCause cause) {
 
 }  // namespace
 
+namespace {
+
+Failure no_capacity(const TransportFailure& transport) {
+  Failure failure;
+  failure.error_class = ErrorClass::unavailable;
+  failure.status = default_status(failure.error_class);
+  failure.type = openai_type(failure.error_class);
+  failure.code = "over_capacity";
+  failure.message = "The gateway has no capacity left for another call.";
+  failure.detail = presentable_message(transport.detail);
+  failure.excused = true;
+  return failure;
+}
+
+}  // namespace
+
 Failure classify_transport(const TransportFailure& transport, const UpstreamName& upstream) {
   const bool timed_out = transport.cause == TransportCause::timed_out;
+  if (transport.cause == TransportCause::exhausted) return no_capacity(transport);
   Failure failure;
   failure.error_class = class_of_transport(transport);
   failure.status = timed_out ? 504 : default_status(failure.error_class);

@@ -44,8 +44,9 @@ struct Failure {
   bool concerns_deployment = false;
   // The deadline that passed was one the client asked for: it counts against nobody.
   bool client_deadline = false;
-  // A stream that was to continue another's said something else: that counts against nobody.
-  bool diverged = false;
+  // It says nothing about the deployment: the gateway itself ran out of something, or a stream that
+  // was to continue another's said something else.
+  bool excused = false;
 };
 
 }  // namespace spillway

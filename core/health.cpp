@@ -51,8 +51,7 @@ bool counts_against_deployment(const Failure& failure) {
     case ErrorClass::not_found:
       return failure.concerns_deployment;
     default:
-      return judged_by_breaker(failure.error_class) && !failure.client_deadline &&
-             !failure.diverged;
+      return judged_by_breaker(failure.error_class) && !failure.client_deadline && !failure.excused;
   }
 }
 
@@ -67,7 +66,7 @@ enum class Effect : std::uint8_t {
 };
 
 Effect effect_of(const Failure& failure) {
-  if (failure.diverged) return Effect::alive;
+  if (failure.excused) return Effect::says_nothing;
   switch (failure.error_class) {
     case ErrorClass::client_closed:
       return Effect::says_nothing;

@@ -45,6 +45,7 @@ std::string_view name(TransportPhase phase);
 enum class TransportCause : std::uint8_t {
   failed,     // refused, reset, closed, unresolvable, certificate not trusted: `detail` says which
   timed_out,  // our deadline for the phase passed
+  exhausted,  // the gateway itself has no descriptor, port or memory left for the call
 };
 
 // There was no (complete) HTTP answer.

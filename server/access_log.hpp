@@ -40,8 +40,8 @@ struct AccessRecord {
   Duration overhead{};
   std::optional<std::uint64_t> prompt_tokens;
   std::optional<std::uint64_t> completion_tokens;
-  std::uint64_t request_bytes = 0;  // bodies
-  std::uint64_t response_bytes = 0;
+  std::uint64_t request_bytes = 0;   // of the body
+  std::uint64_t response_bytes = 0;  // as sent: head, body and framing
 };
 
 // The line without its end; one line whatever the values hold. Empty for AccessLogFormat::off.

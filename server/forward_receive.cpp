@@ -169,7 +169,7 @@ Awaitable<attempt::Event> Forward::relay_stream(UpstreamCall& upstream, const at
     AttemptOutcome outcome = relay.failure();
     if (auto* error = std::get_if<InBandError>(&outcome)) error->headers = upstream.headers();
     attempt::Event event = failed(outcome, call);
-    std::get<attempt::Failed>(event).failure.diverged = relay.diverged();
+    std::get<attempt::Failed>(event).failure.excused = relay.diverged();
     co_return event;
   }
   co_await end_content();

@@ -21,16 +21,21 @@ namespace {
 constexpr Duration kAcceptPause = milliseconds(100);  // after running out of descriptors
 constexpr Duration kCutPatience = seconds(2);  // between closing everything and leaving anyway
 constexpr int kBacklog = 4096;
+constexpr std::size_t kOwnDescriptors = 16;    // standard streams, listener, signals, one to accept
+constexpr std::size_t kWorkerDescriptors = 6;  // epoll, timer, event
 
 unsigned worker_count(const Config& config) {
   return config.threads ? config.threads : std::max(1u, std::thread::hardware_concurrency());
 }
 
-// Each client may need one upstream connection, so half of the descriptors are for clients.
+// Each client may need one upstream connection, so half of the descriptors that are left when the
+// program has its own are for clients.
 std::size_t connection_limit(const Config& config) {
   rlimit limit{};
   ::getrlimit(RLIMIT_NOFILE, &limit);
-  const std::size_t half = std::max<std::size_t>(limit.rlim_cur / 2, 16);
+  const std::size_t own = kOwnDescriptors + worker_count(config) * kWorkerDescriptors;
+  const std::size_t left = limit.rlim_cur > own ? limit.rlim_cur - own : 0;
+  const std::size_t half = std::max<std::size_t>(left / 2, 8);
   return config.limits.connections ? std::min(config.limits.connections, half) : half;
 }
 

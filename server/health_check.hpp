@@ -6,8 +6,8 @@
 
 namespace spillway::server {
 
-// 0 if GET /health/readiness on `listen` (HOST:PORT; a wildcard host means loopback) answers 200
-// within 3 s, else 1.
-int health_check(const std::string& listen);
+// Empty if GET /health/readiness on `listen` (HOST:PORT; a wildcard host means loopback) answers
+// 200 within 3 s, else why not.
+std::string health_check(const std::string& listen);
 
 }  // namespace spillway::server

@@ -24,6 +24,7 @@ class DescriptorSink final : public spdlog::sinks::base_sink<std::mutex> {
  public:
   explicit DescriptorSink(int descriptor) : descriptor_(descriptor) {}
   std::size_t written() const { return written_; }
+  std::size_t lost() const { return lost_; }
 
  private:
   void sink_it_(const spdlog::details::log_msg& message) override {
@@ -34,7 +35,7 @@ class DescriptorSink final : public spdlog::sinks::base_sink<std::mutex> {
   }
   void flush_() override {}
 
-  // A line that cannot be written is lost: there is nowhere to say so.
+  // A line that cannot be written is lost, and counted.
   void write_all(const char* bytes, std::size_t size) {
     while (size > 0) {
       const ssize_t taken = ::write(descriptor_, bytes, size);
@@ -45,6 +46,7 @@ class DescriptorSink final : public spdlog::sinks::base_sink<std::mutex> {
         pollfd writable{descriptor_, POLLOUT, 0};
         ::poll(&writable, 1, -1);
       } else if (errno != EINTR) {
+        ++lost_;
         return;
       }
     }
@@ -52,6 +54,7 @@ class DescriptorSink final : public spdlog::sinks::base_sink<std::mutex> {
 
   int descriptor_;
   std::atomic<std::size_t> written_{0};
+  std::atomic<std::size_t> lost_{0};
 };
 
 // A bounded queue with its own writing thread, so that a reader of one stream who stalls does not
@@ -73,7 +76,7 @@ class Channel {
   }
   bool writes(spdlog::level::level_enum level) const { return logger_->should_log(level); }
   void set_level(spdlog::level::level_enum level) { logger_->set_level(level); }
-  std::size_t dropped() const { return closed_ ? 0 : pool_->overrun_counter(); }
+  std::size_t dropped() const { return closed_ ? 0 : pool_->overrun_counter() + sink_->lost(); }
 
   // Waits for the writing thread as long as kLogDrain; a reader who stalls longer does not keep the
   // process alive.

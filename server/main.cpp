@@ -1,6 +1,8 @@
 // The program: reads its arguments and its configuration, shows what it made of them, and serves.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <openssl/rand.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -14,6 +16,8 @@
 #include "server/gateway.hpp"
 #include "server/health_check.hpp"
 #include "server/log.hpp"
+#include "server/tls_client.hpp"
+#include "server/upstream_head.hpp"
 
 namespace {
 
@@ -34,6 +38,26 @@ struct Arguments {
        explain = false;
 };
 
+// A message for the operator. That nobody can read it must not stop the program.
+template <typename... T>
+void say(fmt::format_string<T...> format, T&&... args) {
+  std::fputs(fmt::format(format, std::forward<T>(args)...).c_str(), stderr);
+}
+
+// What was asked for. False: it could not be written.
+bool show(const std::string& text) {
+  return std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0;
+}
+
+// Descriptors 0 to 2 are somebody's, so that no socket becomes the standard output.
+void open_standard_descriptors() {
+  int opened = 0;
+  do {
+    opened = ::open("/dev/null", O_RDWR);
+  } while (opened >= 0 && opened <= STDERR_FILENO);
+  if (opened > STDERR_FILENO) ::close(opened);
+}
+
 // Returns an exit code if the program is done already (help, version, bad arguments).
 std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
   CLI::App app{"Spillway, an OpenAI-compatible LLM gateway"};
@@ -43,11 +67,14 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
     command.add_option("--providers", arguments.providers,
                        "a providers.json that adds to the built-in one");
     command.add_option("--listen", arguments.listen, "HOST:PORT")->default_str(kDefaultListen);
-    command.add_option("--threads", arguments.threads, "worker threads; default: one per core");
+    command.add_option("--threads", arguments.threads, "worker threads; default: one per core")
+        ->check(CLI::Range(0, 1024));
   };
   const auto add_serving = [&](CLI::App& command) {
-    command.add_flag("--demo", arguments.demo,
-                     "serve two built-in providers, one of which rate-limits");
+    command
+        .add_flag("--demo", arguments.demo,
+                  "serve two built-in providers, one of which rate-limits")
+        ->excludes(command.get_option("--config"));
     command.add_flag("--strict", arguments.strict, "refuse to start if a deployment is left out");
     command.add_flag("--generate-key", arguments.generate_key,
                      "make and print a key if none is configured");
@@ -94,19 +121,23 @@ Sources sources_from(const Arguments& arguments) {
 
 void print(const std::vector<Notice>& notices) {
   for (const Notice& notice : notices)
-    fmt::print(stderr, "{}{}\n", notice.severity == Severity::warning ? "warning: " : "",
-               spillway::config::to_string(notice));
-}
-
-bool any_usable(const spillway::Config& config) {
-  for (const auto& deployment : config.deployments)
-    if (deployment.usable()) return true;
-  return false;
+    say("{}{}\n", notice.severity == Severity::warning ? "warning: " : "",
+        spillway::config::to_string(notice));
 }
 
 bool any_left_out(const spillway::Config& config) {
   for (const auto& deployment : config.deployments)
     if (!deployment.usable()) return true;
+  return false;
+}
+
+// Says what makes it useless to serve.
+bool is_servable(const spillway::Config& config) {
+  const auto problems = server::unusable_ca_files(config);
+  for (const std::string& problem : problems) say("{}\n", problem);
+  if (spillway::config::any_usable(config)) return problems.empty();
+  say("no deployment is usable: set a provider's key in the environment, give a --config, or try "
+      "--demo\n");
   return false;
 }
 
@@ -117,8 +148,8 @@ int check(const Arguments& arguments) {
     return 1;
   }
   print(loaded->warnings);
-  fmt::print("{}", spillway::config::describe(loaded->config));
-  return any_left_out(loaded->config) ? 1 : 0;
+  if (!show(spillway::config::describe(loaded->config))) return 1;
+  return is_servable(loaded->config) && !any_left_out(loaded->config) ? 0 : 1;
 }
 
 // Of a gateway that has just started: everybody is healthy.
@@ -131,16 +162,19 @@ int explain(const Arguments& arguments) {
   const spillway::Config& config = loaded->config;
   const auto match = spillway::find_model(config, arguments.model);
   const auto if_asked = server::error_class_called(arguments.outcome);
-  if (!match) fmt::print(stderr, "the model '{}' is not configured\n", arguments.model);
+  if (!match) say("the model '{}' is not configured\n", arguments.model);
   const bool bad_outcome = !arguments.outcome.empty() && !if_asked;
-  if (bad_outcome) fmt::print(stderr, "'{}' is not an error class\n", arguments.outcome);
+  if (bad_outcome) say("'{}' is not an error class\n", arguments.outcome);
   if (!match || bad_outcome) return 1;
   spillway::Random random;
   spillway::LocalFleet fleet(config, 0);
   const auto explanation = spillway::explain(config, fleet, *match, {}, if_asked, random,
                                              std::chrono::steady_clock::now());
-  fmt::print("{}", server::explain_text(config, explanation));
-  return 0;
+  return show(server::explain_text(config, explanation)) ? 0 : 1;
+}
+
+bool is_master_key(const std::pair<const std::string, std::string>& variable) {
+  return variable.first.ends_with("_MASTER_KEY");
 }
 
 std::string random_key() {
@@ -158,7 +192,25 @@ void settle_generated_key(spillway::Config& config, const std::string& generated
   if (config.keys.size() > 1)
     std::erase_if(config.keys, [&](const auto& key) { return key.key.reveal() == generated; });
   else
-    fmt::print(stderr, "no key is configured; made one for this run: {}\n", generated);
+    say("no key is configured; made one for this run: {}\n", generated);
+}
+
+// Asks whoever listens where the arguments, else the configuration, say.
+int health_check(const Arguments& arguments) {
+  std::string listen = arguments.listen;
+  if (listen.empty() && !arguments.config.empty()) {
+    const auto loaded = spillway::config::load(sources_from(arguments));
+    if (!loaded) {
+      print(loaded.error());
+      return 1;
+    }
+    listen = fmt::format("{}:{}", server::bracketed(loaded->config.listen_host),
+                         loaded->config.listen_port);
+  }
+  if (listen.empty()) listen = kDefaultListen;
+  const std::string problem = server::health_check(listen);
+  if (!problem.empty()) say("{}: {}\n", listen, problem);
+  return problem.empty() ? 0 : 1;
 }
 
 void show_log_level(const std::string& level) {
@@ -170,7 +222,11 @@ void show_log_level(const std::string& level) {
 int serve(const Arguments& arguments) {
   Sources sources = sources_from(arguments);
   std::string generated;
-  if (arguments.generate_key && !sources.environment.contains(kMasterKeyVariable)) {
+  const auto given = sources.environment.find(kMasterKeyVariable);
+  const bool has_key = given != sources.environment.end() && !given->second.empty();
+  // The demonstration costs nobody anything.
+  if (arguments.demo && arguments.listen.empty()) std::erase_if(sources.environment, is_master_key);
+  if (arguments.generate_key && !has_key) {
     generated = random_key();
     sources.environment[kMasterKeyVariable] = generated;
   }
@@ -184,38 +240,33 @@ int serve(const Arguments& arguments) {
   }
   print(loaded->warnings);
   if (!generated.empty()) settle_generated_key(loaded->config, generated);
-  fmt::print(stderr, "{}", spillway::config::describe(loaded->config));
-  if (!any_usable(loaded->config)) {
-    fmt::print(stderr,
-               "no deployment is usable: set a provider's key in the environment, give a --config, "
-               "or try --demo\n");
-    return 1;
-  }
+  say("{}", spillway::config::describe(loaded->config));
+  if (!is_servable(loaded->config)) return 1;
   if (arguments.strict && any_left_out(loaded->config)) {
-    fmt::print(stderr, "--strict: a deployment is left out, see above\n");
+    say("--strict: a deployment is left out, see above\n");
     return 1;
   }
   const std::string host = loaded->config.listen_host;
   server::Gateway gateway(std::move(loaded->config));
   const auto port = gateway.listen();
   if (!port) {
-    fmt::print(stderr, "{}\n", port.error());
+    say("{}\n", port.error());
     return 1;
   }
   const bool ipv6 = host.find(':') != std::string::npos;
-  fmt::print(stderr, "spillway {} listening on http://{}{}{}:{}\n", SPILLWAY_VERSION,
-             ipv6 ? "[" : "", host, ipv6 ? "]" : "", *port);
+  say("spillway {} listening on http://{}{}{}:{}\n", SPILLWAY_VERSION, ipv6 ? "[" : "", host,
+      ipv6 ? "]" : "", *port);
   return gateway.run();
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  open_standard_descriptors();
   Arguments arguments;
   if (const auto done = parse(argc, argv, arguments)) return *done;
   try {
-    if (arguments.health_check)
-      return server::health_check(arguments.listen.empty() ? kDefaultListen : arguments.listen);
+    if (arguments.health_check) return health_check(arguments);
     if (arguments.check) return check(arguments);
     if (arguments.explain) return explain(arguments);
     show_log_level(arguments.log_level);
@@ -223,7 +274,7 @@ int main(int argc, char** argv) {
     server::shut_down_logs();
     return code;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "spillway: {}\n", error.what());
+    say("spillway: {}\n", error.what());
     return 1;
   }
 }

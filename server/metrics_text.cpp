@@ -6,6 +6,7 @@
 #include <limits>
 #include <string>
 
+#include "core/body.hpp"
 #include "server/access_log.hpp"
 #include "server/metrics.hpp"
 
@@ -28,8 +29,7 @@ class Family {
   }
 
   Family& add(Labels labels, double value) {
-    ClientMetric& metric = family_.metric.emplace_back();
-    metric.label = std::move(labels);
+    ClientMetric& metric = metric_of(std::move(labels));
     (family_.type == MetricType::Gauge ? metric.gauge.value : metric.counter.value) = value;
     return *this;
   }
@@ -40,10 +40,17 @@ class Family {
     return value == 0 ? *this : add(std::move(labels), value);
   }
 
-  template <const auto& kBounds>
-  Family& add(Labels labels, const HistogramTotal<kBounds>& total) {
+  // Names in the configuration may hold bytes that are not UTF-8, which would spoil the page.
+  ClientMetric& metric_of(Labels labels) {
+    for (auto& label : labels) label.value = unescape(quote(label.value)).value_or(std::string());
     ClientMetric& metric = family_.metric.emplace_back();
     metric.label = std::move(labels);
+    return metric;
+  }
+
+  template <const auto& kBounds>
+  Family& add(Labels labels, const HistogramTotal<kBounds>& total) {
+    ClientMetric& metric = metric_of(std::move(labels));
     std::uint64_t count = 0;
     for (std::size_t i = 0; i < total.counts.size(); ++i) {
       count += total.counts[i];

@@ -206,7 +206,7 @@ Awaitable<Session::Next> Session::answer(const ClientRequest& request, const Con
   const std::string text = head.finish();
   const std::string_view body = answer.body;
   const std::string_view pieces[] = {text, request.method == "HEAD" ? body.substr(0, 0) : body};
-  if (!answer.recorded) record(request, config, answer);
+  if (!answer.recorded) record(request, config, answer, pieces[0].size() + pieces[1].size());
   const bool written = co_await connection_.write(pieces, worker_.now() + kWriteTimeout);
   if (!written) co_return Next::close;
   if (keep) co_return Next::keep;
@@ -215,7 +215,8 @@ Awaitable<Session::Next> Session::answer(const ClientRequest& request, const Con
 }
 
 // What the gateway answered by itself; Forward records what it forwards.
-void Session::record(const ClientRequest& request, const Config& config, const Answer& answer) {
+void Session::record(const ClientRequest& request, const Config& config, const Answer& answer,
+                     std::size_t bytes) {
   if (answer.status >= 400) worker_.metrics().count_rejected(answer.status);
   AccessRecord line;
   line.at = worker_.wall_now();
@@ -228,6 +229,7 @@ void Session::record(const ClientRequest& request, const Config& config, const A
   if (answer.status >= 400) line.error_class = answer.error_class;
   if (request.head_at != TimePoint()) line.total = worker_.now() - request.head_at;
   line.request_bytes = request.body.size();
+  line.response_bytes = bytes;
   write_access_log(line, config.access_log, worker_.random());
 }
 

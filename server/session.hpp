@@ -32,7 +32,8 @@ class Session {
   Answer own_page(const Route& route, const ClientRequest& request, const Snapshot& snapshot);
   std::optional<Answer> check_head(const ClientRequest& request, const Config& config,
                                    const Route*& route, std::string& key_name);
-  void record(const ClientRequest& request, const Config& config, const Answer& answer);
+  void record(const ClientRequest& request, const Config& config, const Answer& answer,
+              std::size_t bytes);
   bool keeps(const ClientRequest& request) const;
 
   Worker& worker_;

@@ -1,8 +1,10 @@
 #include "server/tls_client.hpp"
 
+#include <fmt/format.h>
 #include <openssl/ssl.h>
 
 #include <boost/asio/ssl/host_name_verification.hpp>
+#include <set>
 
 namespace spillway::server {
 
@@ -60,6 +62,22 @@ int TlsClient::on_new_session(SSL* ssl, SSL_SESSION* session) {
 std::string TlsClient::verification_problem(TlsStream& stream) {
   const long result = SSL_get_verify_result(stream.native_handle());
   return result == X509_V_OK ? std::string() : X509_verify_cert_error_string(result);
+}
+
+std::vector<std::string> unusable_ca_files(const Config& config) {
+  std::vector<std::string> problems;
+  std::set<std::string> looked_at{""};
+  for (const Deployment& deployment : config.deployments) {
+    const std::string& file = deployment.origin.ca_file;
+    if (!deployment.usable() || !looked_at.insert(file).second) continue;
+    asio::ssl::context context(asio::ssl::context::tls_client);
+    error_code ec;
+    context.load_verify_file(file, ec);
+    if (ec)
+      problems.push_back(
+          fmt::format("ssl_verify of {}: {} holds no certificates", deployment.id, file));
+  }
+  return problems;
 }
 
 }  // namespace spillway::server

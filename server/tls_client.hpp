@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/config.hpp"
 #include "server/asio.hpp"
@@ -37,5 +38,8 @@ class TlsClient {
   std::map<std::string, std::unique_ptr<asio::ssl::context>> contexts_;  // by CA file
   std::map<Origin, SessionSlot> sessions_;                               // latest of each origin
 };
+
+// What is wrong with the CA files of the configuration's deployments, a line each.
+std::vector<std::string> unusable_ca_files(const Config& config);
 
 }  // namespace spillway::server

@@ -57,6 +57,7 @@ Awaitable<std::optional<CallFault>> UpstreamCall::obtain_connection(
   const auto problem = co_await connection_->connect(std::move(proxy), connect_by);
   waited_ += worker_.now() - begun;
   if (!problem) co_return std::nullopt;
+  if (problem->cause == TransportCause::exhausted) worker_.pool().clear();  // for the next one
   CallFault fault{*problem, false};
   co_return fault;
 }

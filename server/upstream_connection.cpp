@@ -46,6 +46,14 @@ bool is_loopback(const std::string& host) {
   return host == "localhost" || (!ec && address.is_loopback());
 }
 
+// The machine's fault, not the provider's.
+bool is_exhausted(const error_code& ec) {
+  return ec == boost::system::errc::too_many_files_open ||
+         ec == boost::system::errc::too_many_files_open_in_system ||
+         ec == boost::system::errc::address_not_available ||
+         ec == boost::system::errc::no_buffer_space || ec == boost::system::errc::not_enough_memory;
+}
+
 }  // namespace
 
 std::optional<ProxyRoute> proxy_for(const ProxySettings& settings, const Origin& origin) {
@@ -165,7 +173,9 @@ TransportFailure UpstreamConnection::failure(TransportPhase phase, const error_c
   TransportFailure result;
   result.phase = phase;
   const bool late = timed_out_ || ec == asio::error::timed_out;
-  result.cause = late ? TransportCause::timed_out : TransportCause::failed;
+  result.cause = late               ? TransportCause::timed_out
+                 : is_exhausted(ec) ? TransportCause::exhausted
+                                    : TransportCause::failed;
   result.detail = late ? "deadline passed" : ec.message();
   return result;
 }

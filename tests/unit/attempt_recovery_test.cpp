@@ -3,6 +3,7 @@
 
 #include "attempt_scene.hpp"
 #include "core/attempt_loop.hpp"
+#include "core/outcome.hpp"
 
 namespace spillway {
 namespace {
@@ -115,11 +116,30 @@ TEST_CASE("an answer that diverges ends the request and counts against nobody") 
   break_stream(scene);
   const DeploymentIndex second = scene.call().deployment;
   Failure failure = failed_with(ErrorClass::protocol);
-  failure.diverged = true;
+  failure.excused = true;
   scene.report(attempt::Failed{failure, true});
   REQUIRE(scene.gave_up());
   CHECK(scene.fleet.recent(second, scene.now).failures == 0);
   CHECK(scene.in_flight() == 0);
+}
+
+TEST_CASE("a call that the gateway itself had no room for counts against nobody") {
+  TransportFailure full;
+  full.phase = TransportPhase::connect;
+  full.cause = TransportCause::exhausted;
+  const Failure failure = classify(full, {"provider", "id"}, {});
+  CHECK(failure.error_class == ErrorClass::unavailable);
+  CHECK(failure.status == 503);
+  Scene scene(group_of(2));
+  for (int i = 0; i < 5; ++i) {
+    scene.begin();
+    while (scene.calling()) {
+      scene.fail(failure);
+      scene.sit_out_waits();
+    }
+  }
+  for (const std::uint32_t i : {0U, 1U})
+    CHECK(scene.fleet.availability(DeploymentIndex{i}, scene.now).state == HealthState::closed);
 }
 
 TEST_CASE("a probe that continues a stream closes its bench with its first new word") {
