@@ -1,4 +1,4 @@
-#include "request_referee.hpp"
+#include "tests/unit/request_referee.hpp"
 
 #include <algorithm>
 #include <limits>

@@ -1,4 +1,4 @@
-#include "simulated_fleet.hpp"
+#include "tests/unit/simulated_fleet.hpp"
 
 #include <algorithm>
 

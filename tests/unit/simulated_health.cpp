@@ -1,4 +1,4 @@
-#include "simulated_health.hpp"
+#include "tests/unit/simulated_health.hpp"
 
 #include <algorithm>
 

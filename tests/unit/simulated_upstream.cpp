@@ -1,4 +1,4 @@
-#include "simulated_upstream.hpp"
+#include "tests/unit/simulated_upstream.hpp"
 
 #include "decision_support.hpp"
 

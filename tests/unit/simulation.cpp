@@ -1,4 +1,4 @@
-#include "simulation.hpp"
+#include "tests/unit/simulation.hpp"
 
 #include <fmt/format.h>
 
