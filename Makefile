@@ -40,6 +40,10 @@ catalogue: build ## Run the failure catalogue and write docs/failures.md from wh
 	@SPILLWAY_CATALOGUE=$(CURDIR)/docs SPILLWAY_DOWN_SECONDS=60 \
 	  tests/run_blackbox.sh build/spillway -n 0 -k failure_catalogue
 
+.PHONY: mutate
+mutate: ## Break one rule of core/ at a time and see that a unit test notices (takes long)
+	@tests/mutate.py --jobs $(JOBS)
+
 .PHONY: image
 image: ## Build the container image (IMAGE=spillway)
 	@docker/build_image.sh $(IMAGE)

@@ -18,6 +18,7 @@ from typing import Callable, Iterator, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from cpp_statements import find_unsafe_awaits, strip_comments_and_strings  # noqa: E402
+from mutate import misplaced  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 CPP_FOLDERS = ("core/", "config/", "server/", "tests/unit/")
@@ -210,6 +211,9 @@ class ProjectTest(unittest.TestCase):
 
     def test_nothing_is_left_unfinished(self) -> None:
         self.hold(unfinished, cpp_only=False)
+
+    def test_every_mutation_still_finds_its_text(self) -> None:
+        self.assertEqual(misplaced(), [])
 
     def test_no_file_names_a_machine_or_a_package_host(self) -> None:
         self.hold(places, cpp_only=False)

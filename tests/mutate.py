@@ -1,0 +1,218 @@
+#!/usr/bin/env python3
+"""Breaks one rule of core/ at a time and sees whether a unit test notices.
+
+Each mutation is applied to a copy of the tree, never in place; the copy's unit tests are built and run, and must fail.
+A mutation that survives is a rule without a test. With --check it is only made sure that each mutation's text still
+occurs exactly once, which takes no time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+TEST_SECONDS = 300  # a mutant that is still running then hangs, which is noticed as well
+
+
+class Mutation(NamedTuple):
+    file: str
+    text: str  # occurs exactly once
+    replacement: str
+    breaks: str  # the rule
+
+
+LOOP, VISIT, ROUTE = "core/attempt_loop.cpp", "core/group_visit.cpp", "core/itinerary.cpp"
+HEALTH, RECOURSE, BUDGET = "core/health.cpp", "core/recourse.cpp", "core/retry_budget.cpp"
+SELECTION, HINTS, CLASSIFY, RELAY = "core/selection.cpp", "core/hints.cpp", "core/classify.cpp", "core/stream_relay.cpp"
+
+MUTATIONS = [
+    # --- what a deployment's failures do to it
+    Mutation(HEALTH, "if (extends && until <= until_) return HealthChange::none;", "",
+             "a bench is never shortened"),
+    Mutation(HEALTH, "result.callable = over && !probe_out_;", "result.callable = over;",
+             "one request probes, the rest stay away"),
+    Mutation(HEALTH, "if (probe) ++failed_probes_;", "",
+             "each failed probe doubles the bench"),
+    Mutation(HEALTH, "if (permit.generation != generation_) return HealthChange::none;", "",
+             "a success from before a bench does not close it"),
+    Mutation(HEALTH, "failures * 2 > requests", "failures > requests",
+             "most of the last minute's calls open the breaker"),
+    Mutation(HEALTH, "if (failure.hint) return cools;", "",
+             "any failure with a hint benches for as long as it says"),
+    Mutation(HEALTH, "if (consecutive_failures_ >= bounds::kBreakerConsecutive) return true;", "",
+             "three failures in a row open the breaker"),
+    Mutation(HEALTH, "if (holds_probe(permit)) probe_out_ = false;", "(void)permit;",
+             "a probe's place is given back"),
+    Mutation(HEALTH, "bounds::kCooldownJitter * uniform(random)", "0.0 * uniform(random)",
+             "a little jitter keeps instances from returning together"),
+    Mutation(HEALTH, "if (in_flight_ > 0) --in_flight_;", "",
+             "in-flight counts return to zero"),
+    Mutation(HEALTH, "return used.total(now) > allowed;", "return used.total(now) >= allowed;",
+             "allowed_fails failures are tolerated, the next benches"),
+    # --- what a failure leaves open to the request
+    Mutation(RECOURSE, "case ErrorClass::quota_exhausted:\n      return {AskAgain::never,",
+             "case ErrorClass::quota_exhausted:\n      return {AskAgain::once,",
+             "an exhausted quota is not asked again"),
+    Mutation(RECOURSE, "{AskAgain::never, Elsewhere::content_policy_fallbacks}", "{AskAgain::never, Elsewhere::anywhere}",
+             "rejected content goes only where it may"),
+    Mutation(RECOURSE, "if (asked_again >= bounds::kJitteredAsks) return step;", "",
+             "a persistent 429 is not hammered by a stroke of luck"),
+    Mutation(RECOURSE, "failure.client_deadline ? Elsewhere::nowhere : Elsewhere::anywhere", "Elsewhere::anywhere",
+             "a client's own deadline ends its request"),
+    Mutation(VISIT, "return failed.asked_again == 0;", "return true;",
+             "what is asked again once is asked again once"),
+    Mutation(VISIT, "std::min(configured_retries, bounds::kAskAgain)", "std::max(configured_retries, bounds::kAskAgain)",
+             "num_retries bounds asking again"),
+    Mutation(VISIT, "for (const FailedDeployment& failed : failed_) excluded.push_back(failed.deployment);", "",
+             "nobody is tried twice while somebody untried is left"),
+    Mutation(VISIT, "failure.hint ? failure.hint->delay : backoff(", "false ? Duration::zero() : backoff(",
+             "a hint is waited for"),
+    Mutation(BUDGET, "if (static_cast<double>(held_) + 1.0 > allowed)", "if (static_cast<double>(held_) > allowed)",
+             "retries stay within their budget"),
+    Mutation(BUDGET, "if (held_ > 0) --held_;", "",
+             "the retry budget is given back"),
+    # --- the attempt loop
+    Mutation(LOOP, "if (!success_recorded_) fleet_.give_back(*permit_);\n  fleet_.end(*permit_);\n}",
+             "if (!success_recorded_) fleet_.give_back(*permit_);\n}",
+             "a client that leaves gives its permit back"),
+    Mutation(LOOP, "if (committed_ == CommitPoint::content_sent) {\n    visit()", "if (false) {\n    visit()",
+             "after content was sent only an exact continuation is called"),
+    Mutation(LOOP, "if (!event.resumable || !config_.stream_recovery", "if (!config_.stream_recovery",
+             "what cannot be continued exactly is not continued"),
+    Mutation(LOOP, "return fresh_calls_ + kept < most;", "return fresh_calls_ < most + kept;",
+             "calls are bounded by max_attempts, and the last is kept for a fallback"),
+    Mutation(LOOP, "if (end && now >= *end) return give_up(now);", "if (end && now < begun_) return give_up(now);",
+             "timeouts.total bounds all attempts together"),
+    Mutation(LOOP, "itinerary_.fallbacks() == 0 && (!first_failure_", "(!first_failure_",
+             "the client is told the first group's error"),
+    Mutation(LOOP, "!result.retry_after && records_.size() > 1", "records_.size() > 1",
+             "never both retry-after and x-should-retry: false"),
+    Mutation(LOOP, "if (prospect.holdup != Holdup::backoff) waited_ +=", "if (prospect.holdup == Holdup::probe) waited_ +=",
+             "all waits together are bounded by max_wait"),
+    Mutation(LOOP, "return needed <= patience && !fallback_left();", "return needed <= patience;",
+             "a cooldown that nobody named is not waited for while a fallback is left"),
+    Mutation(LOOP, "if (last_resort_used_ || !config_", "if (!config_",
+             "there is one last resort a request"),
+    Mutation(LOOP, "return std::min(deadline, end_of_time().value_or(deadline));", "return deadline;",
+             "a call ends with timeouts.total"),
+    # --- where to go
+    Mutation(ROUTE, "if (fallbacks() >= config_.router.max_fallbacks) return nullptr;", "",
+             "max_fallbacks bounds the groups entered"),
+    Mutation(ROUTE, "if (!current().content_rejected()) {", "{",
+             "rejected content is not offered to whoever was next anyway"),
+    Mutation(SELECTION, "if (best && tier > best_tier) continue;", "",
+             "the lowest order is asked first"),
+    Mutation(SELECTION, "if (!context.fleet.availability(candidate, now).callable) continue;",
+             "(void)context.fleet.availability(candidate, now);",
+             "a deployment in cooldown is not picked"),
+    # --- what happened
+    Mutation(HINTS, "return *amount <= Duration::zero() ? Remaining::none : Remaining::some;", "return Remaining::none;",
+             "a limit that is not exhausted does not say when to come back"),
+    Mutation(HINTS, "exhausted = std::max(exhausted.value_or(*delay), *delay);",
+             "exhausted = std::min(exhausted.value_or(*delay), *delay);",
+             "of several exhausted limits the last one counts"),
+    Mutation(CLASSIFY, "if (report.means(CodeMeaning::rate_limit)) return ErrorClass::rate_limit;", "",
+             "a code that says rate limit makes one, whatever the status"),
+    Mutation(CLASSIFY, "if (status == 400 && report.means(CodeMeaning::credential)) return ErrorClass::authentication;", "",
+             "a 400 about the gateway's credential is not the client's mistake"),
+    Mutation(RELAY, "finished_.any() && finished_ == choices_", "finished_.any()",
+             "every choice that was begun must have been finished"),
+    Mutation(RELAY, "if (held_.size() > bounds::kHeldStreamBytes) start_relaying();", "",
+             "what is held of a stream is bounded"),
+]
+
+
+def misplaced() -> list[str]:
+    """The mutations whose text does not occur exactly once."""
+    found = []
+    for mutation in MUTATIONS:
+        count = (ROOT / mutation.file).read_text().count(mutation.text)
+        if count != 1:
+            found.append(f"{mutation.file}: {count} times, not once: {mutation.text!r}")
+    return found
+
+
+def copy_tree(tree: Path) -> None:
+    tracked = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+                             cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, tracked.split("\0")):
+        source, target = ROOT / name, tree / name
+        if not source.is_file():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # What is equal keeps its time, so that a second run builds little.
+        if not target.exists() or target.read_bytes() != source.read_bytes():
+            shutil.copyfile(source, target)
+
+
+def run(tree: Path, *command: str, seconds: float | None = None) -> bool:
+    with open(tree / "build/mutation.log", "a") as log:
+        print("$", *command, file=log, flush=True)
+        try:
+            return subprocess.run(command, cwd=tree, stdout=log, stderr=log, timeout=seconds).returncode == 0
+        except subprocess.TimeoutExpired:
+            return False
+
+
+def build(tree: Path, jobs: str) -> bool:
+    return run(tree, "cmake", "--build", "--preset", "debug", "--parallel", jobs, "--target", "unit_tests")
+
+
+def tests_pass(tree: Path) -> bool:
+    return run(tree, "build/debug/unit_tests", "--abort", seconds=TEST_SECONDS)
+
+
+def fate(tree: Path, mutation: Mutation, jobs: str) -> str:
+    path = tree / mutation.file
+    original = path.read_text()
+    path.write_text(original.replace(mutation.text, mutation.replacement))
+    try:
+        if not build(tree, jobs):
+            return "did not build"
+        return "SURVIVED" if tests_pass(tree) else "killed"
+    finally:
+        path.write_text(original)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="only look for the mutations' texts")
+    parser.add_argument("--tree", type=Path, default=ROOT / "build/mutation", help="where the copy is kept")
+    parser.add_argument("--jobs", default="2", help="compilers at once")
+    parser.add_argument("--only", default="", help="only mutations whose file or rule contains this")
+    arguments = parser.parse_args()
+
+    if lost := misplaced():
+        print(*lost, sep="\n")
+        return 1
+    if arguments.check:
+        print(f"{len(MUTATIONS)} mutations, each in its place")
+        return 0
+
+    tree = arguments.tree.resolve()
+    (tree / "build").mkdir(parents=True, exist_ok=True)
+    copy_tree(tree)
+    ready = run(tree, "cmake", "--preset", "debug") and build(tree, arguments.jobs) and tests_pass(tree)
+    if not ready:
+        print(f"the tree does not pass as it is; see {tree}/build/mutation.log")
+        return 1
+
+    chosen = [m for m in MUTATIONS if arguments.only in m.file or arguments.only in m.breaks]
+    killed = 0
+    for mutation in chosen:
+        begun = time.monotonic()
+        what = fate(tree, mutation, arguments.jobs)
+        killed += what == "killed"
+        print(f"{what:14} {time.monotonic() - begun:4.0f} s  {mutation.file}: {mutation.breaks}", flush=True)
+    print(f"{killed} of {len(chosen)} mutations killed")
+    return 0 if killed == len(chosen) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

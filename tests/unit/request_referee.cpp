@@ -1,0 +1,321 @@
+#include "tests/unit/request_referee.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <variant>
+
+namespace spillway::simulation {
+
+using attempt::Call;
+using attempt::Continue;
+using attempt::Finish;
+using attempt::GiveUp;
+using attempt::Wait;
+
+RequestReferee::RequestReferee(const Config& config, const SimulatedFleet& fleet,
+                               std::uint32_t request, ModelMatch model, RequestTraits traits,
+                               TimePoint now)
+    : config_(config), fleet_(fleet), request_(request), traits_(std::move(traits)), begun_(now) {
+  visits_.push_back({std::move(model)});
+}
+
+// --- what happened -------------------------------------------------------------------------------
+
+void RequestReferee::note_failure(const Failure& failure, TimePoint now) {
+  if (!calling_) return;
+  const DeploymentIndex deployment = calling_->deployment;
+  draws_retry_ = false;
+  calling_.reset();
+  last_failure_ = failure;
+  if (failure.error_class == ErrorClass::not_found && at(visit()).wildcard)
+    last_failure_->concerns_deployment = false;
+  const Row row = table(*last_failure_);
+  if (committed_ == CommitPoint::content_sent || failure.error_class == ErrorClass::client_closed)
+    return;
+  if (visits_.size() == 1 && (!expected_ || row.where != Where::anywhere))
+    expected_ = last_failure_;
+  visit().content_rejected |= row.where == Where::rejected_list;
+  visit().window_exceeded |= row.where == Where::larger_window;
+
+  auto mine = std::ranges::find(visit().asked, deployment, &Asked::deployment);
+  if (mine == visit().asked.end())
+    mine = visit().asked.insert(mine, Asked{deployment, 0, {}, {}, {}});
+  const Duration full = doubling(milliseconds(500), mine->calls, seconds(8));
+  const Duration least = config_.router.retry_after;
+  const bool exact = failure.hint || mine->calls >= 3;
+  const Duration pause = failure.hint ? failure.hint->delay : full;
+  mine->earliest = now + std::max(exact ? pause : Duration::zero(), least);
+  mine->latest = now + std::max(pause, least);
+  ++mine->calls;
+  mine->last = *last_failure_;
+  if (failure.error_class == ErrorClass::rate_limit && !failure.hint) {
+    mine->limited.push_back(called_);
+  } else {
+    mine->limited.clear();
+  }
+}
+
+void RequestReferee::note_head_sent() {
+  committed_ = std::max(committed_, CommitPoint::head_sent);
+}
+
+void RequestReferee::note_content() {
+  if (!calling_) return;
+  draws_retry_ = false;
+  committed_ = CommitPoint::content_sent;
+}
+
+// --- what the loop wants done --------------------------------------------------------------------
+
+void RequestReferee::judge(const attempt::Action& action, const AttemptLoop& loop,
+                           const SimulatedFleet::Step& step, TimePoint now) {
+  if (over_) {
+    rule(std::holds_alternative<Continue>(action), "nothing happens after the end");
+    return;
+  }
+  const bool decided = std::holds_alternative<Call>(action) ||
+                       std::holds_alternative<Wait>(action) ||
+                       std::holds_alternative<GiveUp>(action);
+  if (decided && !calling_)  // else a stale connection, and the same call goes on
+    follow(loop, step, now);
+  std::visit([&](const auto& what) { judge_action(what, step, now); }, action);
+  last_failure_.reset();
+  rule(loop.committed() == committed_, "the loop knows what the client was sent");
+  rule(loop.attempts() == calls_, "every call is an attempt on record");
+  rule(calling_.has_value() == fleet_.holds_permit(request_), "a permit is held during a call");
+  rule(draws_retry_ == fleet_.holds_retry(request_),
+       "the retry budget is drawn on by asking again, until the head arrives, and never else");
+}
+
+// Goes where the loop went: each group left behind had nothing more to offer, and each one entered
+// was next on the list.
+void RequestReferee::follow(const AttemptLoop& loop, const SimulatedFleet::Step& step,
+                            TimePoint now) {
+  rule(loop.fallbacks() <= config_.router.max_fallbacks, "fallbacks are bounded by max_fallbacks");
+  while (true) {
+    if (any_fresh(visit(), now) && !may_ask_fresh(visit())) visit().forgone = true;
+    if (std::ranges::count(step.refused, group()) > 0) visit().refused = true;
+    if (loop.fallbacks() + 1 <= visits_.size()) break;
+    rule(!calling_ && committed_ != CommitPoint::content_sent, "failover ends with the content");
+    rule(!last_failure_ || table(*last_failure_).where != Where::nowhere,
+         "what is wrong with the request is not tried elsewhere");
+    leave(visit(), now);
+    auto next = next_fallback();
+    rule(next.has_value(), "a fallback is on the group's own list");
+    if (visit().content_rejected) pending_.clear();
+    const auto& own = fallbacks_of(visit());
+    pending_.insert(pending_.end(), own.begin(), own.end());
+    visits_.push_back({*std::move(next)});
+  }
+  rule(loop.fallbacks() + 1 == visits_.size() && loop.group() == group(),
+       "fallbacks are asked in their order");
+}
+
+void RequestReferee::leave(const Visit& left, TimePoint now) const {
+  const auto end = end_of_time();
+  if (end && now >= *end) return;
+  rule(!any_fresh(left, now) || !may_ask_fresh(left),
+       "a group is left only once nobody untried can be called");
+  for (const Candidate& candidate : candidates(left, true, now)) {
+    rule(!must_wait(candidate, now), "what is worth waiting for is waited for");
+  }
+}
+
+void RequestReferee::judge_action(const Call& call, const SimulatedFleet::Step& step,
+                                  TimePoint now) {
+  const Deployment& deployment = config_.at(call.deployment);
+  rule(committed_ != CommitPoint::content_sent, "nothing is called after content was sent");
+  if (calling_) {  // a stale connection: the same call goes on
+    rule(calling_->deployment == call.deployment && calling_->deadline == call.deadline,
+         "a stale connection is replaced, and nothing else changes");
+    rule(call.connection == Call::Connection::fresh && step.counted.empty(),
+         "a stale connection is followed by a new one");
+    calling_ = call;
+    return;
+  }
+  const auto end = end_of_time();
+  TimePoint deadline = now + longest_call(deployment);
+  if (end) deadline = std::min(deadline, *end);
+  rule(call.deadline == deadline && deadline > now, "a call is bounded by its own deadlines");
+  rule(deployment.group == group() && offers(call.deployment), "a call goes to the group's own");
+  rule(call.upstream_model == substitute(deployment.model, visit().model.captures),
+       "a wildcard's model is passed on");
+  rule(call.connection == Call::Connection::pooled, "a call begins on a pooled connection");
+  const Asked* failed = find(visit(), call.deployment);
+  failed ? judge_again(*failed, now, now) : judge_fresh(call.deployment, step, now);
+  calling_ = call;
+  called_ = now;
+  ++calls_;
+  ++visit().calls;
+}
+
+void RequestReferee::judge_fresh(DeploymentIndex deployment, const SimulatedFleet::Step& step,
+                                 TimePoint now) {
+  rule(usable(visit(), deployment), "what was rejected goes only where it may be accepted");
+  rule(may_ask_fresh(visit()), "calls to fresh deployments are bounded by max_attempts");
+  ++fresh_;
+  draws_retry_ = step.forced;
+  if (step.forced) {
+    judge_last_resort(deployment, now);
+    last_resort_ = true;
+    return;
+  }
+  const Deployment& picked = config_.at(deployment);
+  constexpr int kLast = std::numeric_limits<int>::max();
+  // The call itself may have taken the probe's place; everybody else is as before it.
+  for (const DeploymentIndex other : at(visit()).deployments) {
+    if (other == deployment || !is_fresh(visit(), other, now)) continue;
+    const int tier = config_.at(other).order.value_or(kLast);
+    rule(tier >= picked.order.value_or(kLast), "the lowest order is asked first");
+    const bool outweighs = picked.weight == 0 && config_.at(other).weight > 0;
+    rule(tier != picked.order.value_or(kLast) || !outweighs,
+         "a weight of 0 is for when nothing else is left");
+  }
+}
+
+void RequestReferee::judge_last_resort(DeploymentIndex deployment, TimePoint now) const {
+  rule(!last_resort_ && config_.router.failover, "one last resort a request");
+  rule(!fallback_left(), "the last resort comes after every fallback");
+  const HealthBook& chosen = fleet_.book(deployment);
+  rule(is_broken(deployment, now), "a last resort ignores the breaker only");
+  for (const DeploymentIndex other : at(visit()).deployments) {
+    if (!usable(visit(), other) || find(visit(), other)) continue;
+    const HealthBook& book = fleet_.book(other);
+    rule(!book.by_breaker() || book.last_failure() >= chosen.last_failure(),
+         "the last resort is the least recently failed");
+  }
+}
+
+void RequestReferee::judge_again(const Asked& asked, TimePoint called, TimePoint now) {
+  rule(config_.router.failover, "without failover nobody is asked again");
+  rule(!any_fresh(visit(), now), "nobody is tried twice while an untried healthy one exists");
+  rule(may_ask_again(visit(), asked, false),
+       "asking again stays within what the class and num_retries say");
+  rule(now >= asked.earliest, "asking again waits for the hint or the backoff");
+  judge_limited(asked, called);
+  draws_retry_ = true;
+  ++visit().again;
+  ++again_;
+}
+
+// A persistent 429 that says nothing about when must not be hammered.
+void RequestReferee::judge_limited(const Asked& asked, TimePoint now) const {
+  if (asked.limited.size() < asked.calls) return;
+  const auto recent =
+      std::ranges::count_if(asked.limited, [now](TimePoint at) { return now - at < seconds(3); });
+  rule(recent + 1 <= 4, "a persistent 429 sees at most four calls in three seconds");
+  rule(asked.limited.size() + 1 <= 6, "a persistent 429 sees at most six calls");
+}
+
+void RequestReferee::judge_action(const Wait& wait, const SimulatedFleet::Step& step,
+                                  TimePoint now) {
+  const auto end = end_of_time();
+  rule(!calling_ && committed_ != CommitPoint::content_sent, "nobody waits during a call");
+  rule(config_.router.failover && wait.until > now, "a wait is for something to come");
+  rule(!end || wait.until < *end, "nobody waits beyond timeouts.total");
+  rule(!any_fresh(visit(), now), "nobody waits while an untried deployment can be called");
+
+  bool possible = false;
+  bool only_breaker = true;
+  bool may_be_backoff = false;
+  bool may_be_other = false;
+  for (const Candidate& candidate : candidates(visit(), true, now)) {
+    if (worth_waiting(candidate, true, now) && !candidate.breaker)
+      rule(wait.until <= candidate.latest, "the soonest is waited for");
+  }
+  for (const Candidate& candidate : candidates(visit(), false, now)) {
+    if (wait.until < candidate.earliest || wait.until > candidate.latest) continue;
+    if (!worth_waiting(candidate, false, now)) continue;
+    possible = true;
+    only_breaker &= candidate.breaker;
+    (candidate.backoff ? may_be_backoff : may_be_other) = true;
+  }
+  rule(possible, "a wait ends when somebody may be asked, and is worth it");
+  rule(!only_breaker || !owes_last_resort(step, now), "the last resort comes before the breaker");
+  if (!may_be_backoff) waited_least_ += wait.until - now;
+  if (may_be_other) waited_most_ += wait.until - now;
+  rule(waited_least_ <= with_jitter(config_.router.max_wait), "waits are bounded by max_wait");
+}
+
+void RequestReferee::judge_action(const Finish&, const SimulatedFleet::Step&, TimePoint) {
+  rule(calling_.has_value(), "only a call finishes a request");
+  calling_.reset();
+  draws_retry_ = false;
+  over_ = true;
+}
+
+void RequestReferee::judge_action(const Continue&, const SimulatedFleet::Step&, TimePoint) {
+  rule(!last_failure_, "a failure is answered by an action");
+}
+
+void RequestReferee::judge_action(const GiveUp& end, const SimulatedFleet::Step& step,
+                                  TimePoint now) {
+  rule(!calling_, "nobody gives up during a call");
+  rule(end.committed == committed_, "the end says what the client was sent");
+  rule(!(end.retry_after && end.should_not_retry), "never both: when to retry, and not to");
+  rule(!end.retry_after || *end.retry_after > Duration::zero(), "a recovery is in the future");
+  over_ = true;
+  const bool cut = last_failure_ && (committed_ == CommitPoint::content_sent ||
+                                     last_failure_->error_class == ErrorClass::client_closed);
+  if (cut) {
+    rule(end.failure.message == last_failure_->message, "what cut the answer is what is said");
+    rule(!end.retry_after && !end.should_not_retry, "a cut answer says nothing about retries");
+    return;
+  }
+  judge_reason_to_end(step, now);
+  judge_last_word(end, now);
+}
+
+void RequestReferee::judge_reason_to_end(const SimulatedFleet::Step& step, TimePoint now) const {
+  const auto time_over = end_of_time();
+  if (time_over && now >= *time_over) return;
+  if (last_failure_ && table(*last_failure_).where == Where::nowhere) return;
+  if (last_failure_ && !config_.router.failover) return;
+  rule(!fallback_left(), "nobody gives up while a fallback is left");
+  leave(visit(), now);
+  rule(!owes_last_resort(step, now), "a blip of all does not become our outage");
+}
+
+void RequestReferee::judge_last_word(const GiveUp& end, TimePoint now) const {
+  if (expected_) {
+    rule(end.failure.message == expected_->message &&
+             end.failure.error_class == expected_->error_class,
+         "the client is told the first group's error, a verdict before all");
+  } else {
+    judge_refusal(end.failure);
+  }
+  std::optional<TimePoint> soonest;
+  const bool verdict = expected_ && table(*expected_).where != Where::anywhere;
+  if (!verdict) {
+    for (const Visit& each : visits_) {
+      const auto back = recovery(each, now);
+      if (back && (!soonest || *back < *soonest)) soonest = back;
+    }
+  }
+  rule(end.retry_after.has_value() == soonest.has_value(),
+       "retry-after is given where the recovery is known");
+  // A backoff's jitter is not shown to clients: only hints and benches make recoveries.
+  rule(!soonest || now + *end.retry_after == *soonest, "retry-after is the soonest recovery");
+  const int status = end.failure.status;
+  const bool sdk_retries = status == 408 || status == 409 || status == 429 || status >= 500;
+  rule(end.should_not_retry == (!verdict && !soonest && calls_ > 1 && sdk_retries),
+       "x-should-retry: false stands for retries already made");
+}
+
+void RequestReferee::judge_refusal(const Failure& failure) const {
+  const Visit& first = visits_.front();
+  const auto& deployments = at(first).deployments;
+  const bool offered = std::ranges::any_of(deployments, [&](auto d) { return offers(d); });
+  const bool limited = std::ranges::any_of(deployments, [&](DeploymentIndex deployment) {
+    const HealthBook& book = fleet_.book(deployment);
+    return offers(deployment) && book.benched() && is_rate_limit(book.cause());
+  });
+  if (!deployments.empty() && !offered) {
+    rule(failure.status == 404, "an endpoint that nobody offers is not found");
+  } else {
+    rule(failure.status == (limited ? 429 : 503), "all cooling is 429 for limits, else 503");
+  }
+  rule(failure.upstream_status == 0, "a refusal is the gateway's own");
+}
+
+}  // namespace spillway::simulation
