@@ -67,6 +67,7 @@ void ModelGroups::add(Draft draft) {
   draft.deployment.id = unique_id(draft);
   draft.deployment.group = group;
   ModelGroup& members = config_.groups[group.value];
+  if (!members.wildcard) config_.deployment_ids.emplace(draft.deployment.id, index);
   (draft.deployment.usable() ? members.deployments : members.left_out).push_back(index);
   config_.deployments.push_back(std::move(draft.deployment));
   configured_.push_back(std::move(draft.configured));
@@ -133,8 +134,24 @@ void ModelGroups::set_weights_of(const ModelGroup& group) {
   }
 }
 
+void ModelGroups::warn_of_hidden_ids() {
+  for (const auto& [id, deployment] : config_.deployment_ids) {
+    const auto group = config_.exact_names.find(id);
+    if (group == config_.exact_names.end()) continue;
+    const ModelGroup& named = config_.at(group->second);
+    if (named.deployments.size() + named.left_out.size() == 1 &&
+        config_.at(deployment).group == group->second)
+      continue;
+    context_.report.warn({}, "model_list",
+                         fmt::format("\"{}\" is a model group and the id of a deployment; as a "
+                                     "model name it means the group",
+                                     id));
+  }
+}
+
 void ModelGroups::set_weights() {
   for (const ModelGroup& group : config_.groups) set_weights_of(group);
+  warn_of_hidden_ids();
 }
 
 void ModelGroups::order_wildcards() {

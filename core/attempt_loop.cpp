@@ -21,7 +21,7 @@ AttemptLoop::AttemptLoop(const Config& config, Fleet& fleet, ModelMatch model, R
       fleet_(fleet),
       traits_(std::move(traits)),
       begun_(now),
-      itinerary_(config, fleet, std::move(model), traits_.endpoint) {}
+      itinerary_(config, fleet, std::move(model), traits_) {}
 
 AttemptLoop::~AttemptLoop() {
   if (!permit_) return;
@@ -229,6 +229,11 @@ GiveUp AttemptLoop::last_word(TimePoint now) {
     result.failure = *first_failure_;
     return result;
   }
+  // Nobody there may take this request, ever: when somebody recovers does not matter.
+  if (!first_failure_ && itinerary_.first().closed_to_request()) {
+    result.failure = itinerary_.first().refusal(std::nullopt, now);
+    return result;
+  }
   result.retry_after = itinerary_.soonest_recovery(now);
   result.failure =
       first_failure_ ? *first_failure_ : itinerary_.first().refusal(result.retry_after, now);
@@ -242,6 +247,8 @@ GiveUp AttemptLoop::last_word(TimePoint now) {
 
 std::optional<Action> AttemptLoop::call(DeploymentIndex deployment, TimePoint now,
                                         DeploymentHealth::Force force) {
+  // Whoever asks for a deployment by its id gets it, as the client's own choice.
+  if (visit().model().deployment) force = DeploymentHealth::Force::yes;
   permit_ = fleet_.begin(deployment, now, force);
   if (!permit_) return std::nullopt;
   success_recorded_ = false;
@@ -250,23 +257,9 @@ std::optional<Action> AttemptLoop::call(DeploymentIndex deployment, TimePoint no
   visit().note_call(deployment);
   call_ = Call{.deployment = deployment,
                .upstream_model = substitute(config_.at(deployment).model, visit().model().captures),
-               .deadline = deadline_of(deployment, now)};
+               .deadline = now};
+  set_deadline(call_, now);
   return call_;
-}
-
-TimePoint AttemptLoop::deadline_of(DeploymentIndex index, TimePoint now) const {
-  const Deployment& deployment = config_.at(index);
-  Duration bound = deployment.timeout.value_or(config_.router.timeout);
-  if (traits_.streaming) {
-    // The deployment's own word of either kind outranks the router's.
-    if (deployment.stream_timeout) {
-      bound = *deployment.stream_timeout;
-    } else if (config_.router.stream_timeout) {
-      bound = *config_.router.stream_timeout;
-    }
-  }
-  const TimePoint deadline = now + bound;
-  return std::min(deadline, end_of_time().value_or(deadline));
 }
 
 Action AttemptLoop::wait(const Prospect& prospect, TimePoint now) {
@@ -307,11 +300,6 @@ bool AttemptLoop::may_ask_fresh() const {
   return fresh_calls_ + kept < most;
 }
 
-std::optional<TimePoint> AttemptLoop::end_of_time() const {
-  if (!config_.timeouts.total) return std::nullopt;
-  return begun_ + *config_.timeouts.total;
-}
-
 // --- fallback groups -----------------------------------------------------------------------------
 
 bool AttemptLoop::fallback_left() const {
@@ -343,6 +331,7 @@ void AttemptLoop::settle(const Failure* failure, TimePoint now) {
   HealthChange change = content_change_;
   if (!failure) {
     if (!success_recorded_) change = fleet_.succeeded(*permit_, now);
+    if (traits_.affinity) fleet_.pin(group(), *traits_.affinity, permit_->deployment, now);
   } else if (failure->error_class != ErrorClass::client_closed) {
     change = fleet_.failed(*permit_, *failure, visit().benching(), now);
   } else if (!success_recorded_) {

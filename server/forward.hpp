@@ -43,6 +43,8 @@ class Forward {
   enum class Naming { group_only, with_deployment };
 
   Awaitable<std::optional<Answer>> run_attempts(ModelMatch match);
+  // Fills body_, about_ and match_.
+  std::optional<Answer> read_request();
   std::optional<Answer> refuse_before_routing(const std::optional<ModelMatch>& match) const;
 
   // True if only an event stream answers the request.
@@ -79,6 +81,7 @@ class Forward {
   // `from_provider` is nullptr when comments send the head before anybody has answered.
   std::string stream_head(const UpstreamCall* from_provider, bool event_stream);
   std::string routing_headers(Naming naming) const;
+  std::string litellm_lines(Naming naming) const;
   std::string history() const;
   attempt::Event failed(const AttemptOutcome& outcome, const attempt::Call& call) const;
   // From outside: whatever is waiting returns soon, and run_attempts() says why.
@@ -100,6 +103,7 @@ class Forward {
   bool keep_alive_;
   WorkerFleet fleet_;
   std::optional<BodyView> body_;
+  RequestTraits about_;
   AttemptLoop* loop_ = nullptr;       // while run_attempts() is running
   UpstreamCall* upstream_ = nullptr;  // while a call is running: what a leaving client cancels
   const attempt::Call* current_ = nullptr;
