@@ -87,7 +87,7 @@ Action AttemptLoop::on(const attempt::Failed& event, TimePoint now) {
     return GiveUp{.failure = failure, .committed = committed_, .retry_after = {}};
   if (committed_ == CommitPoint::content_sent) {
     visit().note_failure(deployment, failure, now);
-    return resume(event, now);
+    return resume(attempt::Failed{failure, event.resumable}, now);
   }
 
   // A verdict on the request tells the client more than the trouble met on the way to it.

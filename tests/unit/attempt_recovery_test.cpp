@@ -43,6 +43,16 @@ TEST_CASE("a stream that breaks is continued by another deployment of the group"
   CHECK(scene.in_flight() == 0);
 }
 
+TEST_CASE("a stream that breaks after timeouts.total is over is given a whole call") {
+  Scene scene(group_of(2));
+  scene.config.timeouts.total = seconds(10);
+  begin_stream(scene);
+  scene.now += seconds(60);
+  break_stream(scene);
+  REQUIRE(scene.calling());
+  CHECK(scene.call().deadline == scene.now + scene.config.router.timeout);
+}
+
 TEST_CASE("a deployment that can continue a prefix is asked to") {
   Scene scene(group_of(2));
   for (Deployment& deployment : scene.config.deployments) deployment.assistant_prefill = true;

@@ -62,11 +62,12 @@ void run_shard(unsigned shard) {
   CHECK(tally.calls > tally.requests);
   CHECK(tally.asked_again > tally.requests / 100);
   CHECK(tally.waits > tally.requests / 50);
-  CHECK(tally.fallbacks > tally.requests / 20);
+  CHECK(tally.fallbacks > tally.requests / 50);
   CHECK(tally.cut_after_content > tally.requests / 200);
+  CHECK(tally.resumed > 0);
   CHECK(tally.probes > tally.requests / 100);
-  CHECK(tally.last_resorts > kWorlds / 10);
-  CHECK(tally.budget_refusals > kWorlds / 10);
+  CHECK(tally.last_resorts > 0);
+  CHECK(tally.budget_refusals > 0);
 }
 
 // Four, so that they can run at once; each has a quarter of the seeds.

@@ -21,19 +21,24 @@ RequestReferee::RequestReferee(const Config& config, const SimulatedFleet& fleet
 
 // --- what happened -------------------------------------------------------------------------------
 
-void RequestReferee::note_failure(const Failure& failure, TimePoint now) {
+void RequestReferee::note_failure(const attempt::Failed& event, TimePoint now) {
+  const Failure& failure = event.failure;
   if (!calling_) return;
   const DeploymentIndex deployment = calling_->deployment;
+  last_call_ = *calling_;
   draws_retry_ = false;
   calling_.reset();
   last_failure_ = failure;
   if (failure.error_class == ErrorClass::not_found && at(visit()).wildcard)
     last_failure_->concerns_deployment = false;
   const Row row = table(*last_failure_);
-  if (committed_ == CommitPoint::content_sent || failure.error_class == ErrorClass::client_closed)
-    return;
-  if (visits_.size() == 1 && (!expected_ || row.where != Where::anywhere))
+  if (failure.error_class == ErrorClass::client_closed) return;
+  resumable_ = event.resumable;
+  if (committed_ == CommitPoint::content_sent) {
+    if (!broke_stream_) broke_stream_ = failure;
+  } else if (visits_.size() == 1 && (!expected_ || row.where != Where::anywhere)) {
     expected_ = last_failure_;
+  }
   visit().content_rejected |= row.where == Where::rejected_list;
   visit().window_exceeded |= row.where == Where::larger_window;
 
@@ -96,8 +101,9 @@ void RequestReferee::follow(const AttemptLoop& loop, const SimulatedFleet::Step&
     if (any_fresh(visit(), now) && !may_ask_fresh(visit())) visit().forgone = true;
     if (std::ranges::count(step.refused, group()) > 0) visit().refused = true;
     if (loop.fallbacks() + 1 <= visits_.size()) break;
-    rule(!calling_ && committed_ != CommitPoint::content_sent, "failover ends with the content");
-    rule(!last_failure_ || table(*last_failure_).where != Where::nowhere,
+    const bool resumes = committed_ == CommitPoint::content_sent;
+    rule(!resumes || may_resume(), "after content only an exact continuation is tried");
+    rule(resumes || !last_failure_ || table(*last_failure_).where != Where::nowhere,
          "what is wrong with the request is not tried elsewhere");
     leave(visit(), now);
     auto next = next_fallback();
@@ -116,6 +122,7 @@ void RequestReferee::leave(const Visit& left, TimePoint now) const {
   if (end && now >= *end) return;
   rule(!any_fresh(left, now) || !may_ask_fresh(left),
        "a group is left only once nobody untried can be called");
+  if (committed_ == CommitPoint::content_sent) return;  // a client reading a stream does not wait
   for (const Candidate& candidate : candidates(left, true, now)) {
     rule(!must_wait(candidate, now), "what is worth waiting for is waited for");
   }
@@ -124,7 +131,6 @@ void RequestReferee::leave(const Visit& left, TimePoint now) const {
 void RequestReferee::judge_action(const Call& call, const SimulatedFleet::Step& step,
                                   TimePoint now) {
   const Deployment& deployment = config_.at(call.deployment);
-  rule(committed_ != CommitPoint::content_sent, "nothing is called after content was sent");
   if (calling_) {  // a stale connection: the same call goes on
     rule(calling_->deployment == call.deployment && calling_->deadline == call.deadline,
          "a stale connection is replaced, and nothing else changes");
@@ -133,20 +139,44 @@ void RequestReferee::judge_action(const Call& call, const SimulatedFleet::Step& 
     calling_ = call;
     return;
   }
+  // timeouts.total is for what comes before the first token.
   const auto end = end_of_time();
+  const bool resumes = committed_ == CommitPoint::content_sent;
   TimePoint deadline = now + longest_call(deployment);
-  if (end) deadline = std::min(deadline, *end);
+  if (end && !resumes) deadline = std::min(deadline, *end);
   rule(call.deadline == deadline && deadline > now, "a call is bounded by its own deadlines");
   rule(deployment.group == group() && offers(call.deployment), "a call goes to the group's own");
   rule(call.upstream_model == substitute(deployment.model, visit().model.captures),
        "a wildcard's model is passed on");
   rule(call.connection == Call::Connection::pooled, "a call begins on a pooled connection");
   const Asked* failed = find(visit(), call.deployment);
-  failed ? judge_again(*failed, now, now) : judge_fresh(call.deployment, step, now);
+  if (resumes) judge_resumed(call);
+  rule(resumes || call.resume == Resume::no, "a stream that has not begun is not resumed");
+  if (!failed) {
+    judge_fresh(call.deployment, step, now);
+  } else if (!resumes) {
+    judge_again(*failed, now, now);
+  }
   calling_ = call;
   called_ = now;
   ++calls_;
   ++visit().calls;
+}
+
+// What was sent stays sent: another, untried, may go on from there, and one that only refused to
+// begin its answer with another's words is asked once more without them.
+void RequestReferee::judge_resumed(const Call& call) {
+  rule(may_resume(), "after content only an exact continuation is tried");
+  rule(call.resume != Resume::no, "after content a call continues what was sent");
+  const bool prefix = traits_.endpoint == Endpoint::chat_completions &&
+                      config_.at(call.deployment).assistant_prefill;
+  if (!find(visit(), call.deployment)) {
+    rule((call.resume == Resume::prefix) == prefix, "only who can continue a prefix is asked to");
+    return;
+  }
+  rule(call.deployment == last_call_.deployment && last_call_.resume == Resume::prefix &&
+           call.resume == Resume::afresh && table(*last_failure_).where == Where::nowhere,
+       "who broke the stream is not asked to continue it");
 }
 
 void RequestReferee::judge_fresh(DeploymentIndex deployment, const SimulatedFleet::Step& step,
@@ -255,11 +285,14 @@ void RequestReferee::judge_action(const GiveUp& end, const SimulatedFleet::Step&
   rule(!(end.retry_after && end.should_not_retry), "never both: when to retry, and not to");
   rule(!end.retry_after || *end.retry_after > Duration::zero(), "a recovery is in the future");
   over_ = true;
-  const bool cut = last_failure_ && (committed_ == CommitPoint::content_sent ||
-                                     last_failure_->error_class == ErrorClass::client_closed);
-  if (cut) {
-    rule(end.failure.message == last_failure_->message, "what cut the answer is what is said");
+  const bool left = last_failure_ && last_failure_->error_class == ErrorClass::client_closed;
+  if (left || committed_ == CommitPoint::content_sent) {
+    const Failure& told = left ? *last_failure_ : *broke_stream_;
+    rule(end.failure.message == told.message, "what cut the answer is what is said");
     rule(!end.retry_after && !end.should_not_retry, "a cut answer says nothing about retries");
+    if (left || !may_resume()) return;
+    rule(!fallback_left(), "a stream that can be continued goes to the fallback");
+    leave(visit(), now);
     return;
   }
   judge_reason_to_end(step, now);

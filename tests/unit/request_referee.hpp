@@ -21,7 +21,7 @@ class RequestReferee {
                  ModelMatch model, RequestTraits traits, TimePoint now);
 
   // What happened, before the loop is told.
-  void note_failure(const Failure& failure, TimePoint now);
+  void note_failure(const attempt::Failed& event, TimePoint now);
   void note_head() { draws_retry_ = false; }
   void note_head_sent();
   void note_content();
@@ -74,6 +74,7 @@ class RequestReferee {
   void judge_action(const attempt::Continue&, const SimulatedFleet::Step&, TimePoint);
   void judge_fresh(DeploymentIndex deployment, const SimulatedFleet::Step& step, TimePoint now);
   void judge_last_resort(DeploymentIndex deployment, TimePoint now) const;
+  void judge_resumed(const attempt::Call& call);
   void judge_again(const Asked& asked, TimePoint called, TimePoint now);
   void judge_limited(const Asked& asked, TimePoint now) const;
   void judge_last_word(const attempt::GiveUp& end, TimePoint now) const;
@@ -90,6 +91,7 @@ class RequestReferee {
   bool any_fresh(const Visit& visit, TimePoint now) const;
   bool may_ask_fresh(const Visit& visit) const;
   bool may_ask_again(const Visit& visit, const Asked& asked, bool surely) const;
+  bool may_resume() const;
   bool fallback_left() const { return next_fallback().has_value(); }
   std::optional<ModelMatch> next_fallback() const;
   const std::vector<ModelMatch>& fallbacks_of(const Visit& visit) const;
@@ -113,6 +115,9 @@ class RequestReferee {
   std::optional<attempt::Call> calling_;
   TimePoint called_;
   std::optional<Failure> expected_;      // of the first group, for the client
+  std::optional<Failure> broke_stream_;  // the first one after content, for the client
+  bool resumable_ = false;               // the last failure left a stream that can go on
+  attempt::Call last_call_;
   std::optional<Failure> last_failure_;  // set while the loop decides what follows from it
   CommitPoint committed_ = CommitPoint::nothing_sent;
   unsigned calls_ = 0;

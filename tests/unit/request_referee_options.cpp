@@ -164,6 +164,13 @@ std::optional<TimePoint> RequestReferee::recovery(const Visit& visit, TimePoint 
   return soonest;
 }
 
+bool RequestReferee::may_resume() const {
+  if (!last_failure_ || !resumable_ || !config_.stream_recovery || !config_.router.failover)
+    return false;
+  const bool judged = table(*last_failure_).where != Where::anywhere;
+  return !last_failure_->diverged && !(judged && last_call_.resume == Resume::no);
+}
+
 std::optional<TimePoint> RequestReferee::end_of_time() const {
   if (!config_.timeouts.total) return std::nullopt;
   return begun_ + *config_.timeouts.total;

@@ -32,6 +32,7 @@ void vary(Deployment& deployment, Random& random) {
   if (chance(random, 0.1)) deployment.stream_timeout = seconds(1 + below(random, 5));
   if (chance(random, 0.1))
     deployment.targets[static_cast<std::size_t>(Endpoint::embeddings)].clear();
+  deployment.assistant_prefill = chance(random, 0.3);
   vary(deployment.cooldown, random);
 }
 
@@ -85,6 +86,7 @@ Config random_config(Random& random) {
   }
   for (ModelGroup& group : config.groups) vary_fallbacks(config, group, random);
   vary(config.router, random);
+  config.stream_recovery = !chance(random, 0.1);
   if (chance(random, 0.2)) config.timeouts.total = seconds(1 + below(random, 20));
   return config;
 }
@@ -125,6 +127,7 @@ Plan Upstream::answer(Random& random, TimePoint now) {
   if (healthy_for_good_) return plan;
 
   if (now >= mood_ends_) change_mood(random, now);
+  plan.resumable = chance(random, 0.6);
   plan.stale = chance(random, stale_share_);
   switch (mood_) {
     case Mood::healthy:

@@ -28,8 +28,9 @@ ModelMatch random_model(const Config& config, Random& random);
 // How one call will go: at most one failure, before the head, after it, or after content.
 struct Plan {
   enum class Ending : unsigned char { complete, fail_early, cut_before_content, cut_after_content };
-  bool stale = false;   // the pooled connection turns out to be closed
-  bool silent = false;  // nothing comes until the deadline
+  bool stale = false;      // the pooled connection turns out to be closed
+  bool resumable = false;  // what was sent before a cut can be continued exactly
+  bool silent = false;     // nothing comes until the deadline
   Ending ending = Ending::complete;
   Failure failure{};
   Duration to_head{};

@@ -91,6 +91,7 @@ void World::run(Tally& tally) {
   tally.waits += tally_.waits;
   tally.fallbacks += tally_.fallbacks;
   tally.cut_after_content += tally_.cut_after_content;
+  tally.resumed += tally_.resumed;
   tally.probes += fleet_.probes;
   tally.last_resorts += fleet_.last_resorts;
   tally.budget_refusals += fleet_.refusals;
@@ -191,10 +192,15 @@ void World::leave(std::uint32_t index) {
 void World::fail(std::uint32_t index, Failure failure) {
   // Told apart from every other failure, so that the referee knows whose the last word is.
   failure.message = fmt::format("{}/{}", index, requests_[index].referee->calls());
-  requests_[index].referee->note_failure(failure, now_);
+  Request& request = requests_[index];
+  // A continuation that says something else is given up at its first differing byte.
+  failure.diverged = request.loop->committed() == CommitPoint::content_sent &&
+                     failure.error_class == ErrorClass::protocol && chance(random_, 0.2);
+  const attempt::Failed event{failure, request.plan.resumable};
+  request.referee->note_failure(event, now_);
   log("request", index, "failed:", name(failure.error_class), failure.hint ? "hint" : "",
       failure.hint ? ms(failure.hint->delay) : 0);
-  report(index, attempt::Failed{failure}, "goes on");
+  report(index, event, "goes on");
 }
 
 void World::report(std::uint32_t index, const attempt::Event& event, const char* what) {
@@ -224,6 +230,7 @@ void World::carry_out(std::uint32_t index, const attempt::Call& call) {
   log("request", index, goes_on ? "calls anew" : "calls", config_.at(call.deployment).id, "within",
       ms(call.deadline - now_));
   if (!goes_on) ++tally_.calls;
+  tally_.resumed += !goes_on && call.resume != Resume::no;
   request.deadline = call.deadline;
   request.plan = upstreams_[call.deployment.value].answer(random_, now_);
   const Plan& plan = request.plan;

@@ -26,6 +26,7 @@ struct Tally {
   std::uint64_t waits = 0;
   std::uint64_t fallbacks = 0;
   std::uint64_t cut_after_content = 0;
+  std::uint64_t resumed = 0;  // calls to go on with a stream that broke
   std::uint64_t probes = 0;
   std::uint64_t last_resorts = 0;
   std::uint64_t budget_refusals = 0;
