@@ -47,6 +47,7 @@ class Resolver {
     for (const Rule& rule : general) {
       if (rule.every_group) defaults = joined(rule.targets, defaults);
     }
+    config_.default_fallbacks = defaults;
     for (std::uint32_t i = 0; i < config_.groups.size(); ++i) {
       ModelGroup& group = config_.groups[i];
       const GroupIndex index{i};
@@ -69,7 +70,7 @@ class Resolver {
 
   static Targets without_self(Targets targets, GroupIndex group) {
     std::erase_if(targets, [&](const ModelMatch& match) {
-      return match.group == group && match.captures.empty();
+      return match.group == group && match.captures.empty() && !match.deployment;
     });
     return targets;
   }
@@ -133,7 +134,7 @@ class Resolver {
       if (config_.groups[i].name.ends_with("/" + key)) out.push_back(GroupIndex{i});
     }
     if (!out.empty()) return out;
-    if (const auto match = find_model(config_, key)) {
+    if (const auto match = find_model(config_, key); match && !match->deployment) {
       const GroupIndex single = groups_.single_out(key, *match);
       singled_out_of_.emplace(single, match->group);
       return {single};

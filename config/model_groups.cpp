@@ -67,6 +67,7 @@ void ModelGroups::add(Draft draft) {
   draft.deployment.id = unique_id(draft);
   draft.deployment.group = group;
   ModelGroup& members = config_.groups[group.value];
+  if (!members.wildcard) config_.deployment_ids.emplace(draft.deployment.id, index);
   (draft.deployment.usable() ? members.deployments : members.left_out).push_back(index);
   config_.deployments.push_back(std::move(draft.deployment));
   configured_.push_back(std::move(draft.configured));

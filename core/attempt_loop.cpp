@@ -21,7 +21,7 @@ AttemptLoop::AttemptLoop(const Config& config, Fleet& fleet, ModelMatch model, R
       fleet_(fleet),
       traits_(std::move(traits)),
       begun_(now),
-      itinerary_(config, fleet, std::move(model), traits_.endpoint) {}
+      itinerary_(config, fleet, std::move(model), traits_) {}
 
 AttemptLoop::~AttemptLoop() {
   if (!permit_) return;
@@ -229,6 +229,11 @@ GiveUp AttemptLoop::last_word(TimePoint now) {
     result.failure = *first_failure_;
     return result;
   }
+  // Nobody there may take this request, ever: when somebody recovers does not matter.
+  if (!first_failure_ && itinerary_.first().closed_to_request()) {
+    result.failure = itinerary_.first().refusal(std::nullopt, now);
+    return result;
+  }
   result.retry_after = itinerary_.soonest_recovery(now);
   result.failure =
       first_failure_ ? *first_failure_ : itinerary_.first().refusal(result.retry_after, now);
@@ -242,6 +247,8 @@ GiveUp AttemptLoop::last_word(TimePoint now) {
 
 std::optional<Action> AttemptLoop::call(DeploymentIndex deployment, TimePoint now,
                                         DeploymentHealth::Force force) {
+  // Whoever asks for a deployment by its id gets it, as the client's own choice.
+  if (visit().model().deployment) force = DeploymentHealth::Force::yes;
   permit_ = fleet_.begin(deployment, now, force);
   if (!permit_) return std::nullopt;
   success_recorded_ = false;
@@ -250,23 +257,36 @@ std::optional<Action> AttemptLoop::call(DeploymentIndex deployment, TimePoint no
   visit().note_call(deployment);
   call_ = Call{.deployment = deployment,
                .upstream_model = substitute(config_.at(deployment).model, visit().model().captures),
-               .deadline = deadline_of(deployment, now)};
+               .deadline = now};
+  set_deadline(call_, now);
   return call_;
 }
 
-TimePoint AttemptLoop::deadline_of(DeploymentIndex index, TimePoint now) const {
+// The configured time for one attempt. The deployment's own word of either kind outranks the
+// router's.
+Duration AttemptLoop::time_for(DeploymentIndex index) const {
   const Deployment& deployment = config_.at(index);
-  Duration bound = deployment.timeout.value_or(config_.router.timeout);
-  if (traits_.streaming) {
-    // The deployment's own word of either kind outranks the router's.
-    if (deployment.stream_timeout) {
-      bound = *deployment.stream_timeout;
-    } else if (config_.router.stream_timeout) {
-      bound = *config_.router.stream_timeout;
-    }
-  }
-  const TimePoint deadline = now + bound;
-  return std::min(deadline, end_of_time().value_or(deadline));
+  if (traits_.streaming && deployment.stream_timeout) return *deployment.stream_timeout;
+  if (traits_.streaming && config_.router.stream_timeout) return *config_.router.stream_timeout;
+  return deployment.timeout.value_or(config_.router.timeout);
+}
+
+// The client's own time outranks the configured one in either direction, except that its time for
+// the whole answer does not lengthen the configured time to a stream's first token.
+void AttemptLoop::set_deadline(Call& call, TimePoint now) const {
+  const RequestOptions& options = traits_.options;
+  const auto patience = end_of_patience();
+  const bool first_token_configured =
+      traits_.streaming && !options.stream_timeout &&
+      (config_.at(call.deployment).stream_timeout || config_.router.stream_timeout);
+  const TimePoint configured = now + time_for(call.deployment);
+  call.client_deadline = patience && *patience < configured;
+  call.deadline = configured;
+  if (patience && (call.client_deadline || !first_token_configured)) call.deadline = *patience;
+  const auto total = end_of_total();
+  if (!total || *total >= call.deadline) return;
+  call.deadline = *total;
+  call.client_deadline = false;
 }
 
 Action AttemptLoop::wait(const Prospect& prospect, TimePoint now) {
@@ -307,9 +327,22 @@ bool AttemptLoop::may_ask_fresh() const {
   return fresh_calls_ + kept < most;
 }
 
-std::optional<TimePoint> AttemptLoop::end_of_time() const {
-  if (!config_.timeouts.total) return std::nullopt;
+// Both end with the first content: a stream that has begun is bounded by its gaps only.
+std::optional<TimePoint> AttemptLoop::end_of_patience() const {
+  const auto patience = traits_.options.patience(traits_.streaming);
+  if (!patience || committed_ == CommitPoint::content_sent) return std::nullopt;
+  return begun_ + *patience;
+}
+
+std::optional<TimePoint> AttemptLoop::end_of_total() const {
+  if (!config_.timeouts.total || committed_ == CommitPoint::content_sent) return std::nullopt;
   return begun_ + *config_.timeouts.total;
+}
+
+std::optional<TimePoint> AttemptLoop::end_of_time() const {
+  const auto patience = end_of_patience();
+  const auto total = end_of_total();
+  return patience && total ? std::min(patience, total) : patience ? patience : total;
 }
 
 // --- fallback groups -----------------------------------------------------------------------------

@@ -25,6 +25,7 @@
 #include "core/failure.hpp"
 #include "core/fleet.hpp"
 #include "core/itinerary.hpp"
+#include "core/request_options.hpp"
 #include "core/stream_transcript.hpp"
 #include "core/time.hpp"
 
@@ -95,13 +96,6 @@ using Action = std::variant<Call, Wait, Continue, Finish, GiveUp>;
 
 }  // namespace attempt
 
-// What is fixed about one request.
-struct RequestTraits {
-  Endpoint endpoint = Endpoint::chat_completions;
-  bool streaming = false;
-  std::optional<std::string> deployment_id{};  // reserved: a call by id
-};
-
 // One entry per finished attempt, for the access log and the metrics.
 struct AttemptRecord {
   DeploymentIndex deployment;
@@ -148,11 +142,14 @@ class AttemptLoop {
 
   std::optional<attempt::Action> call(DeploymentIndex deployment, TimePoint now,
                                       DeploymentHealth::Force force = DeploymentHealth::Force::no);
-  TimePoint deadline_of(DeploymentIndex deployment, TimePoint now) const;
+  Duration time_for(DeploymentIndex deployment) const;
+  void set_deadline(attempt::Call& call, TimePoint now) const;
   attempt::Action wait(const Prospect& prospect, TimePoint now);
   bool worth_waiting_for(const Prospect& prospect, TimePoint now) const;
   bool may_ask_fresh() const;
-  std::optional<TimePoint> end_of_time() const;  // when timeouts.total is over
+  std::optional<TimePoint> end_of_patience() const;  // when the client's own deadline passes
+  std::optional<TimePoint> end_of_total() const;     // when timeouts.total is over
+  std::optional<TimePoint> end_of_time() const;      // the sooner of both
 
   bool fallback_left() const;
   bool enter_fallback(TimePoint now);

@@ -12,9 +12,27 @@ namespace spillway {
 
 namespace {
 
-constexpr std::array<std::string_view, 9> kCoreReadKeys{
-    "api_base", "api_key", "base_url",       "messages",   "model",
-    "n",        "stream",  "stream_options", "temperature"};
+constexpr auto kCoreReadKeys = std::to_array<std::string_view>({"api_base",
+                                                                "api_key",
+                                                                "base_url",
+                                                                "content_policy_fallbacks",
+                                                                "context_window_fallbacks",
+                                                                "disable_fallbacks",
+                                                                "fallbacks",
+                                                                "litellm_session_id",
+                                                                "litellm_trace_id",
+                                                                "messages",
+                                                                "metadata",
+                                                                "model",
+                                                                "n",
+                                                                "num_retries",
+                                                                "request_timeout",
+                                                                "stream",
+                                                                "stream_options",
+                                                                "stream_timeout",
+                                                                "tags",
+                                                                "temperature",
+                                                                "timeout"});
 
 // A client that could set these would choose where its call, and the gateway's credential, goes.
 constexpr std::array<std::string_view, 3> kRefusedKeys{"api_base", "api_key", "base_url"};

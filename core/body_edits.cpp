@@ -7,6 +7,8 @@
 #include <cmath>
 #include <limits>
 
+#include "core/read_request_options.hpp"
+
 namespace spillway {
 
 namespace {
@@ -43,10 +45,9 @@ class MemberEditor {
   }
 
   std::vector<EditedMember> edit(std::string_view upstream_model, Endpoint endpoint) {
+    for (const std::string_view name : gateway_body_keys()) drop(name);
     for (const std::string& name : rules_.drop) {
-      if (EditedMember* member = find(name); member != nullptr && name != "model") {
-        member->dropped = true;
-      }
+      if (name != "model") drop(name);
     }
     for (const auto& [from, to] : rules_.rename) rename(from, to);
     for (const auto& [name, text] : rules_.defaults) insert_default(name, text);
@@ -65,6 +66,10 @@ class MemberEditor {
       return !member.dropped && member.name == name;
     });
     return found == members_.end() ? nullptr : &*found;
+  }
+
+  void drop(std::string_view name) {
+    if (EditedMember* member = find(name)) member->dropped = true;
   }
 
   void rename(const std::string& from, const std::string& to) {

@@ -1,9 +1,10 @@
 // The changes that one deployment makes to one body, worked out member by member before any text is
 // cut.
 //
-// Order, and why: `drop` speaks of the client's names; `rename` then gives the members the
-// provider's names; `defaults` fill in what the request, under either name, does not say; `force`
-// (responses only) has the last word; the clamps look at what results.
+// Order, and why: what is the gateway's own goes first; `drop` speaks of the client's names;
+// `rename` then gives the members the provider's names; `defaults` fill in what the request, under
+// either name, does not say; `force` (responses only) has the last word; the clamps look at what
+// results.
 #pragma once
 
 #include <cstddef>

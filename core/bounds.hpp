@@ -11,6 +11,15 @@ namespace spillway::bounds {
 inline constexpr std::size_t kJsonDepth = 128;       // levels; deeper is an attack, not a chat
 inline constexpr std::size_t kModelNameBytes = 512;  // longest real names are below 200
 
+// --- A request's own settings -------------------------------------------------------------------
+inline constexpr std::size_t kRequestFallbacks = 32;  // models named; more than anyone waits for
+inline constexpr std::size_t kRequestTags = 64;
+inline constexpr std::size_t kTagBytes = 256;
+inline constexpr unsigned kRequestRetries = 100;  // as in the configuration; kAskAgain bounds more
+inline constexpr Duration kRequestTimeout = std::chrono::hours(24);
+inline constexpr std::size_t kAffinityEntries = 100'000;  // about 15 MB; the oldest make room
+inline constexpr std::size_t kAffinityPrefixBytes = 4096;  // the least that providers cache
+
 // --- HTTP -------------------------------------------------------------------------------------
 inline constexpr std::size_t kTargetBytes = 8192;  // RFC 9112 section 3 asks for at least 8000
 inline constexpr std::size_t kChunkExtensionBytes = 256;      // of one chunk; nobody uses them

@@ -41,6 +41,9 @@ std::optional<ModelMatch> find_model(const Config& config, std::string_view requ
   if (const auto exact = config.exact_names.find(requested); exact != config.exact_names.end()) {
     return ModelMatch{exact->second, {}};
   }
+  if (const auto id = config.deployment_ids.find(requested); id != config.deployment_ids.end()) {
+    return ModelMatch{config.at(id->second).group, {}, id->second};
+  }
   for (const GroupIndex group : config.wildcards) {
     if (auto captures = match_wildcard(config.at(group).name, requested)) {
       return ModelMatch{group, std::move(*captures)};

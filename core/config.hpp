@@ -118,8 +118,13 @@ struct Deployment {
 struct ModelMatch {
   GroupIndex group;
   std::vector<std::string> captures;
+  std::optional<DeploymentIndex> deployment{};  // the name was this one's id: nobody else is asked
   bool operator==(const ModelMatch&) const = default;
 };
+
+// LiteLLM's retry_policy: how often a class is asked again, in place of num_retries. nullopt: not
+// set.
+using RetryPolicy = std::array<std::optional<unsigned>, kErrorClassCount>;
 
 struct ModelGroup {
   std::string name;  // model_name as configured; for wildcards the pattern ("groq/*")
@@ -133,6 +138,18 @@ struct ModelGroup {
       context_window_fallbacks;  // nullopt: not configured for this group
   std::vector<ModelMatch> content_policy_fallbacks;
   unsigned num_retries = 2;
+  RetryPolicy retry_policy{};
+};
+
+enum class TagMatch : std::uint8_t { any, all };
+
+// Which requests stay with the deployment that answered the one before (core/affinity.hpp).
+struct AffinityRules {
+  bool session = false;        // of one session id
+  bool client_key = false;     // of one client key
+  bool prompt_prefix = false;  // with the same long beginning of their messages
+  Duration ttl = seconds(3600);
+  bool operator==(const AffinityRules&) const = default;
 };
 
 struct RouterSettings {
@@ -144,6 +161,9 @@ struct RouterSettings {
   double retry_budget_share = 0.2;
   Duration timeout = seconds(600);  // one attempt
   std::optional<Duration> stream_timeout;
+  std::optional<TagMatch> tag_filtering;  // enable_tag_filtering, tag_filtering_match_any
+  bool pre_call_checks = false;           // pass by windows that a request is known not to fit
+  AffinityRules affinity;
   bool operator==(const RouterSettings&) const = default;
 };
 
@@ -206,7 +226,11 @@ struct Config {
   std::map<std::string, GroupIndex, std::less<>> exact_names;  // model_name -> group; not wildcards
   std::map<std::string, std::string, std::less<>> aliases;  // model_group_alias, visible or hidden
   std::vector<std::string> hidden_aliases;                  // not listed by /v1/models
-  std::vector<GroupIndex> wildcards;                        // most specific first
+  // model_info.id -> deployment; not those behind a wildcard, whose model only a name tells.
+  std::map<std::string, DeploymentIndex, std::less<>> deployment_ids;
+  std::vector<GroupIndex> wildcards;  // most specific first
+  // For whatever has no fallbacks of its own: deployments called by id, and unknown models.
+  std::vector<ModelMatch> default_fallbacks;
   // Case-folded top-level body keys that Spillway or a deployment's BodyRules read, sorted
   // (core/body.hpp).
   std::vector<std::string> read_keys;
@@ -215,8 +239,8 @@ struct Config {
   const ModelGroup& at(GroupIndex i) const { return groups[i.value]; }
 };
 
-// The group that a requested model name leads to: alias, exact name, then the most specific
-// wildcard. nullopt: unknown model. Pure; does not allocate for exact names.
+// The group that a requested model name leads to: alias, exact name, a deployment's id, then the
+// most specific wildcard. nullopt: unknown model. Pure; does not allocate for exact names.
 std::optional<ModelMatch> find_model(const Config& config, std::string_view requested);
 
 // `pattern` with each '*' replaced by the next capture. A pattern without '*' is returned as it is.

@@ -30,6 +30,12 @@ class Fleet {
   virtual bool draw_retry(GroupIndex group, TimePoint now) = 0;
   virtual void give_back_retry(GroupIndex group) = 0;
 
+  // The deployment that answered a request of this affinity last, if the fleet remembers.
+  virtual std::optional<DeploymentIndex> pinned(GroupIndex, std::uint64_t, TimePoint) {
+    return std::nullopt;
+  }
+  virtual void pin(GroupIndex, std::uint64_t, DeploymentIndex, TimePoint) {}
+
   virtual Random& random() = 0;
 };
 

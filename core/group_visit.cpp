@@ -1,7 +1,5 @@
 #include "core/group_visit.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <limits>
 
@@ -9,6 +7,15 @@
 #include "core/recourse.hpp"
 
 namespace spillway {
+
+GroupVisit::GroupVisit(const Config& config, Fleet& fleet, ModelMatch model,
+                       const RequestTraits& traits)
+    : config_(&config),
+      fleet_(&fleet),
+      model_(std::move(model)),
+      traits_(&traits),
+      eligible_(config, model_, traits),
+      window_exceeded_(eligible_.closed() == Eligibility::Closed::by_window) {}
 
 Benching GroupVisit::benching() const {
   const ModelGroup& group = configured();
@@ -47,8 +54,15 @@ void GroupVisit::note_failure(DeploymentIndex deployment, const Failure& failure
   found->again_at = now + std::max(pause, config_->router.retry_after);
 }
 
-bool GroupVisit::offers(DeploymentIndex deployment) const {
-  return !config_->at(deployment).targets[static_cast<std::size_t>(endpoint_)].empty();
+void GroupVisit::heed_windows_exceeded_in(const GroupVisit& earlier) {
+  if (!earlier.window_exceeded_) return;
+  for (const FailedDeployment& failed : earlier.failed_) {
+    if (failed.last.error_class != ErrorClass::context_window_exceeded) continue;
+    const Deployment& deployment = config_->at(failed.deployment);
+    eligible_.bar_model(substitute(deployment.model, earlier.model_.captures),
+                        deployment.max_input_tokens);
+  }
+  window_exceeded_ |= eligible_.closed() == Eligibility::Closed::by_window;
 }
 
 // The largest window that was too small. A deployment that declares none cannot be compared: then
@@ -66,7 +80,7 @@ std::optional<std::uint64_t> GroupVisit::exceeded_window() const {
 }
 
 bool GroupVisit::fits(DeploymentIndex deployment) const {
-  if (content_rejected_ || !offers(deployment)) return false;
+  if (content_rejected_ || !eligible_.admits(deployment)) return false;
   const auto exceeded = exceeded_window();
   const auto& declared = config_->at(deployment).max_input_tokens;
   return !exceeded || (declared && *declared > *exceeded);
@@ -74,23 +88,56 @@ bool GroupVisit::fits(DeploymentIndex deployment) const {
 
 std::optional<DeploymentIndex> GroupVisit::pick_fresh(std::span<const DeploymentIndex> refused,
                                                       TimePoint now) {
-  if (content_rejected_) return std::nullopt;
+  if (content_rejected_ || closed_to_request()) return std::nullopt;
   std::vector<DeploymentIndex> excluded(refused.begin(), refused.end());
   for (const FailedDeployment& failed : failed_) excluded.push_back(failed.deployment);
-  const PickContext context{*config_, *fleet_, endpoint_, excluded, exceeded_window()};
-  return pick_deployment(context, model_.group, now);
+  if (by_id()) {
+    const DeploymentIndex only = *model_.deployment;
+    const bool asked = std::ranges::find(excluded, only) != excluded.end();
+    return asked || !fits(only) ? std::nullopt : std::optional(only);
+  }
+  excluded.insert(excluded.end(), eligible_.barred().begin(), eligible_.barred().end());
+  const std::size_t without_reserve = excluded.size();
+  excluded.insert(excluded.end(), eligible_.reserve().begin(), eligible_.reserve().end());
+  if (const auto picked = pick(excluded, now)) return picked;
+  if (eligible_.reserve().empty()) return std::nullopt;
+  excluded.resize(without_reserve);
+  return pick(excluded, now);
+}
+
+std::optional<DeploymentIndex> GroupVisit::pick(const std::vector<DeploymentIndex>& excluded,
+                                                TimePoint now) {
+  const PickContext context{*config_, *fleet_, traits_->endpoint, excluded, exceeded_window()};
+  const auto picked = pick_deployment(context, model_.group, now);
+  if (!picked || !traits_->affinity) return picked;
+  // Affinity chooses among equals: it does not outrank the operator's order.
+  const auto pinned = fleet_->pinned(model_.group, *traits_->affinity, now);
+  const bool usable = pinned && config_->at(*pinned).group == model_.group && fits(*pinned) &&
+                      config_->at(*pinned).order == config_->at(*picked).order &&
+                      std::ranges::find(excluded, *pinned) == excluded.end() &&
+                      fleet_->availability(*pinned, now).callable;
+  return usable ? pinned : picked;
+}
+
+unsigned GroupVisit::retries_allowed(const FailedDeployment& failed) const {
+  const auto& policy = configured().retry_policy[static_cast<std::size_t>(failed.last.error_class)];
+  if (policy) return *policy;
+  if (traits_->options.num_retries) return *traits_->options.num_retries;
+  return config_->at(failed.deployment).num_retries.value_or(configured().num_retries);
 }
 
 bool GroupVisit::may_ask_again(const FailedDeployment& failed) const {
   if (retries_forgone_) return false;
-  const unsigned configured_retries =
-      config_->at(failed.deployment).num_retries.value_or(configured().num_retries);
-  if (retries_ >= std::min(configured_retries, bounds::kAskAgain)) return false;
+  if (retries_ >= std::min(retries_allowed(failed), bounds::kAskAgain)) return false;
+  // A policy that names the class decides how often, where asking again can help at all.
+  const bool named =
+      configured().retry_policy[static_cast<std::size_t>(failed.last.error_class)].has_value();
   switch (recourse(failed.last).same) {
     case AskAgain::never:
-      return false;
+      return named && failed.last.error_class == ErrorClass::timeout &&
+             !failed.last.client_deadline;
     case AskAgain::once:
-      return failed.asked_again == 0;
+      return named || failed.asked_again == 0;
     case AskAgain::while_retries_last:
       return true;
   }
@@ -105,12 +152,12 @@ std::optional<Prospect> GroupVisit::prospect_of(DeploymentIndex deployment, Time
   Prospect prospect{.deployment = deployment, .at = now, .again = failed != nullptr};
   const bool benched =
       availability.state == HealthState::cooling || availability.state == HealthState::breaker_open;
-  if (benched) {
+  if (benched && !by_id()) {
     prospect.at = availability.until;
     prospect.holdup = availability.named_by_upstream               ? Holdup::named
                       : availability.state == HealthState::cooling ? Holdup::cooldown
                                                                    : Holdup::breaker;
-  } else if (!failed || !availability.callable) {
+  } else if (!failed || (!availability.callable && !by_id())) {
     // A probe is under way, or another worker was quicker to take a free place.
     prospect.at = now + bounds::kProbePoll;
     prospect.holdup = Holdup::probe;
@@ -123,7 +170,7 @@ std::optional<Prospect> GroupVisit::prospect_of(DeploymentIndex deployment, Time
 
 std::vector<Prospect> GroupVisit::prospects(TimePoint now) {
   std::vector<Prospect> result;
-  for (const DeploymentIndex deployment : configured().deployments) {
+  for (const DeploymentIndex deployment : eligible_.members()) {
     if (const auto prospect = prospect_of(deployment, now)) result.push_back(*prospect);
   }
   return result;
@@ -132,7 +179,7 @@ std::vector<Prospect> GroupVisit::prospects(TimePoint now) {
 std::optional<DeploymentIndex> GroupVisit::least_recently_failed(TimePoint now) {
   std::optional<DeploymentIndex> found;
   TimePoint oldest = TimePoint::max();
-  for (const DeploymentIndex deployment : configured().deployments) {
+  for (const DeploymentIndex deployment : eligible_.members()) {
     if (!fits(deployment) || has_failed(deployment)) continue;
     const Availability availability = fleet_->availability(deployment, now);
     const bool broken = availability.state == HealthState::breaker_open ||
@@ -147,15 +194,33 @@ std::optional<DeploymentIndex> GroupVisit::least_recently_failed(TimePoint now) 
 
 std::span<const ModelMatch> GroupVisit::fallbacks() const {
   const ModelGroup& group = configured();
-  if (content_rejected_) return group.content_policy_fallbacks;
-  if (window_exceeded_ && group.context_window_fallbacks) return *group.context_window_fallbacks;
-  return group.fallbacks;
+  const RequestOptions& own = traits_->options;
+  if (content_rejected_) {
+    if (own.content_policy_fallbacks) return targets_of(*own.content_policy_fallbacks);
+    return group.content_policy_fallbacks;
+  }
+  if (window_exceeded_) {
+    if (own.context_window_fallbacks) return targets_of(*own.context_window_fallbacks);
+    if (group.context_window_fallbacks) return *group.context_window_fallbacks;
+  }
+  if (own.fallbacks) return targets_of(*own.fallbacks);
+  // A deployment called by its id is no longer its group's business.
+  return by_id() ? config_->default_fallbacks : group.fallbacks;
+}
+
+std::span<const ModelMatch> GroupVisit::targets_of(const FallbackRules& rules) const {
+  const FallbackRule* found = nullptr;
+  for (const FallbackRule& rule : rules) {
+    if (rule.of == model_) return rule.targets;
+    if (!rule.of && found == nullptr) found = &rule;
+  }
+  return found == nullptr ? std::span<const ModelMatch>() : found->targets;
 }
 
 std::optional<TimePoint> GroupVisit::recovery(TimePoint now) {
   std::optional<TimePoint> soonest;
-  for (const DeploymentIndex deployment : configured().deployments) {
-    if (!offers(deployment)) continue;
+  for (const DeploymentIndex deployment : eligible_.members()) {
+    if (!eligible_.admits(deployment)) continue;
     const FailedDeployment* failed = find(deployment);
     const Availability availability = fleet_->availability(deployment, now);
     TimePoint serves_again = now;
@@ -165,52 +230,6 @@ std::optional<TimePoint> GroupVisit::recovery(TimePoint now) {
     soonest = std::min(soonest.value_or(serves_again), serves_again);
   }
   return soonest;
-}
-
-namespace {
-
-Failure gateway_failure(ErrorClass error_class, std::string message) {
-  Failure failure;
-  failure.error_class = error_class;
-  failure.status = default_status(error_class);
-  failure.type = openai_type(error_class);
-  failure.detail = message;
-  failure.message = std::move(message);
-  return failure;
-}
-
-}  // namespace
-
-Failure GroupVisit::refusal(std::optional<Duration> recovery, TimePoint now) {
-  const ModelGroup& group = configured();
-  const std::string model = substitute(group.name, model_.captures);
-  if (group.deployments.empty()) {
-    const std::string reason =
-        group.left_out.empty() ? "it has none" : config_->at(group.left_out.front()).unusable;
-    return gateway_failure(
-        ErrorClass::unavailable,
-        fmt::format("No deployment of model '{}' can be used: {}.", model, reason));
-  }
-  if (std::ranges::none_of(group.deployments, [this](auto d) { return offers(d); })) {
-    Failure failure = gateway_failure(
-        ErrorClass::not_found,
-        fmt::format("Model '{}' does not offer /v1{}.", model, traits(endpoint_).path));
-    failure.param = "model";
-    return failure;
-  }
-  const bool rate_limited = std::ranges::any_of(group.deployments, [&](DeploymentIndex deployment) {
-    const Availability availability = fleet_->availability(deployment, now);
-    return offers(deployment) && availability.state != HealthState::closed &&
-           (availability.cause == ErrorClass::rate_limit ||
-            availability.cause == ErrorClass::quota_exhausted);
-  });
-  std::string message = fmt::format("All deployments of model '{}' are cooling down", model);
-  if (recovery) {
-    const auto whole = std::chrono::ceil<seconds>(*recovery).count();
-    message += fmt::format("; retry in {} seconds", whole);
-  }
-  return gateway_failure(rate_limited ? ErrorClass::rate_limit : ErrorClass::unavailable,
-                         message + ".");
 }
 
 }  // namespace spillway

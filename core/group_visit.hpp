@@ -8,8 +8,10 @@
 #include <vector>
 
 #include "core/config.hpp"
+#include "core/eligibility.hpp"
 #include "core/failure.hpp"
 #include "core/fleet.hpp"
+#include "core/request_options.hpp"
 #include "core/selection.hpp"
 #include "core/time.hpp"
 
@@ -33,9 +35,8 @@ struct Prospect {
 
 class GroupVisit {
  public:
-  // `config` and `fleet` outlive the visit.
-  GroupVisit(const Config& config, Fleet& fleet, ModelMatch model, Endpoint endpoint)
-      : config_(&config), fleet_(&fleet), model_(std::move(model)), endpoint_(endpoint) {}
+  // What is borrowed outlives the visit.
+  GroupVisit(const Config& config, Fleet& fleet, ModelMatch model, const RequestTraits& traits);
 
   const ModelMatch& model() const { return model_; }
   GroupIndex group() const { return model_.group; }
@@ -45,10 +46,17 @@ class GroupVisit {
 
   void note_call(DeploymentIndex deployment);
   void note_failure(DeploymentIndex deployment, const Failure& failure, TimePoint now);
+  // Models whose windows were too small in another group are not asked again in this one.
+  void heed_windows_exceeded_in(const GroupVisit& earlier);
   // The retry budget refused: nobody of this group is asked again.
   void forgo_retries() { retries_forgone_ = true; }
 
   bool called() const { return calls_ > 0; }
+  // Nobody of the group may take this very request, whoever recovers.
+  bool closed_to_request() const {
+    return eligible_.closed() == Eligibility::Closed::by_tags ||
+           eligible_.closed() == Eligibility::Closed::by_window;
+  }
   bool content_rejected() const { return content_rejected_; }
   bool has_failed(DeploymentIndex deployment) const { return find(deployment) != nullptr; }
 
@@ -65,7 +73,7 @@ class GroupVisit {
   // When the first deployment will serve again. nullopt if that is not known: one that was not told
   // to wait may serve at any moment.
   std::optional<TimePoint> recovery(TimePoint now);
-  // The answer for a client none of whose calls could be made here.
+  // The answer for a client none of whose calls could be made here (core/group_refusal.cpp).
   Failure refusal(std::optional<Duration> recovery, TimePoint now);
 
  private:
@@ -81,13 +89,18 @@ class GroupVisit {
   bool may_ask_again(const FailedDeployment& failed) const;
   std::optional<Prospect> prospect_of(DeploymentIndex deployment, TimePoint now);
   std::optional<std::uint64_t> exceeded_window() const;
-  bool offers(DeploymentIndex deployment) const;
+  bool by_id() const { return model_.deployment.has_value(); }
+  std::optional<DeploymentIndex> pick(const std::vector<DeploymentIndex>& excluded, TimePoint now);
+  std::span<const ModelMatch> targets_of(const FallbackRules& rules) const;
+  std::optional<Failure> standing_refusal() const;
+  unsigned retries_allowed(const FailedDeployment& failed) const;
   bool fits(DeploymentIndex deployment) const;
 
   const Config* config_;
   Fleet* fleet_;
   ModelMatch model_;
-  Endpoint endpoint_;
+  const RequestTraits* traits_;
+  Eligibility eligible_;
   std::vector<FailedDeployment> failed_;
   unsigned calls_ = 0;
   unsigned retries_ = 0;

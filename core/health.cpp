@@ -66,7 +66,7 @@ enum class Effect : std::uint8_t {
 };
 
 Effect effect_of(const Failure& failure) {
-  if (failure.excused) return Effect::says_nothing;
+  if (failure.excused || failure.client_deadline) return Effect::says_nothing;
   switch (failure.error_class) {
     case ErrorClass::client_closed:
       return Effect::says_nothing;
@@ -78,7 +78,7 @@ Effect effect_of(const Failure& failure) {
     case ErrorClass::not_found:
       return failure.concerns_deployment ? Effect::cools : Effect::alive;
     case ErrorClass::timeout:
-      return failure.client_deadline ? Effect::says_nothing : Effect::breaks;
+      return Effect::breaks;
     default:
       return judged_by_breaker(failure.error_class) ? Effect::breaks : Effect::alive;
   }

@@ -5,9 +5,10 @@
 
 namespace spillway {
 
-Itinerary::Itinerary(const Config& config, Fleet& fleet, ModelMatch first, Endpoint endpoint)
-    : config_(config), fleet_(fleet), endpoint_(endpoint) {
-  visits_.emplace_back(config_, fleet_, std::move(first), endpoint_);
+Itinerary::Itinerary(const Config& config, Fleet& fleet, ModelMatch first,
+                     const RequestTraits& traits)
+    : config_(config), fleet_(fleet), traits_(traits) {
+  visits_.emplace_back(config_, fleet_, std::move(first), traits_);
 }
 
 bool Itinerary::visited(const ModelMatch& model) const {
@@ -18,6 +19,7 @@ bool Itinerary::visited(const ModelMatch& model) const {
 // Content that was rejected is offered only to those whom the operator chose for it, not to whoever
 // was next anyway.
 const ModelMatch* Itinerary::next() const {
+  if (traits_.options.disable_fallbacks) return nullptr;
   if (fallbacks() >= config_.router.max_fallbacks) return nullptr;
   if (!current().content_rejected()) {
     for (const ModelMatch& model : pending_) {
@@ -35,7 +37,9 @@ void Itinerary::advance() {
   if (current().content_rejected()) pending_.clear();
   const auto own = current().fallbacks();
   pending_.insert(pending_.end(), own.begin(), own.end());
-  visits_.emplace_back(config_, fleet_, std::move(model), endpoint_);
+  GroupVisit visit(config_, fleet_, std::move(model), traits_);
+  for (const GroupVisit& earlier : visits_) visit.heed_windows_exceeded_in(earlier);
+  visits_.push_back(std::move(visit));
 }
 
 std::optional<Duration> Itinerary::soonest_recovery(TimePoint now) {

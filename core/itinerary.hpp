@@ -12,14 +12,15 @@
 #include "core/config.hpp"
 #include "core/fleet.hpp"
 #include "core/group_visit.hpp"
+#include "core/request_options.hpp"
 #include "core/time.hpp"
 
 namespace spillway {
 
 class Itinerary {
  public:
-  // `config` and `fleet` outlive the itinerary.
-  Itinerary(const Config& config, Fleet& fleet, ModelMatch first, Endpoint endpoint);
+  // What is borrowed outlives the itinerary.
+  Itinerary(const Config& config, Fleet& fleet, ModelMatch first, const RequestTraits& traits);
 
   GroupVisit& first() { return visits_.front(); }
   GroupVisit& current() { return visits_.back(); }
@@ -40,7 +41,7 @@ class Itinerary {
 
   const Config& config_;
   Fleet& fleet_;
-  Endpoint endpoint_;
+  const RequestTraits& traits_;
   std::vector<GroupVisit> visits_;
   std::vector<ModelMatch> pending_;  // fallbacks of the groups left behind
 };

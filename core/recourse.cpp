@@ -7,6 +7,8 @@
 namespace spillway {
 
 Recourse recourse(const Failure& failure) {
+  // A deadline of the client's own is the end of its patience, not of the deployment's.
+  if (failure.client_deadline) return {AskAgain::never, Elsewhere::nowhere};
   switch (failure.error_class) {
     case ErrorClass::invalid_request:
     case ErrorClass::conflict:
@@ -23,10 +25,8 @@ Recourse recourse(const Failure& failure) {
               failure.concerns_deployment ? Elsewhere::anywhere : Elsewhere::nowhere};
     case ErrorClass::authentication:
     case ErrorClass::quota_exhausted:
-      return {AskAgain::never, Elsewhere::anywhere};
     case ErrorClass::timeout:
-      // A deadline of the client's own is the end of its patience, not of the deployment's.
-      return {AskAgain::never, failure.client_deadline ? Elsewhere::nowhere : Elsewhere::anywhere};
+      return {AskAgain::never, Elsewhere::anywhere};
     case ErrorClass::rate_limit:
       return {AskAgain::while_retries_last, Elsewhere::anywhere};
     case ErrorClass::internal:

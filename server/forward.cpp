@@ -51,15 +51,8 @@ Forward::~Forward() {
 // ------------------------------------------------------------------------------------- the request
 
 Awaitable<std::optional<Answer>> Forward::run() {
-  auto view = view_body(request_.body, endpoint_, config_.read_keys);
-  if (!view) {
-    auto& error = view.error();
-    record(400, ErrorClass::invalid_request);
-    co_return refusal(400, error.code, error.param, std::move(error.message));
-  }
-  body_ = std::move(*view);
-  match_ = find_model(config_, body_->model);
-  auto refused = refuse_before_routing(match_);
+  auto refused = read_request();
+  if (!refused) refused = refuse_before_routing(match_);
   if (!refused) refused = admit();
   if (refused) {
     record(refused->status, refused->error_class);
@@ -73,32 +66,6 @@ Awaitable<std::optional<Answer>> Forward::run() {
   writer_.stop_comments();
   connection_.stop_watching();
   co_return answer;
-}
-
-std::optional<Answer> Forward::refuse_before_routing(const std::optional<ModelMatch>& match) const {
-  if (!match)
-    return refusal(404, "model_not_found", "model",
-                   fmt::format("The model '{}' is not configured here. GET /v1/models lists those "
-                               "that are.",
-                               body_->model));
-  const ModelGroup& group = config_.at(match->group);
-  const bool has_fallback = !group.fallbacks.empty();
-  if (group.deployments.empty() && !has_fallback) {
-    std::string reasons;
-    for (const DeploymentIndex index : group.left_out)
-      reasons += fmt::format(" {}: {}.", config_.at(index).id, config_.at(index).unusable);
-    return refusal(503, "", "model",
-                   fmt::format("The model '{}' has no usable deployment.{}", group.name, reasons));
-  }
-  const auto offers = [&](DeploymentIndex index) {
-    return !config_.at(index).targets[static_cast<std::size_t>(endpoint_)].empty();
-  };
-  if (!group.deployments.empty() && !has_fallback &&
-      std::ranges::none_of(group.deployments, offers))
-    return refusal(404, "", "model",
-                   fmt::format("No deployment of the model '{}' offers {}.", group.name,
-                               traits(endpoint_).path));
-  return std::nullopt;
 }
 
 std::optional<Answer> Forward::admit() {
@@ -116,10 +83,7 @@ void Forward::release() {
 }
 
 Awaitable<std::optional<Answer>> Forward::run_attempts(ModelMatch match) {
-  RequestTraits about;
-  about.endpoint = endpoint_;
-  about.streaming = body_->stream;
-  AttemptLoop loop(config_, fleet_, std::move(match), about, worker_.now());
+  AttemptLoop loop(config_, fleet_, std::move(match), about_, worker_.now());
   loop_ = &loop;
   if (recoverable()) transcript_.emplace();
   attempt::Event event = attempt::Begin();
@@ -254,11 +218,25 @@ Awaitable<std::optional<CallFault>> Forward::send(UpstreamCall& upstream,
   co_return co_await upstream.send(head, body.pieces(), call.connection, call.deadline);
 }
 
+namespace {
+
+// The deadline that passed was the client's own, not ours to connect or to wait between two events.
+bool passed_client_deadline(const AttemptOutcome& outcome, const attempt::Call& call,
+                            TimePoint now) {
+  const auto* transport = std::get_if<TransportFailure>(&outcome);
+  return call.client_deadline && transport != nullptr &&
+         transport->cause == TransportCause::timed_out &&
+         transport->phase != TransportPhase::idle && now >= call.deadline;
+}
+
+}  // namespace
+
 attempt::Event Forward::failed(const AttemptOutcome& outcome, const attempt::Call& call) const {
   const Deployment& deployment = config_.at(call.deployment);
   const UpstreamName upstream{deployment.provider, deployment.id};
   attempt::Failed event;
   event.failure = classify(outcome, upstream, worker_.wall_now());
+  event.failure.client_deadline |= passed_client_deadline(outcome, call, worker_.now());
   if (event.failure.hint) worker_.metrics().count_hint(event.failure.hint->source);
   return event;
 }

@@ -43,6 +43,8 @@ class Forward {
   enum class Naming { group_only, with_deployment };
 
   Awaitable<std::optional<Answer>> run_attempts(ModelMatch match);
+  // Fills body_, about_ and match_.
+  std::optional<Answer> read_request();
   std::optional<Answer> refuse_before_routing(const std::optional<ModelMatch>& match) const;
 
   // True if only an event stream answers the request.
@@ -100,6 +102,7 @@ class Forward {
   bool keep_alive_;
   WorkerFleet fleet_;
   std::optional<BodyView> body_;
+  RequestTraits about_;
   AttemptLoop* loop_ = nullptr;       // while run_attempts() is running
   UpstreamCall* upstream_ = nullptr;  // while a call is running: what a leaving client cancels
   const attempt::Call* current_ = nullptr;

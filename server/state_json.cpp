@@ -57,7 +57,9 @@ Json left_out(const Deployment& deployment) {
 
 Json fallback_names(const Config& config, const std::vector<ModelMatch>& fallbacks) {
   Json names = Json::array();
-  for (const ModelMatch& match : fallbacks) names.push_back(config.at(match.group).name);
+  for (const ModelMatch& match : fallbacks)
+    names.push_back(match.deployment ? config.at(*match.deployment).id
+                                     : config.at(match.group).name);
   return names;
 }
 

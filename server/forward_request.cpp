@@ -1,0 +1,57 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "core/read_request_options.hpp"
+#include "server/forward.hpp"
+#include "server/worker.hpp"
+
+// What a request asks for, and what is refused before anybody is asked.
+namespace spillway::server {
+
+std::optional<Answer> Forward::read_request() {
+  const auto mistaken = [](BodyError& error) {
+    return refusal(400, error.code, error.param, std::move(error.message));
+  };
+  auto view = view_body(request_.body, endpoint_, config_.read_keys);
+  if (!view) return mistaken(view.error());
+  body_ = std::move(*view);
+  auto options = read_request_options(config_, request_.body, *body_, request_.headers);
+  if (!options) return mistaken(options.error());
+  about_.endpoint = endpoint_;
+  about_.streaming = body_->stream;
+  about_.options = std::move(*options);
+  match_ = find_model(config_, body_->model);
+  // As in LiteLLM, a name that nobody knows goes where everything else goes at last.
+  if (!match_ && !config_.default_fallbacks.empty()) match_ = config_.default_fallbacks.front();
+  return std::nullopt;
+}
+
+std::optional<Answer> Forward::refuse_before_routing(const std::optional<ModelMatch>& match) const {
+  if (!match)
+    return refusal(404, "model_not_found", "model",
+                   fmt::format("The model '{}' is not configured here. GET /v1/models lists those "
+                               "that are.",
+                               body_->model));
+  const ModelGroup& group = config_.at(match->group);
+  const bool has_fallback = !group.fallbacks.empty() || about_.options.fallbacks;
+  if (group.deployments.empty() && !has_fallback) {
+    std::string reasons;
+    for (const DeploymentIndex index : group.left_out)
+      reasons += fmt::format(" {}: {}.", config_.at(index).id, config_.at(index).unusable);
+    return refusal(503, "", "model",
+                   fmt::format("The model '{}' has no usable deployment.{}", group.name, reasons));
+  }
+  const auto offers = [&](DeploymentIndex index) {
+    return !config_.at(index).targets[static_cast<std::size_t>(endpoint_)].empty();
+  };
+  if (!group.deployments.empty() && !has_fallback &&
+      std::ranges::none_of(group.deployments, offers))
+    return refusal(404, "", "model",
+                   fmt::format("No deployment of the model '{}' offers {}.", group.name,
+                               traits(endpoint_).path));
+  return std::nullopt;
+}
+
+}  // namespace spillway::server
