@@ -34,7 +34,9 @@ class EntryReader {
         defaults_(defaults),
         context_(context),
         entry_(&node, context),
-        params_node_(entry_.map("litellm_params")),
+        own_params_(entry_.map("litellm_params")),
+        completed_(completed(own_params_, defaults)),
+        params_node_(completed_ ? &*completed_ : own_params_),
         params_(params_node_, context, OnMissing::collect),
         info_(entry_.map("model_info"), context) {}
 
@@ -63,6 +65,16 @@ class EntryReader {
   }
 
  private:
+  // The entry's parameters and whatever of the defaults it does not say.
+  static std::optional<Node> completed(const Node* own, const RouterDefaults& defaults) {
+    if (own == nullptr || defaults.default_litellm_params == nullptr) return std::nullopt;
+    Node out = *own;
+    for (const Member& member : defaults.default_litellm_params->members) {
+      if (out.find(member.key) == nullptr) out.members.push_back(member);
+    }
+    return out;
+  }
+
   // True if the text is a name that can be matched and logged.
   bool named(const std::optional<std::string>& text, std::string_view key, const Node& parent) {
     Section& section = key == "model" ? params_ : entry_;
@@ -106,7 +118,7 @@ class EntryReader {
       deployment.num_retries = static_cast<unsigned>(*retries);
     }
     deployment.cooldown = defaults_.cooldown;
-    read_cooldown_rules(params_, context_, deployment.cooldown);
+    read_deployment_cooldown_rules(params_, context_, deployment.cooldown);
   }
 
   void read_info() {
@@ -119,7 +131,7 @@ class EntryReader {
       draft_.named = true;
     }
     deployment.max_input_tokens = info_.count("max_input_tokens", kTokens);
-    read_cooldown_rules(info_, context_, deployment.cooldown);
+    read_deployment_cooldown_rules(info_, context_, deployment.cooldown);
     prefill_ = info_.boolean("assistant_prefill");
     info_.unsupported(unsupported_model_info());
     info_.ignore(informational_model_info());
@@ -184,7 +196,7 @@ class EntryReader {
   }
 
   std::vector<Draft> one_for_each_organization() {
-    const std::string identity = draft_.group + '\n' + canonical(*params_node_);
+    const std::string identity = draft_.group + '\n' + canonical(*own_params_);
     std::vector<Draft> out;
     if (organizations_.empty()) organizations_.push_back("");
     for (const std::string& organization : organizations_) {
@@ -214,6 +226,8 @@ class EntryReader {
   const RouterDefaults& defaults_;
   Context& context_;
   Section entry_;
+  const Node* own_params_;         // as written, which is what the id is made of
+  std::optional<Node> completed_;  // with default_litellm_params, if there are any
   const Node* params_node_;
   Section params_;
   Section info_;

@@ -15,6 +15,7 @@
 #include "config/model_groups.hpp"
 #include "config/providers.hpp"
 #include "config/proxy_settings.hpp"
+#include "config/retry_policy.hpp"
 #include "config/router_settings.hpp"
 #include "config/section.hpp"
 #include "config/spillway_section.hpp"
@@ -130,7 +131,7 @@ class Loader {
     read_aliases(defaults, groups, context_, config);
     read_fallbacks(defaults, registry_, groups, context_, config);
     groups.set_weights();
-    for (ModelGroup& group : config.groups) group.num_retries = defaults.num_retries;
+    read_retry_policies(defaults, context_, config);
     config.read_keys = read_keys(config);
   }
 

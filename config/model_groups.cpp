@@ -134,8 +134,24 @@ void ModelGroups::set_weights_of(const ModelGroup& group) {
   }
 }
 
+void ModelGroups::warn_of_hidden_ids() {
+  for (const auto& [id, deployment] : config_.deployment_ids) {
+    const auto group = config_.exact_names.find(id);
+    if (group == config_.exact_names.end()) continue;
+    const ModelGroup& named = config_.at(group->second);
+    if (named.deployments.size() + named.left_out.size() == 1 &&
+        config_.at(deployment).group == group->second)
+      continue;
+    context_.report.warn({}, "model_list",
+                         fmt::format("\"{}\" is a model group and the id of a deployment; as a "
+                                     "model name it means the group",
+                                     id));
+  }
+}
+
 void ModelGroups::set_weights() {
   for (const ModelGroup& group : config_.groups) set_weights_of(group);
+  warn_of_hidden_ids();
 }
 
 void ModelGroups::order_wildcards() {

@@ -39,6 +39,8 @@ class ModelGroups {
  private:
   GroupIndex group_named(const std::string& name);
   std::string unique_id(const Draft& draft);
+  // An id that cannot be called by, because a group has the name.
+  void warn_of_hidden_ids();
   void set_weights_of(const ModelGroup& group);
 
   Config& config_;

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "config/litellm_keys.hpp"
+#include "config/request_routing.hpp"
 #include "config/scalars.hpp"
 #include "config/suggest.hpp"
 
@@ -104,6 +105,10 @@ void read_router(const Node* node, Context& context, RouterDefaults& out) {
   if (const auto most = section.count("max_fallbacks", {0, 100})) {
     out.router.max_fallbacks = static_cast<unsigned>(*most);
   }
+  read_request_routing(section, context, out.router);
+  out.retry_policy = section.get("retry_policy");
+  out.model_group_retry_policy = section.get("model_group_retry_policy");
+  out.default_litellm_params = section.map("default_litellm_params");
   out.cooldown.disabled = section.boolean("disable_cooldowns").value_or(false);
   section.unsupported(unsupported_router_settings());
   section.finish();
@@ -138,6 +143,20 @@ void read_ssl_verify(Section& section, Context& context, std::string& ca_file) {
     return;
   }
   ca_file = *value;
+}
+
+void read_deployment_cooldown_rules(Section& section, Context& context, CooldownRules& rules) {
+  const bool own_allowance =
+      section.get("allowed_fails") != nullptr || section.get("allowed_fails_policy") != nullptr;
+  if (own_allowance) {
+    rules.allowed_fails.reset();
+    rules.allowed_fails_policy = {};
+  }
+  read_cooldown_rules(section, context, rules);
+  // Unlike the router's, a deployment's own 3 can only have been written on purpose.
+  const Node* fails = section.get("allowed_fails");
+  if (fails != nullptr && parse_count(fails->text) == kAllowedFailsUnset)
+    rules.allowed_fails = kAllowedFailsUnset;
 }
 
 RouterDefaults read_router_settings(const Node& root, Context& context) {

@@ -22,6 +22,9 @@ struct RouterDefaults {
   const Node* content_policy_fallbacks = nullptr;
   const Node* default_fallbacks = nullptr;
   const Node* model_group_alias = nullptr;
+  const Node* retry_policy = nullptr;
+  const Node* model_group_retry_policy = nullptr;
+  const Node* default_litellm_params = nullptr;  // a map, for what a deployment does not say
 };
 
 // The nodes in the answer belong to `root`.
@@ -29,6 +32,9 @@ RouterDefaults read_router_settings(const Node& root, Context& context);
 
 // allowed_fails, allowed_fails_policy and cooldown_time of a section, laid over `rules`.
 void read_cooldown_rules(Section& section, Context& context, CooldownRules& rules);
+
+// The same for a deployment: what it tolerates replaces what the router does, as a whole.
+void read_deployment_cooldown_rules(Section& section, Context& context, CooldownRules& rules);
 
 // ssl_verify: a certificate file to trust, or true. Verification cannot be turned off.
 void read_ssl_verify(Section& section, Context& context, std::string& ca_file);

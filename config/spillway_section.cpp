@@ -156,6 +156,7 @@ void read_spillway_section(const Node& root, Context& context, Config& config) {
   read_retry_budget(section, context, config.router);
   read_streams(section, context, config);
   read_access_log(section, context, config.access_log);
+  config.litellm_headers = section.boolean("litellm_headers").value_or(config.litellm_headers);
   config.metrics = section.boolean("metrics").value_or(config.metrics);
   // Going on without it would serve in plain text what the operator wanted encrypted.
   if (const Node* tls = section.get("tls"))

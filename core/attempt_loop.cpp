@@ -262,33 +262,6 @@ std::optional<Action> AttemptLoop::call(DeploymentIndex deployment, TimePoint no
   return call_;
 }
 
-// The configured time for one attempt. The deployment's own word of either kind outranks the
-// router's.
-Duration AttemptLoop::time_for(DeploymentIndex index) const {
-  const Deployment& deployment = config_.at(index);
-  if (traits_.streaming && deployment.stream_timeout) return *deployment.stream_timeout;
-  if (traits_.streaming && config_.router.stream_timeout) return *config_.router.stream_timeout;
-  return deployment.timeout.value_or(config_.router.timeout);
-}
-
-// The client's own time outranks the configured one in either direction, except that its time for
-// the whole answer does not lengthen the configured time to a stream's first token.
-void AttemptLoop::set_deadline(Call& call, TimePoint now) const {
-  const RequestOptions& options = traits_.options;
-  const auto patience = end_of_patience();
-  const bool first_token_configured =
-      traits_.streaming && !options.stream_timeout &&
-      (config_.at(call.deployment).stream_timeout || config_.router.stream_timeout);
-  const TimePoint configured = now + time_for(call.deployment);
-  call.client_deadline = patience && *patience < configured;
-  call.deadline = configured;
-  if (patience && (call.client_deadline || !first_token_configured)) call.deadline = *patience;
-  const auto total = end_of_total();
-  if (!total || *total >= call.deadline) return;
-  call.deadline = *total;
-  call.client_deadline = false;
-}
-
 Action AttemptLoop::wait(const Prospect& prospect, TimePoint now) {
   if (prospect.holdup != Holdup::backoff) waited_ += prospect.at - now;
   return Wait{prospect.at};
@@ -327,24 +300,6 @@ bool AttemptLoop::may_ask_fresh() const {
   return fresh_calls_ + kept < most;
 }
 
-// Both end with the first content: a stream that has begun is bounded by its gaps only.
-std::optional<TimePoint> AttemptLoop::end_of_patience() const {
-  const auto patience = traits_.options.patience(traits_.streaming);
-  if (!patience || committed_ == CommitPoint::content_sent) return std::nullopt;
-  return begun_ + *patience;
-}
-
-std::optional<TimePoint> AttemptLoop::end_of_total() const {
-  if (!config_.timeouts.total || committed_ == CommitPoint::content_sent) return std::nullopt;
-  return begun_ + *config_.timeouts.total;
-}
-
-std::optional<TimePoint> AttemptLoop::end_of_time() const {
-  const auto patience = end_of_patience();
-  const auto total = end_of_total();
-  return patience && total ? std::min(patience, total) : patience ? patience : total;
-}
-
 // --- fallback groups -----------------------------------------------------------------------------
 
 bool AttemptLoop::fallback_left() const {
@@ -376,6 +331,7 @@ void AttemptLoop::settle(const Failure* failure, TimePoint now) {
   HealthChange change = content_change_;
   if (!failure) {
     if (!success_recorded_) change = fleet_.succeeded(*permit_, now);
+    if (traits_.affinity) fleet_.pin(group(), *traits_.affinity, permit_->deployment, now);
   } else if (failure->error_class != ErrorClass::client_closed) {
     change = fleet_.failed(*permit_, *failure, visit().benching(), now);
   } else if (!success_recorded_) {

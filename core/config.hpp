@@ -219,6 +219,7 @@ struct Config {
   bool stream_recovery = true;
   AccessLog access_log;
   bool metrics = true;
+  bool litellm_headers = false;  // x-litellm-* response headers beside our own
   ProxySettings proxy;
 
   std::vector<Deployment> deployments;

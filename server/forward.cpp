@@ -1,8 +1,5 @@
 #include "server/forward.hpp"
 
-#include <fmt/format.h>
-
-#include <algorithm>
 #include <utility>
 
 #include "core/splice.hpp"

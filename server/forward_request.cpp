@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/affinity.hpp"
+#include "core/input_size.hpp"
 #include "core/read_request_options.hpp"
 #include "server/forward.hpp"
 #include "server/worker.hpp"
@@ -22,6 +24,10 @@ std::optional<Answer> Forward::read_request() {
   about_.endpoint = endpoint_;
   about_.streaming = body_->stream;
   about_.options = std::move(*options);
+  if (config_.router.pre_call_checks)
+    about_.least_input_tokens = least_input_tokens(request_.body, *body_);
+  about_.affinity = affinity_of(config_.router.affinity, request_.body, *body_, request_.headers,
+                                request_.key_name);
   match_ = find_model(config_, body_->model);
   // As in LiteLLM, a name that nobody knows goes where everything else goes at last.
   if (!match_ && !config_.default_fallbacks.empty()) match_ = config_.default_fallbacks.front();

@@ -32,6 +32,7 @@ SnapshotPtr make_snapshot(Config config, const SnapshotPtr& previous) {
         old != old_groups.end() ? old->second
                                 : std::make_shared<GroupState>(config.router.retry_budget_share));
   }
+  snapshot->affinity = previous ? previous->affinity : std::make_shared<AffinityState>();
   snapshot->config = std::move(config);
   return snapshot;
 }
@@ -97,6 +98,30 @@ void WorkerFleet::give_back_retry(GroupIndex group) {
   GroupState& state = *snapshot_.groups[group.value];
   const std::lock_guard lock(state.guard);
   state.budget.give_back();
+}
+
+std::optional<DeploymentIndex> WorkerFleet::pinned(GroupIndex group, std::uint64_t affinity,
+                                                   TimePoint now) {
+  const Config& config = snapshot_.config;
+  std::optional<std::string> id;
+  {
+    const std::lock_guard lock(snapshot_.affinity->guard);
+    id = snapshot_.affinity->table.find(affinity_key(config.at(group).name, affinity), now);
+  }
+  if (!id) return std::nullopt;
+  for (const DeploymentIndex deployment : config.at(group).deployments) {
+    if (config.at(deployment).id == *id) return deployment;
+  }
+  return std::nullopt;  // it has gone with a reload
+}
+
+void WorkerFleet::pin(GroupIndex group, std::uint64_t affinity, DeploymentIndex deployment,
+                      TimePoint now) {
+  const Config& config = snapshot_.config;
+  const std::uint64_t key = affinity_key(config.at(group).name, affinity);
+  const std::lock_guard lock(snapshot_.affinity->guard);
+  snapshot_.affinity->table.remember(key, config.at(deployment).id, config.router.affinity.ttl,
+                                     now);
 }
 
 }  // namespace spillway::server

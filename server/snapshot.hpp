@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/affinity.hpp"
 #include "core/config.hpp"
 #include "core/fleet.hpp"
 
@@ -25,10 +26,17 @@ struct GroupState {
   RetryBudget budget;
 };
 
+// What the workers remember of who answered whom; guarded like a deployment's state.
+struct AffinityState {
+  std::mutex guard;
+  AffinityTable table;
+};
+
 struct Snapshot {
   Config config;
   std::vector<std::shared_ptr<DeploymentState>> deployments;  // by DeploymentIndex
   std::vector<std::shared_ptr<GroupState>> groups;            // by GroupIndex
+  std::shared_ptr<AffinityState> affinity;
 };
 using SnapshotPtr = std::shared_ptr<const Snapshot>;
 
@@ -53,6 +61,10 @@ class WorkerFleet final : public Fleet {
   void count_request(GroupIndex group, TimePoint now) override;
   bool draw_retry(GroupIndex group, TimePoint now) override;
   void give_back_retry(GroupIndex group) override;
+  std::optional<DeploymentIndex> pinned(GroupIndex group, std::uint64_t affinity,
+                                        TimePoint now) override;
+  void pin(GroupIndex group, std::uint64_t affinity, DeploymentIndex deployment,
+           TimePoint now) override;
   Random& random() override { return random_; }
 
  private:

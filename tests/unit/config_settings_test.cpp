@@ -92,12 +92,11 @@ TEST_CASE("A strategy that is not there yet is a warning, one that does not exis
 
 TEST_CASE("LiteLLM's keys without effect are warnings with their line, in every section") {
   const auto result = loaded(kModel +
-                             "router_settings: {enable_pre_call_checks: true}\n"
+                             "router_settings: {client_ttl: 60}\n"
                              "litellm_settings: {success_callback: [langfuse]}\n"
                              "general_settings: {database_url: x}\n"
                              "guardrails: []\n");
-  CHECK(has_warning(
-      result, "config.yaml:6:19: router_settings.enable_pre_call_checks: is not supported yet"));
+  CHECK(has_warning(result, "config.yaml:6:19: router_settings.client_ttl: is not supported yet"));
   CHECK(has_warning(result,
                     "config.yaml:7:20: litellm_settings.success_callback: is not supported yet"));
   CHECK(
