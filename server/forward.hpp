@@ -81,6 +81,7 @@ class Forward {
   // `from_provider` is nullptr when comments send the head before anybody has answered.
   std::string stream_head(const UpstreamCall* from_provider, bool event_stream);
   std::string routing_headers(Naming naming) const;
+  std::string litellm_lines(Naming naming) const;
   std::string history() const;
   attempt::Event failed(const AttemptOutcome& outcome, const attempt::Call& call) const;
   // From outside: whatever is waiting returns soon, and run_attempts() says why.

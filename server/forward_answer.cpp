@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "server/access_log.hpp"
+#include "server/litellm_headers.hpp"
 #include "server/log.hpp"
 #include "server/metrics.hpp"
 #include "server/worker.hpp"
@@ -124,6 +125,7 @@ std::string Forward::routing_headers(Naming naming) const {
     append_header(lines, "x-spillway-overhead-us",
                   static_cast<std::uint64_t>(std::max<std::int64_t>(us, 0)));
   }
+  if (config_.litellm_headers) lines += litellm_lines(naming);
   return lines;
 }
 
@@ -141,6 +143,19 @@ std::string Forward::history() const {
         attempt.took);
   if (current_) add(current_->deployment, "success", worker_.now() - call_begun_);
   return text;
+}
+
+std::string Forward::litellm_lines(Naming naming) const {
+  LitellmHeaders about;
+  about.call_id = request_.id;
+  about.model_group = config_.at(match_->group).name;
+  if (naming == Naming::with_deployment) about.deployment = &config_.at(current_->deployment);
+  about.endpoint = endpoint_;
+  about.attempts = loop_->attempts();
+  about.fallbacks = loop_->fallbacks();
+  about.response_duration = worker_.now() - request_.ready_at;
+  about.overhead = overhead_;
+  return litellm_headers(about);
 }
 
 Duration Forward::overhead() const {

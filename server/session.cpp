@@ -64,7 +64,8 @@ Awaitable<void> Session::run() {
 
 Awaitable<Session::Next> Session::serve(ClientRequest request, SnapshotPtr snapshot) {
   const Config& config = snapshot->config;
-  const auto id = request.header("x-request-id");
+  auto id = request.header("x-request-id");
+  if (!id) id = request.header("x-litellm-call-id");
   request.id = id && sane_id(*id) ? std::string(*id) : worker_.make_request_id();
 
   const Route* route = nullptr;
