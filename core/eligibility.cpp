@@ -86,13 +86,16 @@ void Eligibility::bar_small_windows() {
   close_if_empty(Closed::by_window);
 }
 
-void Eligibility::bar_model(const std::string& upstream_model,
-                            std::optional<std::uint64_t> window) {
+void Eligibility::bar_model(const Deployment& refused, const std::string& upstream_model) {
   for (const DeploymentIndex member : members_) {
     const Deployment& deployment = config_->at(member);
-    const bool larger = window && deployment.max_input_tokens.value_or(0) > *window;
+    const bool larger = refused.max_input_tokens &&
+                        deployment.max_input_tokens.value_or(0) > *refused.max_input_tokens;
     if (larger || barred(member)) continue;
-    if (substitute(deployment.model, captures_) == upstream_model) barred_.push_back(member);
+    const bool same = deployment.provider == refused.provider &&
+                      deployment.origin == refused.origin &&
+                      substitute(deployment.model, captures_) == upstream_model;
+    if (same) barred_.push_back(member);
   }
   close_if_empty(Closed::by_window);
 }

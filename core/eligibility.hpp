@@ -26,9 +26,10 @@ class Eligibility {
   std::optional<Closed> closed() const { return closed_; }
 
   bool admits(DeploymentIndex deployment) const;
-  // A model that has already refused the request as too long, as whose copy this window is no
-  // larger than `window` (nullopt: not known to be larger than any).
-  void bar_model(const std::string& upstream_model, std::optional<std::uint64_t> window);
+  // The model that `refused` serves (named `upstream_model` there) found the request too long: the
+  // same model of the same provider at the same address would again, unless its declared window is
+  // larger.
+  void bar_model(const Deployment& refused, const std::string& upstream_model);
 
   // Everybody in question: the group's usable deployments, or the one called by its id.
   std::span<const DeploymentIndex> members() const { return members_; }

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "core/selection.hpp"
+#include "core/eligibility.hpp"
 
 namespace spillway {
 
@@ -48,7 +48,7 @@ double in_seconds(Duration duration) {
 }
 
 Candidate explain_candidate(const Config& config, Fleet& fleet, DeploymentIndex index,
-                            Endpoint endpoint, TimePoint now) {
+                            const Eligibility& eligible, Endpoint endpoint, TimePoint now) {
   const Deployment& deployment = config.at(index);
   Candidate candidate{.deployment = index, .why = {}};
   if (!deployment.usable()) {
@@ -57,6 +57,11 @@ Candidate explain_candidate(const Config& config, Fleet& fleet, DeploymentIndex 
   }
   if (deployment.targets[static_cast<std::size_t>(endpoint)].empty()) {
     candidate.why = fmt::format("does not offer /v1{}", traits(endpoint).path);
+    return candidate;
+  }
+  if (!eligible.admits(index)) {
+    const std::string tags = fmt::format("{}", fmt::join(deployment.tags, ", "));
+    candidate.why = "not for requests with these tags; its own: " + (tags.empty() ? "none" : tags);
     return candidate;
   }
   const Availability state = fleet.availability(index, now);
@@ -84,11 +89,13 @@ Candidate explain_candidate(const Config& config, Fleet& fleet, DeploymentIndex 
 }
 
 ExplainedGroup explain_group(const Config& config, Fleet& fleet, GroupIndex index,
-                             Endpoint endpoint, TimePoint now) {
+                             const RequestTraits& traits, TimePoint now) {
+  const Eligibility eligible(config, ModelMatch{index, {}}, traits);
   ExplainedGroup group{.group = index, .candidates = {}};
   for (const auto* list : {&config.at(index).deployments, &config.at(index).left_out})
     for (const DeploymentIndex deployment : *list)
-      group.candidates.push_back(explain_candidate(config, fleet, deployment, endpoint, now));
+      group.candidates.push_back(
+          explain_candidate(config, fleet, deployment, eligible, traits.endpoint, now));
   return group;
 }
 
@@ -110,17 +117,16 @@ std::string describe_end(const attempt::GiveUp& end) {
 }  // namespace
 
 Explanation explain(const Config& config, Fleet& fleet, const ModelMatch& model,
-                    RequestTraits traits, std::optional<ErrorClass> if_asked, Random& random,
+                    const RequestTraits& traits, std::optional<ErrorClass> if_asked, Random& random,
                     TimePoint now) {
   const TimePoint begun = now;
-  const Endpoint endpoint = traits.endpoint;
   Rehearsal rehearsal(fleet, random);
   Explanation result;
-  AttemptLoop loop(config, rehearsal, model, std::move(traits), now);
+  AttemptLoop loop(config, rehearsal, model, traits, now);
   const auto enter = [&](GroupIndex group) {
     const auto same = [group](const ExplainedGroup& seen) { return seen.group == group; };
     if (std::ranges::none_of(result.groups, same))
-      result.groups.push_back(explain_group(config, fleet, group, endpoint, now));
+      result.groups.push_back(explain_group(config, fleet, group, traits, now));
   };
   enter(loop.group());
   attempt::Event event = attempt::Begin{};

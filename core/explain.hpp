@@ -41,7 +41,7 @@ struct Explanation {
 // `if_asked` is what every rehearsed call ends in; nullopt: the first one succeeds. `random` draws
 // where the real thing would draw. Any thread that may use `fleet`.
 Explanation explain(const Config& config, Fleet& fleet, const ModelMatch& model,
-                    RequestTraits traits, std::optional<ErrorClass> if_asked, Random& random,
+                    const RequestTraits& traits, std::optional<ErrorClass> if_asked, Random& random,
                     TimePoint now);
 
 }  // namespace spillway

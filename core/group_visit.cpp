@@ -59,8 +59,7 @@ void GroupVisit::heed_windows_exceeded_in(const GroupVisit& earlier) {
   for (const FailedDeployment& failed : earlier.failed_) {
     if (failed.last.error_class != ErrorClass::context_window_exceeded) continue;
     const Deployment& deployment = config_->at(failed.deployment);
-    eligible_.bar_model(substitute(deployment.model, earlier.model_.captures),
-                        deployment.max_input_tokens);
+    eligible_.bar_model(deployment, substitute(deployment.model, earlier.model_.captures));
   }
   window_exceeded_ |= eligible_.closed() == Eligibility::Closed::by_window;
 }

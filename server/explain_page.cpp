@@ -25,6 +25,16 @@ std::string query_value(std::string_view query, std::string_view name) {
   return {};
 }
 
+std::vector<std::string> comma_separated(std::string_view list) {
+  std::vector<std::string> items;
+  while (!list.empty()) {
+    const std::string_view item = list.substr(0, list.find(','));
+    list.remove_prefix(std::min(list.size(), item.size() + 1));
+    if (!item.empty()) items.emplace_back(item);
+  }
+  return items;
+}
+
 std::optional<Endpoint> endpoint_at(std::string_view path) {
   if (path.empty()) return Endpoint::chat_completions;
   if (path.starts_with("/v1/")) path.remove_prefix(3);
@@ -79,6 +89,7 @@ Answer explain_page(const Config& config, Fleet& fleet, std::string_view query, 
   RequestTraits traits;
   traits.endpoint = *endpoint;
   traits.streaming = query_value(query, "stream") == "true";
+  traits.options.tags = comma_separated(query_value(query, "tags"));
   const Explanation explanation = explain(config, fleet, *match, traits, if_asked, random, now);
   Answer page;
   page.body = to_json(config, explanation).dump(-1, ' ', false, Json::error_handler_t::replace);

@@ -11,8 +11,9 @@
 
 namespace spillway::server {
 
-// `query` is that of the request: `model` (wanted), `endpoint` ("/chat/completions"), `stream`, and
-// `if` (the error class that every rehearsed call ends in; without it the first call succeeds).
+// `query` is that of the request: `model` (wanted), `endpoint` ("/chat/completions"), `stream`,
+// `tags` (with commas), and `if` (the error class that every rehearsed call ends in; without it the
+// first call succeeds).
 Answer explain_page(const Config& config, Fleet& fleet, std::string_view query, Random& random,
                     TimePoint now);
 

@@ -184,11 +184,13 @@ Awaitable<Session::Next> Session::answer(const ClientRequest& request, const Con
   if (!answer.allow.empty()) head.add("Allow", answer.allow);
   if (answer.status == 204 && !config.cors_origins.empty()) {
     head.add("Access-Control-Allow-Methods", answer.allow);
-    head.add("Access-Control-Allow-Headers",
-             "authorization, content-type, x-request-id, openai-organization, openai-project, "
-             "openai-beta, idempotency-key, x-api-key, x-stainless-lang, "
-             "x-stainless-package-version, x-stainless-os, x-stainless-arch, x-stainless-runtime, "
-             "x-stainless-runtime-version, x-stainless-retry-count, x-stainless-timeout");
+    head.add(
+        "Access-Control-Allow-Headers",
+        "authorization, content-type, x-request-id, openai-organization, openai-project, "
+        "openai-beta, idempotency-key, x-api-key, x-litellm-timeout, x-litellm-stream-timeout, "
+        "x-litellm-num-retries, x-litellm-tags, x-litellm-session-id, x-stainless-lang, "
+        "x-stainless-package-version, x-stainless-os, x-stainless-arch, x-stainless-runtime, "
+        "x-stainless-runtime-version, x-stainless-retry-count, x-stainless-timeout");
     head.add("Access-Control-Max-Age", std::uint64_t{600});
   }
   if (answer.retry_after) {

@@ -148,6 +148,14 @@ TEST_CASE("a model that found the request too long is not asked again in a fallb
   CHECK(std::ranges::count(turns, 1U) == 1);
 }
 
+TEST_CASE("a model of the same name elsewhere is another model") {
+  Config config = with_fallback(1);
+  config.deployments[1].model = config.deployments[0].model;
+  config.deployments[1].origin.host = "elsewhere";
+  Scene scene(config);
+  CHECK(asked(scene, {}, ErrorClass::context_window_exceeded) == Turns{0, 1});
+}
+
 TEST_CASE("a retry policy decides how often its class is asked again") {
   Config config = group_of(1);
   config.groups[0].num_retries = 2;

@@ -79,5 +79,21 @@ TEST_CASE("a deployment that is left out or lacks the endpoint says so") {
   CHECK(candidates[2].why == "left out: A_KEY is not set");
 }
 
+TEST_CASE("a deployment whose tags keep a request away says so") {
+  Scene scene(group_of(2));
+  scene.config.router.tag_filtering = TagMatch::any;
+  scene.config.deployments[0].tags = {"paid", "team"};
+  scene.config.deployments[1].tags = {"free"};
+  Random random(1);
+  RequestTraits traits;
+  traits.options.tags = {"free"};
+  const Explanation explanation =
+      explain(scene.config, scene.fleet, {GroupIndex{0}, {}}, traits, {}, random, scene.now);
+  const auto& candidates = explanation.groups[0].candidates;
+  CHECK_FALSE(candidates[0].callable);
+  CHECK(candidates[0].why == "not for requests with these tags; its own: paid, team");
+  CHECK(candidates[1].callable);
+}
+
 }  // namespace
 }  // namespace spillway
