@@ -59,10 +59,10 @@ constexpr auto kLitellm = std::to_array<std::string_view>({
     "groq_key", "use_client", "token", "email"});
 
 constexpr auto kRouter = std::to_array<std::string_view>({
-    "routing_strategy_args", "routing_groups", "retry_policy", "model_group_retry_policy",
-    "enable_weighted_failover", "enable_pre_call_checks", "optional_pre_call_checks",
+    "routing_groups", "retry_policy", "model_group_retry_policy",
+    "enable_weighted_failover", "enable_pre_call_checks",
     "deployment_affinity_ttl_seconds", "model_group_affinity_config", "enable_tag_filtering",
-    "tag_filtering_match_any", "default_max_parallel_requests", "default_priority",
+    "tag_filtering_match_any", "default_priority",
     "polling_interval", "default_litellm_params", "client_ttl", "caching_groups", "cache_responses",
     "cache_kwargs", "redis_host", "redis_port", "redis_password", "redis_url", "redis_db",
     "redis_ssl", "provider_budget_config", "alerting_config", "ignore_invalid_deployments",

@@ -100,6 +100,7 @@ struct RequestTraits {
   Endpoint endpoint = Endpoint::chat_completions;
   bool streaming = false;
   std::optional<std::string> deployment_id{};  // reserved: a call by id
+  std::uint64_t tokens = 0;                    // expected of each call; set aside of its tpm
 };
 
 // One entry per finished attempt, for the access log and the metrics.
@@ -162,6 +163,7 @@ class AttemptLoop {
   bool draw_retry(TimePoint now);
   void give_back_retry();
   void settle(const Failure* failure, TimePoint now);
+  void note_time(TimePoint now);
 
   const Config& config_;
   Fleet& fleet_;

@@ -77,7 +77,7 @@ std::optional<DeploymentIndex> GroupVisit::pick_fresh(std::span<const Deployment
   if (content_rejected_) return std::nullopt;
   std::vector<DeploymentIndex> excluded(refused.begin(), refused.end());
   for (const FailedDeployment& failed : failed_) excluded.push_back(failed.deployment);
-  const PickContext context{*config_, *fleet_, endpoint_, excluded, exceeded_window()};
+  const PickContext context{*config_, *fleet_, endpoint_, excluded, exceeded_window(), delivery_};
   return pick_deployment(context, model_.group, now);
 }
 
@@ -110,6 +110,11 @@ std::optional<Prospect> GroupVisit::prospect_of(DeploymentIndex deployment, Time
     prospect.holdup = availability.named_by_upstream               ? Holdup::named
                       : availability.state == HealthState::cooling ? Holdup::cooldown
                                                                    : Holdup::breaker;
+  } else if (availability.limited_until > now) {
+    prospect.holdup = Holdup::cooldown;
+  } else if (availability.full) {
+    prospect.at = now + bounds::kProbePoll;
+    prospect.holdup = Holdup::full;
   } else if (!failed || !availability.callable) {
     // A probe is under way, or another worker was quicker to take a free place.
     prospect.at = now + bounds::kProbePoll;
@@ -117,6 +122,7 @@ std::optional<Prospect> GroupVisit::prospect_of(DeploymentIndex deployment, Time
   } else {
     prospect.holdup = failed->last.hint ? Holdup::named : Holdup::backoff;
   }
+  prospect.at = std::max(prospect.at, availability.limited_until);
   if (failed) prospect.at = std::max(prospect.at, failed->again_at);
   return prospect;
 }
@@ -138,7 +144,8 @@ std::optional<DeploymentIndex> GroupVisit::least_recently_failed(TimePoint now) 
     const bool broken = availability.state == HealthState::breaker_open ||
                         (availability.state == HealthState::half_open && availability.probing &&
                          judged_by_breaker(availability.cause));
-    if (!broken || availability.last_failure >= oldest) continue;
+    const bool limited = availability.full || availability.limited_until > now;
+    if (!broken || limited || availability.last_failure >= oldest) continue;
     found = deployment;
     oldest = availability.last_failure;
   }
@@ -158,8 +165,9 @@ std::optional<TimePoint> GroupVisit::recovery(TimePoint now) {
     if (!offers(deployment)) continue;
     const FailedDeployment* failed = find(deployment);
     const Availability availability = fleet_->availability(deployment, now);
-    TimePoint serves_again = now;
-    if (availability.state != HealthState::closed) serves_again = availability.until;
+    TimePoint serves_again = std::max(now, availability.limited_until);
+    if (availability.state != HealthState::closed)
+      serves_again = std::max(serves_again, availability.until);
     if (failed && failed->last.hint) serves_again = std::max(serves_again, failed->again_at);
     if (serves_again <= now) return std::nullopt;
     soonest = std::min(soonest.value_or(serves_again), serves_again);
@@ -198,19 +206,24 @@ Failure GroupVisit::refusal(std::optional<Duration> recovery, TimePoint now) {
     failure.param = "model";
     return failure;
   }
-  const bool rate_limited = std::ranges::any_of(group.deployments, [&](DeploymentIndex deployment) {
+  bool rate_limited = false;
+  bool at_limit = false;  // one of our own: nobody is cooling because of it
+  for (const DeploymentIndex deployment : group.deployments) {
+    if (!offers(deployment)) continue;
     const Availability availability = fleet_->availability(deployment, now);
-    return offers(deployment) && availability.state != HealthState::closed &&
-           (availability.cause == ErrorClass::rate_limit ||
-            availability.cause == ErrorClass::quota_exhausted);
-  });
-  std::string message = fmt::format("All deployments of model '{}' are cooling down", model);
+    at_limit |= availability.full || availability.limited_until > now;
+    rate_limited |= availability.state != HealthState::closed &&
+                    (availability.cause == ErrorClass::rate_limit ||
+                     availability.cause == ErrorClass::quota_exhausted);
+  }
+  std::string message = fmt::format("All deployments of model '{}' are {}", model,
+                                    at_limit ? "at their limit or cooling down" : "cooling down");
   if (recovery) {
     const auto whole = std::chrono::ceil<seconds>(*recovery).count();
     message += fmt::format("; retry in {} seconds", whole);
   }
-  return gateway_failure(rate_limited ? ErrorClass::rate_limit : ErrorClass::unavailable,
-                         message + ".");
+  return gateway_failure(
+      rate_limited || at_limit ? ErrorClass::rate_limit : ErrorClass::unavailable, message + ".");
 }
 
 }  // namespace spillway

@@ -22,6 +22,7 @@ enum class Holdup : std::uint8_t {
   cooldown,  // a bench of a length that nobody named
   breaker,
   probe,  // somebody else's call decides; look again soon
+  full,   // its own calls take all the room that it has; look again soon
 };
 
 struct Prospect {
@@ -34,8 +35,13 @@ struct Prospect {
 class GroupVisit {
  public:
   // `config` and `fleet` outlive the visit.
-  GroupVisit(const Config& config, Fleet& fleet, ModelMatch model, Endpoint endpoint)
-      : config_(&config), fleet_(&fleet), model_(std::move(model)), endpoint_(endpoint) {}
+  GroupVisit(const Config& config, Fleet& fleet, ModelMatch model, Endpoint endpoint,
+             Delivery delivery = Delivery::whole)
+      : config_(&config),
+        fleet_(&fleet),
+        model_(std::move(model)),
+        endpoint_(endpoint),
+        delivery_(delivery) {}
 
   const ModelMatch& model() const { return model_; }
   GroupIndex group() const { return model_.group; }
@@ -88,6 +94,7 @@ class GroupVisit {
   Fleet* fleet_;
   ModelMatch model_;
   Endpoint endpoint_;
+  Delivery delivery_;
   std::vector<FailedDeployment> failed_;
   unsigned calls_ = 0;
   unsigned retries_ = 0;

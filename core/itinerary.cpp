@@ -5,9 +5,10 @@
 
 namespace spillway {
 
-Itinerary::Itinerary(const Config& config, Fleet& fleet, ModelMatch first, Endpoint endpoint)
-    : config_(config), fleet_(fleet), endpoint_(endpoint) {
-  visits_.emplace_back(config_, fleet_, std::move(first), endpoint_);
+Itinerary::Itinerary(const Config& config, Fleet& fleet, ModelMatch first, Endpoint endpoint,
+                     Delivery delivery)
+    : config_(config), fleet_(fleet), endpoint_(endpoint), delivery_(delivery) {
+  visits_.emplace_back(config_, fleet_, std::move(first), endpoint_, delivery_);
 }
 
 bool Itinerary::visited(const ModelMatch& model) const {
@@ -35,7 +36,7 @@ void Itinerary::advance() {
   if (current().content_rejected()) pending_.clear();
   const auto own = current().fallbacks();
   pending_.insert(pending_.end(), own.begin(), own.end());
-  visits_.emplace_back(config_, fleet_, std::move(model), endpoint_);
+  visits_.emplace_back(config_, fleet_, std::move(model), endpoint_, delivery_);
 }
 
 std::optional<Duration> Itinerary::soonest_recovery(TimePoint now) {

@@ -19,7 +19,8 @@ namespace spillway {
 class Itinerary {
  public:
   // `config` and `fleet` outlive the itinerary.
-  Itinerary(const Config& config, Fleet& fleet, ModelMatch first, Endpoint endpoint);
+  Itinerary(const Config& config, Fleet& fleet, ModelMatch first, Endpoint endpoint,
+            Delivery delivery = Delivery::whole);
 
   GroupVisit& first() { return visits_.front(); }
   GroupVisit& current() { return visits_.back(); }
@@ -41,6 +42,7 @@ class Itinerary {
   const Config& config_;
   Fleet& fleet_;
   Endpoint endpoint_;
+  Delivery delivery_;
   std::vector<GroupVisit> visits_;
   std::vector<ModelMatch> pending_;  // fallbacks of the groups left behind
 };

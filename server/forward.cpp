@@ -119,6 +119,7 @@ Awaitable<std::optional<Answer>> Forward::run_attempts(ModelMatch match) {
   RequestTraits about;
   about.endpoint = endpoint_;
   about.streaming = body_->stream;
+  about.tokens = expected_tokens(request_bytes_);
   AttemptLoop loop(config_, fleet_, std::move(match), about, worker_.now());
   loop_ = &loop;
   if (recoverable()) transcript_.emplace();
@@ -206,6 +207,15 @@ class Forward::CallInProgress {
   Forward& forward_;
 };
 
+// An answer that does not tell its usage counts as what was expected of it.
+void Forward::note_tokens(const attempt::Call& call, const attempt::Event& event) {
+  if (!content_begun_ && !std::holds_alternative<attempt::Completed>(event)) return;
+  const TokenUsage& usage = relay_ ? relay_->usage() : usage_;
+  const std::uint64_t tokens =
+      usage.known ? usage.prompt + usage.completion : expected_tokens(request_bytes_);
+  fleet_.used_tokens(call.deployment, tokens, worker_.now());
+}
+
 Awaitable<attempt::Event> Forward::call(attempt::Call call) {
   UpstreamCall upstream(worker_, config_, config_.at(call.deployment));
   const CallInProgress in_progress(*this, upstream, call);
@@ -220,6 +230,7 @@ Awaitable<attempt::Event> Forward::call(attempt::Call call) {
     event = failed(fault->outcome, call);
   waited_ += upstream.waited();
   upstream.finish();
+  note_tokens(call, event);
   if (auto* failed = std::get_if<attempt::Failed>(&event))
     failed->resumable = transcript_ && transcript_->resumable();
   co_return event;
