@@ -6,7 +6,7 @@ JOBS ?= $(shell nproc)
 IMAGE ?= spillway
 # What `make run` starts the program with.
 ARGS ?= --demo
-FORMATTED = $(wildcard core/*.[ch]pp config/*.[ch]pp server/*.[ch]pp tests/unit/*.[ch]pp)
+FORMATTED = $(wildcard core/*.[ch]pp config/*.[ch]pp server/*.[ch]pp tests/unit/*.[ch]pp tests/simulation/*.[ch]pp)
 
 define DEMO_CURL
 curl -i http://localhost:4000/v1/chat/completions -H 'content-type: application/json' \

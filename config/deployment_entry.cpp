@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "config/litellm_keys.hpp"
+#include "config/routing_strategy.hpp"
 #include "config/suggest.hpp"
 #include "config/upstream.hpp"
 #include "config/upstream_headers.hpp"
@@ -102,7 +103,9 @@ class EntryReader {
     if (const auto order = params_.count("order", {0, 1'000'000})) {
       deployment.order = static_cast<int>(*order);
     }
-    if (const auto most = params_.count("max_parallel_requests", {1, 1'000'000})) {
+    deployment.cost_per_token = read_cost_per_token(params_, info_);
+    deployment.max_parallel_requests = defaults_.max_parallel_requests;
+    if (const auto most = params_.count("max_parallel_requests", kParallel)) {
       deployment.max_parallel_requests = static_cast<unsigned>(*most);
     }
     deployment.tags = params_.texts("tags").value_or(std::vector<std::string>{});

@@ -59,8 +59,8 @@ constexpr auto kLitellm = std::to_array<std::string_view>({
     "groq_key", "use_client", "token", "email"});
 
 constexpr auto kRouter = std::to_array<std::string_view>({
-    "routing_strategy_args", "routing_groups", "enable_weighted_failover",
-    "model_group_affinity_config", "default_max_parallel_requests", "default_priority",
+    "routing_groups", "enable_weighted_failover",
+    "model_group_affinity_config", "default_priority",
     "polling_interval", "client_ttl", "caching_groups", "cache_responses",
     "cache_kwargs", "redis_host", "redis_port", "redis_password", "redis_url", "redis_db",
     "redis_ssl", "provider_budget_config", "alerting_config", "ignore_invalid_deployments",

@@ -8,8 +8,8 @@
 
 #include "config/litellm_keys.hpp"
 #include "config/request_routing.hpp"
+#include "config/routing_strategy.hpp"
 #include "config/scalars.hpp"
-#include "config/suggest.hpp"
 
 namespace spillway::config {
 
@@ -18,10 +18,6 @@ namespace {
 constexpr unsigned kAllowedFailsUnset =
     3;  // LiteLLM cannot tell its default from "not set"; nor can its users
 constexpr Range<std::uint64_t> kFails{0, 1'000'000};
-
-constexpr auto kStrategies = std::to_array<std::string_view>(
-    {"simple-shuffle", "least-busy", "usage-based-routing", "usage-based-routing-v2",
-     "latency-based-routing", "cost-based-routing", "provider-budget-routing", "lar1"});
 
 struct PolicyKey {
   std::string_view key;
@@ -51,18 +47,6 @@ void read_policy(const Node* node, Context& context, AllowedFailsPolicy& policy)
     }
   }
   section.finish();
-}
-
-void read_strategy(Section& section, Context& context) {
-  const auto strategy = section.text("routing_strategy");
-  if (!strategy || *strategy == kStrategies.front()) return;
-  const Node& node = *section.get("routing_strategy");
-  if (std::find(kStrategies.begin(), kStrategies.end(), *strategy) == kStrategies.end()) {
-    context.fault(node, fmt::format("\"{}\" is not a routing strategy{}", *strategy,
-                                    did_you_mean(*strategy, kStrategies)));
-  } else {
-    context.warn(node, fmt::format("{} is not supported yet; simple-shuffle is used", *strategy));
-  }
 }
 
 // The keys that both sections have.
@@ -95,7 +79,9 @@ void read_litellm(const Node* node, Context& context, RouterDefaults& out) {
 
 void read_router(const Node* node, Context& context, RouterDefaults& out) {
   Section section(node, context);
-  read_strategy(section, context);
+  read_routing_strategy(section, context, out.router);
+  if (const auto most = section.count("default_max_parallel_requests", kParallel))
+    out.max_parallel_requests = static_cast<unsigned>(*most);
   read_shared(section, context, out);
   if (const auto timeout = section.time("timeout", kPositiveTimes)) out.router.timeout = *timeout;
   if (const auto timeout = section.time("stream_timeout", kPositiveTimes)) {

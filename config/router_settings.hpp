@@ -2,6 +2,7 @@
 // router_settings counts.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "config/body_rules.hpp"
@@ -13,6 +14,7 @@ namespace spillway::config {
 struct RouterDefaults {
   RouterSettings router;
   unsigned num_retries = 2;
+  std::optional<unsigned> max_parallel_requests;  // of a deployment that does not say its own
   CooldownRules cooldown;
   DropParams drop_params = DropParams::no;
   std::string ca_file;
@@ -42,5 +44,6 @@ void read_ssl_verify(Section& section, Context& context, std::string& ca_file);
 inline constexpr Range<Duration> kPositiveTimes{milliseconds(1), seconds(30 * 24 * 3600)};
 inline constexpr Range<Duration> kTimes{Duration{}, seconds(30 * 24 * 3600)};
 inline constexpr Range<std::uint64_t> kRetries{0, 100};
+inline constexpr Range<std::uint64_t> kParallel{1, 1'000'000};
 
 }  // namespace spillway::config

@@ -15,6 +15,14 @@ using attempt::Finish;
 using attempt::GiveUp;
 using attempt::Wait;
 
+namespace {
+
+Delivery delivery(const RequestTraits& traits) {
+  return traits.streaming ? Delivery::streamed : Delivery::whole;
+}
+
+}  // namespace
+
 AttemptLoop::AttemptLoop(const Config& config, Fleet& fleet, ModelMatch model, RequestTraits traits,
                          TimePoint now)
     : config_(config),
@@ -60,6 +68,7 @@ Action AttemptLoop::on(const attempt::HeadSent&, TimePoint) {
 Action AttemptLoop::on(const attempt::ContentStarted&, TimePoint now) {
   if (!permit_) return Continue{};
   give_back_retry();
+  note_time(now);
   committed_ = CommitPoint::content_sent;
   if (permit_->probe && !success_recorded_) {
     content_change_ = fleet_.succeeded(*permit_, now);
@@ -204,7 +213,9 @@ std::optional<Action> AttemptLoop::ask_last_resort(TimePoint now) {
   const auto deployment = visit().least_recently_failed(now);
   if (!deployment || !draw_retry(now)) return std::nullopt;
   last_resort_used_ = true;
-  return call(*deployment, now, DeploymentHealth::Force::yes);
+  auto action = call(*deployment, now, DeploymentHealth::Force::yes);
+  if (!action) give_back_retry();  // another worker took its last room
+  return action;
 }
 
 std::optional<Action> AttemptLoop::wait_for_breaker(TimePoint now) {
@@ -249,7 +260,7 @@ std::optional<Action> AttemptLoop::call(DeploymentIndex deployment, TimePoint no
                                         DeploymentHealth::Force force) {
   // Whoever asks for a deployment by its id gets it, as the client's own choice.
   if (visit().model().deployment) force = DeploymentHealth::Force::yes;
-  permit_ = fleet_.begin(deployment, now, force);
+  permit_ = fleet_.begin(deployment, now, force, traits_.tokens);
   if (!permit_) return std::nullopt;
   success_recorded_ = false;
   content_change_ = HealthChange::none;
@@ -284,6 +295,8 @@ bool AttemptLoop::worth_waiting_for(const Prospect& prospect, TimePoint now) con
           std::chrono::duration_cast<Duration>(config_.router.max_wait * bounds::kCooldownJitter);
       return needed <= patience + jitter;
     }
+    case Holdup::full:  // a queue that moves, not an outage: it is worth the wait before a fallback
+      return needed <= patience;
     case Holdup::cooldown:
     case Holdup::breaker:
     case Holdup::probe:
@@ -325,9 +338,17 @@ void AttemptLoop::give_back_retry() {
   if (std::exchange(retry_drawn_, false)) fleet_.give_back_retry(group());
 }
 
+// Up to the first content, or to the whole answer: what comes later says how long it is.
+void AttemptLoop::note_time(TimePoint now) {
+  if (committed_ != CommitPoint::content_sent) fleet_.first_token(*permit_, delivery(traits_), now);
+}
+
 // The attempt is over: its permit and its share of the budget go back, and it is put on record.
 void AttemptLoop::settle(const Failure* failure, TimePoint now) {
   give_back_retry();
+  // A deadline that passed in vain says how slow it is, at least.
+  if (!failure || (failure->error_class == ErrorClass::timeout && !failure->client_deadline))
+    note_time(now);
   HealthChange change = content_change_;
   if (!failure) {
     if (!success_recorded_) change = fleet_.succeeded(*permit_, now);

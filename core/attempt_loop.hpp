@@ -159,6 +159,7 @@ class AttemptLoop {
   bool draw_retry(TimePoint now);
   void give_back_retry();
   void settle(const Failure* failure, TimePoint now);
+  void note_time(TimePoint now);
 
   const Config& config_;
   Fleet& fleet_;

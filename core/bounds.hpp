@@ -17,7 +17,7 @@ inline constexpr std::size_t kRequestTags = 64;
 inline constexpr std::size_t kTagBytes = 256;
 inline constexpr unsigned kRequestRetries = 100;  // as in the configuration; kAskAgain bounds more
 inline constexpr Duration kRequestTimeout = std::chrono::hours(24);
-inline constexpr std::size_t kAffinityEntries = 100'000;  // about 15 MB; the oldest make room
+inline constexpr std::size_t kAffinityEntries = 100'000;   // about 15 MB; the oldest make room
 inline constexpr std::size_t kAffinityPrefixBytes = 4096;  // the least that providers cache
 
 // --- HTTP -------------------------------------------------------------------------------------
@@ -69,5 +69,17 @@ inline constexpr unsigned kRetryBudgetMinimum = 3;  // at once, however quiet th
 inline constexpr double kCooldownJitter = 0.05;     // share added, so that instances spread out
 inline constexpr Duration kProbePoll =
     milliseconds(10);  // how often a request waiting for a probe looks
+
+// --- Balancing --------------------------------------------------------------------------------
+inline constexpr Duration kRateWindow = seconds(60);  // what rpm and tpm are limits of
+inline constexpr std::size_t kTokenBytes = 4;         // of a request's body for one token, roughly
+inline constexpr std::size_t kReservedTokens = 4096;  // for one call, at most: pictures are long
+inline constexpr std::size_t kLatencySamples = 10;    // latency-based-routing's, as in LiteLLM
+inline constexpr Duration kLoadMemory = seconds(60);  // after it times and errors fade to a third
+inline constexpr Duration kSlowStart = seconds(20);   // from a trickle to the full share again
+inline constexpr double kSlowStartShare = 0.1;        // the trickle
+inline constexpr Duration kHeadroomMemory = seconds(60);  // providers' limits are by the minute
+inline constexpr double kLowHeadroom = 0.2;               // below it a deployment is spared
+inline constexpr double kLeastHeadroom = 0.001;           // spared most, but still comparable
 
 }  // namespace spillway::bounds

@@ -99,6 +99,7 @@ struct Deployment {
   std::optional<int> order;  // lower tiers first; deployments without one come last
   std::optional<std::uint64_t> rpm, tpm;
   std::optional<unsigned> max_parallel_requests;
+  std::optional<double> cost_per_token;  // of input and output together; only for comparing
   std::optional<std::uint64_t> max_input_tokens;
   std::vector<std::string> tags;
   std::optional<Duration> timeout;         // bounds one attempt
@@ -152,7 +153,20 @@ struct AffinityRules {
   bool operator==(const AffinityRules&) const = default;
 };
 
+enum class RoutingStrategy : std::uint8_t {
+  simple_shuffle,
+  least_busy,
+  usage_based,
+  latency_based,
+  cost_based,
+  adaptive,
+};
+
 struct RouterSettings {
+  RoutingStrategy strategy = RoutingStrategy::simple_shuffle;
+  double lowest_latency_buffer = 0.0;      // latency-based: share above the lowest that is as good
+  Duration latency_ttl = seconds(3600);    // latency-based: older times are forgotten
+  bool enforce_model_rate_limits = false;  // rpm and tpm are limits whatever the strategy
   unsigned max_attempts = 8;
   unsigned max_fallbacks = 5;
   Duration max_wait = seconds(5);
@@ -165,6 +179,13 @@ struct RouterSettings {
   bool pre_call_checks = false;           // pass by windows that a request is known not to fit
   AffinityRules affinity;
   bool operator==(const RouterSettings&) const = default;
+
+  // Whether a deployment's rpm and tpm are limits, not only weights or nothing: as in LiteLLM, to
+  // the strategies that look at use, time or cost.
+  bool rates_are_limits() const {
+    return enforce_model_rate_limits || strategy == RoutingStrategy::usage_based ||
+           strategy == RoutingStrategy::latency_based || strategy == RoutingStrategy::cost_based;
+  }
 };
 
 struct Timeouts {

@@ -21,10 +21,14 @@ class Rehearsal final : public Fleet {
   Availability availability(DeploymentIndex deployment, TimePoint now) override {
     return real_.availability(deployment, now);
   }
+  Load load(DeploymentIndex deployment, Delivery delivery, TimePoint now) override {
+    return real_.load(deployment, delivery, now);
+  }
   std::optional<Permit> begin(DeploymentIndex deployment, TimePoint now,
-                              DeploymentHealth::Force force) override {
-    const bool may =
-        force == DeploymentHealth::Force::yes || availability(deployment, now).callable;
+                              DeploymentHealth::Force force, std::uint64_t) override {
+    const Availability state = availability(deployment, now);
+    const bool limited = state.full || state.limited_until > now;
+    const bool may = (force == DeploymentHealth::Force::yes && !limited) || state.callable;
     return may ? std::optional(Permit{.deployment = deployment, .begun = now}) : std::nullopt;
   }
   HealthChange succeeded(const Permit&, TimePoint) override { return HealthChange::none; }
@@ -68,7 +72,8 @@ Candidate explain_candidate(const Config& config, Fleet& fleet, DeploymentIndex 
   candidate.callable = state.callable;
   switch (state.state) {
     case HealthState::closed:
-      candidate.why = fmt::format("callable, {} in flight", state.in_flight);
+      candidate.why =
+          fmt::format("{}, {} in flight", state.callable ? "callable" : "closed", state.in_flight);
       break;
     case HealthState::cooling:
     case HealthState::breaker_open:
@@ -83,6 +88,11 @@ Candidate explain_candidate(const Config& config, Fleet& fleet, DeploymentIndex 
                                      : fmt::format("being probed after {}", name(state.cause));
       break;
   }
+  if (state.limited_until > now)
+    candidate.why += fmt::format("; at its rpm or tpm for another {:.1f} s",
+                                 in_seconds(state.limited_until - now));
+  else if (state.full)
+    candidate.why += "; calls in flight take all its room";
   if (deployment.order) candidate.why += fmt::format("; order {}", *deployment.order);
   if (deployment.weighted) candidate.why += fmt::format("; weight {:g}", deployment.weight);
   return candidate;

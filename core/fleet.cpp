@@ -4,40 +4,55 @@ namespace spillway {
 
 LocalFleet::LocalFleet(const Config& config, std::uint64_t seed)
     : config_(config),
-      health_(config.deployments.size()),
+      deployments_(config.deployments.size()),
       budgets_(config.groups.size(), RetryBudget(config.router.retry_budget_share)),
       random_(seed) {}
 
 Availability LocalFleet::availability(DeploymentIndex deployment, TimePoint now) {
-  return health_[deployment.value].availability(now);
+  return at(deployment).availability(limits(deployment), now);
 }
 
 RecentOutcomes LocalFleet::recent(DeploymentIndex deployment, TimePoint now) {
-  return health_[deployment.value].recent(now);
+  return at(deployment).recent(now);
+}
+
+Load LocalFleet::load(DeploymentIndex deployment, Delivery delivery, TimePoint now) {
+  return at(deployment).load(delivery, limits(deployment), config_.router.latency_ttl, now);
 }
 
 std::optional<Permit> LocalFleet::begin(DeploymentIndex deployment, TimePoint now,
-                                        DeploymentHealth::Force force) {
-  return health_[deployment.value].begin(deployment, now, force);
+                                        DeploymentHealth::Force force, std::uint64_t tokens) {
+  return at(deployment).begin(deployment, limits(deployment), tokens, now, force);
 }
 
 HealthChange LocalFleet::succeeded(const Permit& permit, TimePoint now) {
-  return health_[permit.deployment.value].record_success(permit, now);
+  return at(permit.deployment).succeeded(permit, now);
 }
 
 HealthChange LocalFleet::failed(const Permit& permit, const Failure& failure, Benching benching,
                                 TimePoint now) {
   const CooldownRules& rules = config_.at(permit.deployment).cooldown;
-  return health_[permit.deployment.value].record_failure(permit, failure, rules, benching, random_,
-                                                         now);
+  return at(permit.deployment).failed(permit, failure, rules, benching, random_, now);
 }
 
 void LocalFleet::give_back(const Permit& permit) {
-  health_[permit.deployment.value].give_back(permit);
+  at(permit.deployment).give_back(permit);
 }
 
 void LocalFleet::end(const Permit& permit) {
-  health_[permit.deployment.value].end();
+  at(permit.deployment).end(permit);
+}
+
+void LocalFleet::first_token(const Permit& permit, Delivery delivery, TimePoint now) {
+  at(permit.deployment).first_token(permit, delivery, now);
+}
+
+void LocalFleet::used_tokens(DeploymentIndex deployment, std::uint64_t tokens, TimePoint now) {
+  at(deployment).used_tokens(tokens, now);
+}
+
+void LocalFleet::told_quotas(DeploymentIndex deployment, const Quotas& quotas, TimePoint now) {
+  at(deployment).told_quotas(quotas, now);
 }
 
 void LocalFleet::count_request(GroupIndex group, TimePoint now) {

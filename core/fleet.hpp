@@ -7,6 +7,7 @@
 
 #include "core/config.hpp"
 #include "core/health.hpp"
+#include "core/live_deployment.hpp"
 #include "core/retry_budget.hpp"
 
 namespace spillway {
@@ -18,13 +19,23 @@ class Fleet {
   virtual Availability availability(DeploymentIndex deployment, TimePoint now) = 0;
   // For display only; a fleet that keeps no window says nothing.
   virtual RecentOutcomes recent(DeploymentIndex, TimePoint) { return {}; }
+  // What a strategy compares; a fleet that measures nothing says that all are alike.
+  virtual Load load(DeploymentIndex, Delivery, TimePoint) { return {}; }
+  // nullopt: the deployment's health or one of its limits does not allow it. `tokens` are set aside
+  // of its tpm until the call ends.
   virtual std::optional<Permit> begin(DeploymentIndex deployment, TimePoint now,
-                                      DeploymentHealth::Force force) = 0;
+                                      DeploymentHealth::Force force, std::uint64_t tokens = 0) = 0;
   virtual HealthChange succeeded(const Permit& permit, TimePoint now) = 0;
   virtual HealthChange failed(const Permit& permit, const Failure& failure, Benching benching,
                               TimePoint now) = 0;
   virtual void give_back(const Permit& permit) = 0;
   virtual void end(const Permit& permit) = 0;
+
+  // What a call measured: its first token came, or its whole answer, or a deadline for it passed;
+  // the tokens it used; what its answer said is left of the upstream's rate limits.
+  virtual void first_token(const Permit&, Delivery, TimePoint) {}
+  virtual void used_tokens(DeploymentIndex, std::uint64_t, TimePoint) {}
+  virtual void told_quotas(DeploymentIndex, const Quotas&, TimePoint) {}
 
   virtual void count_request(GroupIndex group, TimePoint now) = 0;
   virtual bool draw_retry(GroupIndex group, TimePoint now) = 0;
@@ -46,21 +57,28 @@ class LocalFleet final : public Fleet {
 
   Availability availability(DeploymentIndex deployment, TimePoint now) override;
   RecentOutcomes recent(DeploymentIndex deployment, TimePoint now) override;
+  Load load(DeploymentIndex deployment, Delivery delivery, TimePoint now) override;
   std::optional<Permit> begin(DeploymentIndex deployment, TimePoint now,
-                              DeploymentHealth::Force force) override;
+                              DeploymentHealth::Force force, std::uint64_t tokens = 0) override;
   HealthChange succeeded(const Permit& permit, TimePoint now) override;
   HealthChange failed(const Permit& permit, const Failure& failure, Benching benching,
                       TimePoint now) override;
   void give_back(const Permit& permit) override;
   void end(const Permit& permit) override;
+  void first_token(const Permit& permit, Delivery delivery, TimePoint now) override;
+  void used_tokens(DeploymentIndex deployment, std::uint64_t tokens, TimePoint now) override;
+  void told_quotas(DeploymentIndex deployment, const Quotas& quotas, TimePoint now) override;
   void count_request(GroupIndex group, TimePoint now) override;
   bool draw_retry(GroupIndex group, TimePoint now) override;
   void give_back_retry(GroupIndex group) override;
   Random& random() override { return random_; }
 
  private:
+  LiveDeployment& at(DeploymentIndex deployment) { return deployments_[deployment.value]; }
+  CallLimits limits(DeploymentIndex deployment) const { return limits_of(config_, deployment); }
+
   const Config& config_;
-  std::vector<DeploymentHealth> health_;
+  std::vector<LiveDeployment> deployments_;
   std::vector<RetryBudget> budgets_;
   Random random_;
 };

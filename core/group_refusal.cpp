@@ -73,21 +73,25 @@ std::optional<Failure> GroupVisit::standing_refusal() const {
 
 Failure GroupVisit::refusal(std::optional<Duration> recovery, TimePoint now) {
   if (auto standing = standing_refusal()) return *std::move(standing);
-  const bool rate_limited =
-      std::ranges::any_of(eligible_.members(), [&](DeploymentIndex deployment) {
-        const Availability availability = fleet_->availability(deployment, now);
-        return eligible_.admits(deployment) && availability.state != HealthState::closed &&
-               (availability.cause == ErrorClass::rate_limit ||
-                availability.cause == ErrorClass::quota_exhausted);
-      });
-  std::string message = fmt::format("All deployments of model '{}' are cooling down",
-                                    substitute(configured().name, model_.captures));
+  bool rate_limited = false;
+  bool at_limit = false;  // one of our own: nobody is cooling because of it
+  for (const DeploymentIndex deployment : eligible_.members()) {
+    if (!eligible_.admits(deployment)) continue;
+    const Availability availability = fleet_->availability(deployment, now);
+    at_limit |= availability.full || availability.limited_until > now;
+    rate_limited |= availability.state != HealthState::closed &&
+                    (availability.cause == ErrorClass::rate_limit ||
+                     availability.cause == ErrorClass::quota_exhausted);
+  }
+  std::string message = fmt::format("All deployments of model '{}' are {}",
+                                    substitute(configured().name, model_.captures),
+                                    at_limit ? "at their limit or cooling down" : "cooling down");
   if (recovery) {
     const auto whole = std::chrono::ceil<seconds>(*recovery).count();
     message += fmt::format("; retry in {} seconds", whole);
   }
-  return gateway_failure(rate_limited ? ErrorClass::rate_limit : ErrorClass::unavailable,
-                         message + ".");
+  return gateway_failure(
+      rate_limited || at_limit ? ErrorClass::rate_limit : ErrorClass::unavailable, message + ".");
 }
 
 }  // namespace spillway

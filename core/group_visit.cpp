@@ -106,7 +106,9 @@ std::optional<DeploymentIndex> GroupVisit::pick_fresh(std::span<const Deployment
 
 std::optional<DeploymentIndex> GroupVisit::pick(const std::vector<DeploymentIndex>& excluded,
                                                 TimePoint now) {
-  const PickContext context{*config_, *fleet_, traits_->endpoint, excluded, exceeded_window()};
+  const Delivery delivery = traits_->streaming ? Delivery::streamed : Delivery::whole;
+  const PickContext context{*config_, *fleet_,           traits_->endpoint,
+                            excluded, exceeded_window(), delivery};
   const auto picked = pick_deployment(context, model_.group, now);
   if (!picked || !traits_->affinity) return picked;
   // Affinity chooses among equals: it does not outrank the operator's order.
@@ -156,6 +158,11 @@ std::optional<Prospect> GroupVisit::prospect_of(DeploymentIndex deployment, Time
     prospect.holdup = availability.named_by_upstream               ? Holdup::named
                       : availability.state == HealthState::cooling ? Holdup::cooldown
                                                                    : Holdup::breaker;
+  } else if (availability.limited_until > now) {
+    prospect.holdup = Holdup::cooldown;
+  } else if (availability.full) {
+    prospect.at = now + bounds::kProbePoll;
+    prospect.holdup = Holdup::full;
   } else if (!failed || (!availability.callable && !by_id())) {
     // A probe is under way, or another worker was quicker to take a free place.
     prospect.at = now + bounds::kProbePoll;
@@ -163,6 +170,7 @@ std::optional<Prospect> GroupVisit::prospect_of(DeploymentIndex deployment, Time
   } else {
     prospect.holdup = failed->last.hint ? Holdup::named : Holdup::backoff;
   }
+  prospect.at = std::max(prospect.at, availability.limited_until);
   if (failed) prospect.at = std::max(prospect.at, failed->again_at);
   return prospect;
 }
@@ -184,7 +192,8 @@ std::optional<DeploymentIndex> GroupVisit::least_recently_failed(TimePoint now) 
     const bool broken = availability.state == HealthState::breaker_open ||
                         (availability.state == HealthState::half_open && availability.probing &&
                          judged_by_breaker(availability.cause));
-    if (!broken || availability.last_failure >= oldest) continue;
+    const bool limited = availability.full || availability.limited_until > now;
+    if (!broken || limited || availability.last_failure >= oldest) continue;
     found = deployment;
     oldest = availability.last_failure;
   }
@@ -222,8 +231,9 @@ std::optional<TimePoint> GroupVisit::recovery(TimePoint now) {
     if (!eligible_.admits(deployment)) continue;
     const FailedDeployment* failed = find(deployment);
     const Availability availability = fleet_->availability(deployment, now);
-    TimePoint serves_again = now;
-    if (availability.state != HealthState::closed) serves_again = availability.until;
+    TimePoint serves_again = std::max(now, availability.limited_until);
+    if (availability.state != HealthState::closed)
+      serves_again = std::max(serves_again, availability.until);
     if (failed && failed->last.hint) serves_again = std::max(serves_again, failed->again_at);
     if (serves_again <= now) return std::nullopt;
     soonest = std::min(soonest.value_or(serves_again), serves_again);

@@ -24,6 +24,7 @@ enum class Holdup : std::uint8_t {
   cooldown,  // a bench of a length that nobody named
   breaker,
   probe,  // somebody else's call decides; look again soon
+  full,   // its own calls take all the room that it has; look again soon
 };
 
 struct Prospect {

@@ -30,13 +30,16 @@ std::string_view name(HealthState state);
 // What routing needs to know about a deployment at an instant.
 struct Availability {
   HealthState state = HealthState::closed;
-  bool callable = true;            // closed, or half-open with the probe free
+  bool callable = true;            // closed, or half-open with the probe free; and limits allow it
   TimePoint until{};               // when benched: the end of the bench
   bool named_by_upstream = false;  // `until` comes from a hint, not from a default
   bool probing = false;            // a probe is under way: its outcome will come
   ErrorClass cause{};              // when not closed: what benched it
   TimePoint last_failure{};        // for the least recently failed
   unsigned in_flight = 0;
+  // Not health, but what the deployment's own limits leave (core/deployment_load.hpp).
+  bool full = false;          // calls in flight take all the room: look again soon
+  TimePoint limited_until{};  // rpm or tpm are used up until then
 };
 
 // What the breaker's window holds; shown to operators, decides nothing outside of the breaker.
@@ -52,6 +55,7 @@ struct Permit {
   std::uint64_t generation = 0;
   bool probe = false;
   TimePoint begun{};
+  std::uint64_t tokens = 0;  // set aside for the call until its end
 };
 
 enum class HealthChange : std::uint8_t { none, cooled_down, breaker_opened, extended, closed };

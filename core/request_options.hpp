@@ -52,6 +52,7 @@ struct RequestTraits {
   std::uint64_t least_input_tokens = 0;
   // Whom it belongs with (core/affinity.hpp); nullopt: nobody in particular.
   std::optional<std::uint64_t> affinity{};
+  std::uint64_t tokens = 0;  // expected of each call; set aside of its tpm
 };
 
 }  // namespace spillway

@@ -167,6 +167,15 @@ class Forward::CallInProgress {
   Forward& forward_;
 };
 
+// An answer that does not tell its usage counts as what was expected of it.
+void Forward::note_tokens(const attempt::Call& call, const attempt::Event& event) {
+  if (!content_begun_ && !std::holds_alternative<attempt::Completed>(event)) return;
+  const TokenUsage& usage = relay_ ? relay_->usage() : usage_;
+  const std::uint64_t tokens =
+      usage.known ? usage.prompt + usage.completion : expected_tokens(request_bytes_);
+  fleet_.used_tokens(call.deployment, tokens, worker_.now());
+}
+
 Awaitable<attempt::Event> Forward::call(attempt::Call call) {
   UpstreamCall upstream(worker_, config_, config_.at(call.deployment));
   const CallInProgress in_progress(*this, upstream, call);
@@ -181,6 +190,7 @@ Awaitable<attempt::Event> Forward::call(attempt::Call call) {
     event = failed(fault->outcome, call);
   waited_ += upstream.waited();
   upstream.finish();
+  note_tokens(call, event);
   if (auto* failed = std::get_if<attempt::Failed>(&event))
     failed->resumable = transcript_ && transcript_->resumable();
   co_return event;

@@ -90,6 +90,7 @@ class Forward {
   bool client_left() const { return ending_ == ClientConnection::Ending::client_left; }
   Awaitable<std::optional<Answer>> say_why_it_ended();
   void report(const attempt::Event& event);
+  void note_tokens(const attempt::Call& call, const attempt::Event& event);
   void record(int status, std::optional<ErrorClass> error_class);
   void record_attempts(AccessRecord& line);
   Duration overhead() const;

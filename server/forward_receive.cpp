@@ -51,6 +51,8 @@ void name_stream_phase(CallFault& fault, bool content_started) {
 }  // namespace
 
 Awaitable<attempt::Event> Forward::receive(UpstreamCall& upstream, const attempt::Call& call) {
+  fleet_.told_quotas(call.deployment, read_quotas(upstream.headers(), worker_.wall_now()),
+                     worker_.now());
   if (!is_success(upstream.status())) co_return co_await receive_error(upstream, call);
   const auto encoding = find_header(upstream.headers(), "content-encoding");
   if (encoding && !encoding->empty() && fold(*encoding) != "identity") {

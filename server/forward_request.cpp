@@ -24,6 +24,7 @@ std::optional<Answer> Forward::read_request() {
   about_.endpoint = endpoint_;
   about_.streaming = body_->stream;
   about_.options = std::move(*options);
+  about_.tokens = expected_tokens(request_bytes_);
   if (config_.router.pre_call_checks)
     about_.least_input_tokens = least_input_tokens(request_.body, *body_);
   about_.affinity = affinity_of(config_.router.affinity, request_.body, *body_, request_.headers,

@@ -40,26 +40,32 @@ SnapshotPtr make_snapshot(Config config, const SnapshotPtr& previous) {
 Availability WorkerFleet::availability(DeploymentIndex deployment, TimePoint now) {
   DeploymentState& state = *snapshot_.deployments[deployment.value];
   const std::lock_guard lock(state.guard);
-  return state.health.availability(now);
+  return state.live.availability(limits(deployment), now);
 }
 
 RecentOutcomes WorkerFleet::recent(DeploymentIndex deployment, TimePoint now) {
   DeploymentState& state = *snapshot_.deployments[deployment.value];
   const std::lock_guard lock(state.guard);
-  return state.health.recent(now);
+  return state.live.recent(now);
+}
+
+Load WorkerFleet::load(DeploymentIndex deployment, Delivery delivery, TimePoint now) {
+  DeploymentState& state = *snapshot_.deployments[deployment.value];
+  const std::lock_guard lock(state.guard);
+  return state.live.load(delivery, limits(deployment), snapshot_.config.router.latency_ttl, now);
 }
 
 std::optional<Permit> WorkerFleet::begin(DeploymentIndex deployment, TimePoint now,
-                                         DeploymentHealth::Force force) {
+                                         DeploymentHealth::Force force, std::uint64_t tokens) {
   DeploymentState& state = *snapshot_.deployments[deployment.value];
   const std::lock_guard lock(state.guard);
-  return state.health.begin(deployment, now, force);
+  return state.live.begin(deployment, limits(deployment), tokens, now, force);
 }
 
 HealthChange WorkerFleet::succeeded(const Permit& permit, TimePoint now) {
   DeploymentState& state = *snapshot_.deployments[permit.deployment.value];
   const std::lock_guard lock(state.guard);
-  return state.health.record_success(permit, now);
+  return state.live.succeeded(permit, now);
 }
 
 HealthChange WorkerFleet::failed(const Permit& permit, const Failure& failure, Benching benching,
@@ -67,19 +73,38 @@ HealthChange WorkerFleet::failed(const Permit& permit, const Failure& failure, B
   const CooldownRules& rules = snapshot_.config.at(permit.deployment).cooldown;
   DeploymentState& state = *snapshot_.deployments[permit.deployment.value];
   const std::lock_guard lock(state.guard);
-  return state.health.record_failure(permit, failure, rules, benching, random_, now);
+  return state.live.failed(permit, failure, rules, benching, random_, now);
 }
 
 void WorkerFleet::give_back(const Permit& permit) {
   DeploymentState& state = *snapshot_.deployments[permit.deployment.value];
   const std::lock_guard lock(state.guard);
-  state.health.give_back(permit);
+  state.live.give_back(permit);
 }
 
 void WorkerFleet::end(const Permit& permit) {
   DeploymentState& state = *snapshot_.deployments[permit.deployment.value];
   const std::lock_guard lock(state.guard);
-  state.health.end();
+  state.live.end(permit);
+}
+
+void WorkerFleet::first_token(const Permit& permit, Delivery delivery, TimePoint now) {
+  DeploymentState& state = *snapshot_.deployments[permit.deployment.value];
+  const std::lock_guard lock(state.guard);
+  state.live.first_token(permit, delivery, now);
+}
+
+void WorkerFleet::used_tokens(DeploymentIndex deployment, std::uint64_t tokens, TimePoint now) {
+  DeploymentState& state = *snapshot_.deployments[deployment.value];
+  const std::lock_guard lock(state.guard);
+  state.live.used_tokens(tokens, now);
+}
+
+void WorkerFleet::told_quotas(DeploymentIndex deployment, const Quotas& quotas, TimePoint now) {
+  if (!quotas.requests && !quotas.tokens) return;
+  DeploymentState& state = *snapshot_.deployments[deployment.value];
+  const std::lock_guard lock(state.guard);
+  state.live.told_quotas(quotas, now);
 }
 
 void WorkerFleet::count_request(GroupIndex group, TimePoint now) {

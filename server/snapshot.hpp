@@ -17,7 +17,7 @@ namespace spillway::server {
 // Shared by all workers; the lock is held for one decision and never across a suspension.
 struct DeploymentState {
   std::mutex guard;
-  DeploymentHealth health;
+  LiveDeployment live;
 };
 
 struct GroupState {
@@ -51,13 +51,17 @@ class WorkerFleet final : public Fleet {
 
   Availability availability(DeploymentIndex deployment, TimePoint now) override;
   RecentOutcomes recent(DeploymentIndex deployment, TimePoint now) override;
+  Load load(DeploymentIndex deployment, Delivery delivery, TimePoint now) override;
   std::optional<Permit> begin(DeploymentIndex deployment, TimePoint now,
-                              DeploymentHealth::Force force) override;
+                              DeploymentHealth::Force force, std::uint64_t tokens = 0) override;
   HealthChange succeeded(const Permit& permit, TimePoint now) override;
   HealthChange failed(const Permit& permit, const Failure& failure, Benching benching,
                       TimePoint now) override;
   void give_back(const Permit& permit) override;
   void end(const Permit& permit) override;
+  void first_token(const Permit& permit, Delivery delivery, TimePoint now) override;
+  void used_tokens(DeploymentIndex deployment, std::uint64_t tokens, TimePoint now) override;
+  void told_quotas(DeploymentIndex deployment, const Quotas& quotas, TimePoint now) override;
   void count_request(GroupIndex group, TimePoint now) override;
   bool draw_retry(GroupIndex group, TimePoint now) override;
   void give_back_retry(GroupIndex group) override;
@@ -68,6 +72,10 @@ class WorkerFleet final : public Fleet {
   Random& random() override { return random_; }
 
  private:
+  CallLimits limits(DeploymentIndex deployment) const {
+    return limits_of(snapshot_.config, deployment);
+  }
+
   const Snapshot& snapshot_;
   Random& random_;
 };

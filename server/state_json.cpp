@@ -23,6 +23,31 @@ std::int64_t remaining_ms(const Availability& available, TimePoint now) {
   return std::chrono::ceil<milliseconds>(available.until - now).count();
 }
 
+template <typename Count>
+Json or_null(const std::optional<Count>& count) {
+  return count ? Json(*count) : Json();
+}
+
+Json peak_ms(const Load& load) {
+  if (!load.peak) return nullptr;
+  return std::chrono::duration_cast<milliseconds>(*load.peak).count();
+}
+
+// What the strategies compare, and the limits.
+Json deployment_load(const Config& config, DeploymentIndex index, Fleet& fleet, TimePoint now) {
+  const Load streamed = fleet.load(index, Delivery::streamed, now);
+  const CallLimits limits = limits_of(config, index);
+  return {{"requests", streamed.requests},
+          {"tokens", streamed.tokens},
+          {"rpm_limit", or_null(limits.rpm)},
+          {"tpm_limit", or_null(limits.tpm)},
+          {"parallel_limit", or_null(limits.parallel)},
+          {"headroom", streamed.headroom},
+          {"error_rate", streamed.error_rate},
+          {"first_token_ms", peak_ms(streamed)},
+          {"whole_answer_ms", peak_ms(fleet.load(index, Delivery::whole, now))}};
+}
+
 Json deployment_state(const Deployment& deployment, const Availability& available,
                       const RecentOutcomes& recent, TimePoint now) {
   const bool closed = available.state == HealthState::closed;
@@ -95,6 +120,7 @@ std::string router_state_json(const Config& config, Fleet& fleet, TimePoint now)
     for (const DeploymentIndex index : group.deployments) {
       deployments.push_back(deployment_state(config.at(index), fleet.availability(index, now),
                                              fleet.recent(index, now), now));
+      deployments.back()["load"] = deployment_load(config, index, fleet, now);
     }
     Json unusable = Json::array();
     for (const DeploymentIndex index : group.left_out) {

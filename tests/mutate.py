@@ -30,6 +30,7 @@ class Mutation(NamedTuple):
 LOOP, VISIT, ROUTE = "core/attempt_loop.cpp", "core/group_visit.cpp", "core/itinerary.cpp"
 HEALTH, RECOURSE, BUDGET = "core/health.cpp", "core/recourse.cpp", "core/retry_budget.cpp"
 SELECTION, HINTS, CLASSIFY, RELAY = "core/selection.cpp", "core/hints.cpp", "core/classify.cpp", "core/stream_relay.cpp"
+LIVE, LOAD, STRATEGY = "core/live_deployment.cpp", "core/deployment_load.cpp", "core/strategy.cpp"
 
 MUTATIONS = [
     # --- what a deployment's failures do to it
@@ -106,11 +107,22 @@ MUTATIONS = [
              "max_fallbacks bounds the groups entered"),
     Mutation(ROUTE, "if (!current().content_rejected()) {", "{",
              "rejected content is not offered to whoever was next anyway"),
-    Mutation(SELECTION, "if (best && tier > best_tier) continue;", "",
+    Mutation(SELECTION, "if (tier > best_tier) continue;", "",
              "the lowest order is asked first"),
     Mutation(SELECTION, "if (!context.fleet.availability(candidate, now).callable) continue;",
              "(void)context.fleet.availability(candidate, now);",
              "a deployment in cooldown is not picked"),
+    # --- limits and strategies
+    Mutation(LIVE, "availability.callable = availability.callable && room.left(now);", "",
+             "a deployment at its limit is not picked"),
+    Mutation(LOAD, "room.taken = limits.parallel && in_flight >= *limits.parallel;", "",
+             "max_parallel_requests is never exceeded"),
+    Mutation(LOAD, "expected_ += tokens;", "(void)tokens;",
+             "tokens of calls in flight count towards tpm"),
+    Mutation(STRATEGY, "(load.in_flight + 1.0) *", "1.0 *",
+             "adaptive weighs calls in flight"),
+    Mutation(STRATEGY, "* (bounds::kLowHeadroom / headroom)", "+ 0.0 * headroom",
+             "adaptive spares a rate limit that runs out"),
     # --- what happened
     Mutation(HINTS, "return *amount <= Duration::zero() ? Remaining::none : Remaining::some;", "return Remaining::none;",
              "a limit that is not exhausted does not say when to come back"),

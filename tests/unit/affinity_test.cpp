@@ -48,9 +48,9 @@ class PinningFleet final : public Fleet {
   Availability availability(DeploymentIndex d, TimePoint now) override {
     return fleet_.availability(d, now);
   }
-  std::optional<Permit> begin(DeploymentIndex d, TimePoint now,
-                              DeploymentHealth::Force force) override {
-    return fleet_.begin(d, now, force);
+  std::optional<Permit> begin(DeploymentIndex d, TimePoint now, DeploymentHealth::Force force,
+                              std::uint64_t tokens = 0) override {
+    return fleet_.begin(d, now, force, tokens);
   }
   HealthChange succeeded(const Permit& permit, TimePoint now) override {
     return fleet_.succeeded(permit, now);

@@ -136,13 +136,13 @@ class ContestedFleet final : public Fleet {
   Availability availability(DeploymentIndex d, TimePoint now) override {
     return fleet_.availability(d, now);
   }
-  std::optional<Permit> begin(DeploymentIndex d, TimePoint now,
-                              DeploymentHealth::Force force) override {
+  std::optional<Permit> begin(DeploymentIndex d, TimePoint now, DeploymentHealth::Force force,
+                              std::uint64_t tokens) override {
     if (refusals_ > 0) {
       --refusals_;
       return std::nullopt;
     }
-    return fleet_.begin(d, now, force);
+    return fleet_.begin(d, now, force, tokens);
   }
   HealthChange succeeded(const Permit& p, TimePoint now) override {
     return fleet_.succeeded(p, now);

@@ -82,14 +82,6 @@ TEST_CASE("allowed_fails_policy maps LiteLLM's exception names to error classes"
             .find("did you mean \"RateLimitErrorAllowedFails\"?") != std::string::npos);
 }
 
-TEST_CASE("A strategy that is not there yet is a warning, one that does not exist a fault") {
-  CHECK(loaded(kModel + "router_settings: {routing_strategy: simple-shuffle}\n").warnings.empty());
-  CHECK(has_warning(loaded(kModel + "router_settings: {routing_strategy: least-busy}\n"),
-                    "simple-shuffle is used"));
-  CHECK(only_fault(kModel + "router_settings: {routing_strategy: least-buzy}\n")
-            .find("did you mean \"least-busy\"?") != std::string::npos);
-}
-
 TEST_CASE("LiteLLM's keys without effect are warnings with their line, in every section") {
   const auto result = loaded(kModel +
                              "router_settings: {client_ttl: 60}\n"

@@ -61,10 +61,10 @@ Availability SimulatedFleet::availability(DeploymentIndex deployment, TimePoint 
 }
 
 std::optional<Permit> SimulatedFleet::begin(DeploymentIndex deployment, TimePoint now,
-                                            DeploymentHealth::Force force) {
+                                            DeploymentHealth::Force force, std::uint64_t tokens) {
   HealthBook& book = books_[deployment.value];
   const bool callable = book.callable(now);
-  const auto permit = fleet_.begin(deployment, now, force);
+  const auto permit = fleet_.begin(deployment, now, force, tokens);
   if (!permit) {
     rule(!callable && force == DeploymentHealth::Force::no, "who may be called gets a permit");
     return permit;

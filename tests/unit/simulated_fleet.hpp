@@ -37,7 +37,7 @@ class SimulatedFleet final : public Fleet {
 
   Availability availability(DeploymentIndex deployment, TimePoint now) override;
   std::optional<Permit> begin(DeploymentIndex deployment, TimePoint now,
-                              DeploymentHealth::Force force) override;
+                              DeploymentHealth::Force force, std::uint64_t tokens) override;
   HealthChange succeeded(const Permit& permit, TimePoint now) override;
   HealthChange failed(const Permit& permit, const Failure& failure, Benching benching,
                       TimePoint now) override;

@@ -1,0 +1,134 @@
+// How busy and how quick one deployment is: what the routing strategies compare, and what rpm, tpm
+// and max_parallel_requests are held against. It measures; core/strategy.hpp judges.
+//
+// Not thread-safe; the server guards each one with its own short lock.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+
+#include "core/bounds.hpp"
+#include "core/config.hpp"
+#include "core/rate_limit_headers.hpp"
+#include "core/rate_window.hpp"
+#include "core/time.hpp"
+
+namespace spillway {
+
+// Whether a time was measured to the first token of a stream or to a whole answer: the two are not
+// comparable.
+enum class Delivery : std::uint8_t { streamed, whole };
+
+// A deployment at an instant, as a strategy sees it.
+struct Load {
+  unsigned in_flight = 0;
+  // Of times to the first token, or to the whole answer: the highest of late, fading while nothing
+  // new is measured. nullopt: nothing was ever measured.
+  std::optional<Duration> peak;
+  // Their mean over the last few. nullopt: nothing was measured within the time to live.
+  std::optional<Duration> mean;
+  double error_rate = 0.0;     // of the latest calls, in [0, 1); fading while there are none
+  std::uint64_t requests = 0;  // begun in the last minute
+  std::uint64_t tokens = 0;    // used in the last minute, or expected of calls in flight
+  double headroom = 1.0;       // share of the scarcest rate limit that is left, in [0, 1]
+  std::optional<TimePoint> recovered_at;  // from its last bench
+};
+
+// What of a deployment's configuration limits its calls.
+struct CallLimits {
+  std::optional<std::uint64_t> rpm, tpm;
+  std::optional<unsigned> parallel;
+  bool operator==(const CallLimits&) const = default;
+};
+
+// rpm and tpm are weights to simple-shuffle and limits to the strategies that LiteLLM holds to
+// them, or to all where they are enforced.
+CallLimits limits_of(const Config& config, DeploymentIndex deployment);
+
+// Whether the limits leave room for one more call.
+struct Room {
+  bool taken = false;         // by calls in flight: it may be free at any moment
+  TimePoint limited_until{};  // rpm or tpm are used up until then
+  bool left(TimePoint now) const { return !taken && limited_until <= now; }
+};
+
+// Tokens to set aside for a call of which only the body's size is known.
+std::uint64_t expected_tokens(std::size_t body_bytes);
+
+class DeploymentLoad {
+ public:
+  Room room(const CallLimits& limits, unsigned in_flight, TimePoint now);
+
+  // A call begins, and ends. `tokens` are set aside for it in between.
+  void begin(std::uint64_t tokens, TimePoint now);
+  void end(std::uint64_t tokens);
+
+  void note_time(Delivery delivery, Duration time, TimePoint now);
+  void note_failure(TimePoint now) { errors_.note(1.0, now); }
+  void note_tokens(std::uint64_t tokens, TimePoint now);
+  void note_quotas(const Quotas& quotas, TimePoint now);
+  void note_recovery(TimePoint now) { recovered_at_ = now; }
+
+  // Everything but in_flight, which the deployment's health counts. `time_to_live`: of the times
+  // that the mean is made of.
+  Load load(Delivery delivery, const CallLimits& limits, Duration time_to_live, TimePoint now);
+
+ private:
+  // Rises at once and falls slowly: a deployment that became slow is left alone before it has
+  // collected many requests, and looked at again after a while.
+  class Peak {
+   public:
+    void note(Duration time, TimePoint now);
+    std::optional<Duration> at(TimePoint now) const;
+
+   private:
+    std::optional<Duration> value_;
+    TimePoint noted_at_{};
+  };
+
+  class LastTimes {
+   public:
+    void note(Duration time, TimePoint now);
+    std::optional<Duration> mean(Duration time_to_live, TimePoint now) const;
+
+   private:
+    struct Sample {
+      Duration time{};
+      TimePoint at{};
+    };
+    std::array<Sample, bounds::kLatencySamples> samples_{};
+    std::size_t next_ = 0;
+    std::size_t count_ = 0;
+  };
+
+  // Each call that begins to answer, or fails instead, counts as much as all before it: a
+  // deployment that went down is spared from its first failure on, and trusted again after a few
+  // answers. How streams end that began long before says nothing about it.
+  class Errors {
+   public:
+    void note(double failed, TimePoint now);  // 1: it failed, 0: it did not
+    double at(TimePoint now) const;
+
+   private:
+    double rate_ = 0.0;
+    TimePoint noted_at_{};
+  };
+
+  struct Times {
+    Peak peak;
+    LastTimes last;
+  };
+
+  double headroom(const CallLimits& limits, TimePoint now);
+
+  RateWindow window_;
+  std::uint64_t expected_ = 0;  // tokens of calls in flight
+  std::array<Times, 2> times_;  // by Delivery
+  Errors errors_;
+  Quotas quotas_;
+  TimePoint quotas_at_{};
+  std::optional<TimePoint> recovered_at_;
+};
+
+}  // namespace spillway

@@ -1,0 +1,54 @@
+// What one deployment was asked for in the last minute: requests and tokens, for limits that must
+// be exact.
+//
+// Calls within a second of each other share a bucket that leaves with the latest of them. So
+// nothing is forgotten early: in no minute, wherever it begins, is more let through than the limit.
+// What is forgotten late is at most a second late, and nothing is remembered for over a minute
+// since the bucket's last call.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+#include "core/time.hpp"
+
+namespace spillway {
+
+class RateWindow {
+ public:
+  struct Usage {
+    std::uint64_t requests = 0;
+    std::uint64_t tokens = 0;
+    bool operator==(const Usage&) const = default;
+  };
+
+  void add(const Usage& usage, TimePoint now);
+  Usage used(TimePoint now);
+
+  // When fewer than `limit` requests, or tokens, are left in the window: now, or later. A limit of
+  // 0 is never met: a whole window from now.
+  TimePoint requests_below(std::uint64_t limit, TimePoint now);
+  TimePoint tokens_below(std::uint64_t limit, TimePoint now);
+
+ private:
+  struct Bucket {
+    TimePoint first{};
+    TimePoint latest{};
+    Usage usage;
+  };
+  // One for every second of the window, the one that is leaving and the one that begins.
+  static constexpr std::size_t kBuckets = 62;
+
+  void forget(TimePoint now);
+  Bucket& at(std::size_t position) { return buckets_[(oldest_ + position) % kBuckets]; }
+  TimePoint below(std::uint64_t Usage::*kind, std::uint64_t limit, TimePoint now);
+
+  std::array<Bucket, kBuckets> buckets_{};
+  std::size_t oldest_ = 0;
+  std::size_t count_ = 0;
+  Usage total_;
+};
+
+}  // namespace spillway
