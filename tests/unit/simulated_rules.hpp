@@ -65,7 +65,7 @@ inline Row table(ErrorClass met) {
 // The row of what was met: some classes are the client's own fault at times.
 inline Row table(const Failure& failure) {
   const ErrorClass met = failure.error_class;
-  if (failure.diverged) return {table(met).again, table(met).where, Harm::alive};
+  if (failure.excused) return {table(met).again, table(met).where, Harm::says_nothing};
   const bool of_request = met == ErrorClass::permission_denied || met == ErrorClass::not_found;
   if (of_request && !failure.concerns_deployment)
     return {Again::never, Where::nowhere, Harm::alive};
