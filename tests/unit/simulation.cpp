@@ -194,8 +194,8 @@ void World::fail(std::uint32_t index, Failure failure) {
   failure.message = fmt::format("{}/{}", index, requests_[index].referee->calls());
   Request& request = requests_[index];
   // A continuation that says something else is given up at its first differing byte.
-  failure.diverged = request.loop->committed() == CommitPoint::content_sent &&
-                     failure.error_class == ErrorClass::protocol && chance(random_, 0.2);
+  failure.excused = request.loop->committed() == CommitPoint::content_sent &&
+                    failure.error_class == ErrorClass::protocol && chance(random_, 0.2);
   const attempt::Failed event{failure, request.plan.resumable};
   request.referee->note_failure(event, now_);
   log("request", index, "failed:", name(failure.error_class), failure.hint ? "hint" : "",
