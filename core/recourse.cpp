@@ -25,6 +25,7 @@ Recourse recourse(const Failure& failure) {
               failure.concerns_deployment ? Elsewhere::anywhere : Elsewhere::nowhere};
     case ErrorClass::authentication:
     case ErrorClass::quota_exhausted:
+      return {AskAgain::never, Elsewhere::anywhere};
     case ErrorClass::timeout:
       return {AskAgain::never, Elsewhere::anywhere};
     case ErrorClass::rate_limit:

@@ -27,6 +27,7 @@ class Mutation(NamedTuple):
     breaks: str  # the rule
 
 
+DEADLINE, ELIGIBILITY = "core/attempt_deadline.cpp", "core/eligibility.cpp"
 LOOP, VISIT, ROUTE = "core/attempt_loop.cpp", "core/group_visit.cpp", "core/itinerary.cpp"
 HEALTH, RECOURSE, BUDGET = "core/health.cpp", "core/recourse.cpp", "core/retry_budget.cpp"
 SELECTION, HINTS, CLASSIFY, RELAY = "core/selection.cpp", "core/hints.cpp", "core/classify.cpp", "core/stream_relay.cpp"
@@ -64,11 +65,11 @@ MUTATIONS = [
              "rejected content goes only where it may"),
     Mutation(RECOURSE, "if (asked_again >= bounds::kJitteredAsks) return step;", "",
              "a persistent 429 is not hammered by a stroke of luck"),
-    Mutation(RECOURSE, "failure.client_deadline ? Elsewhere::nowhere : Elsewhere::anywhere", "Elsewhere::anywhere",
+    Mutation(RECOURSE, "if (failure.client_deadline) return {AskAgain::never, Elsewhere::nowhere};", "",
              "a client's own deadline ends its request"),
-    Mutation(VISIT, "return failed.asked_again == 0;", "return true;",
+    Mutation(VISIT, "return named || failed.asked_again == 0;", "return true;",
              "what is asked again once is asked again once"),
-    Mutation(VISIT, "std::min(configured_retries, bounds::kAskAgain)", "std::max(configured_retries, bounds::kAskAgain)",
+    Mutation(VISIT, "std::min(retries_allowed(failed), bounds::kAskAgain)", "std::max(retries_allowed(failed), bounds::kAskAgain)",
              "num_retries bounds asking again"),
     Mutation(VISIT, "for (const FailedDeployment& failed : failed_) excluded.push_back(failed.deployment);", "",
              "nobody is tried twice while somebody untried is left"),
@@ -100,9 +101,19 @@ MUTATIONS = [
              "a cooldown that nobody named is not waited for while a fallback is left"),
     Mutation(LOOP, "if (last_resort_used_ || !config_", "if (!config_",
              "there is one last resort a request"),
-    Mutation(LOOP, "return std::min(deadline, end_of_time().value_or(deadline));", "return deadline;",
+    Mutation(DEADLINE, "call.deadline = *total;", "",
              "a call ends with timeouts.total"),
+    Mutation(DEADLINE, "call.client_deadline = patience && *patience < configured;", "call.client_deadline = false;",
+             "a deadline that the client shortened is known as the client's"),
     # --- where to go
+    Mutation(ELIGIBILITY, "close_if_empty(Closed::by_tags);", "",
+             "a request whose tags nobody takes is refused"),
+    Mutation(ELIGIBILITY, "*window < traits_->least_input_tokens && !barred(member)", "false",
+             "a window that a request is known not to fit is passed by"),
+    Mutation(ROUTE, "if (traits_.options.disable_fallbacks) return nullptr;", "",
+             "disable_fallbacks keeps a request with its model"),
+    Mutation(VISIT, "if (traits_->options.num_retries) return *traits_->options.num_retries;", "",
+             "num_retries of a request outranks the configured one"),
     Mutation(ROUTE, "if (fallbacks() >= config_.router.max_fallbacks) return nullptr;", "",
              "max_fallbacks bounds the groups entered"),
     Mutation(ROUTE, "if (!current().content_rejected()) {", "{",

@@ -86,6 +86,8 @@ class RequestReferee {
   const Visit& visit() const { return visits_.back(); }
   static const Asked* find(const Visit& visit, DeploymentIndex deployment);
   bool offers(DeploymentIndex deployment) const;
+  bool too_small_before(const Visit& visit, DeploymentIndex deployment) const;
+  bool windows_exceeded(const Visit& visit) const;
   bool usable(const Visit& visit, DeploymentIndex deployment) const;
   bool is_fresh(const Visit& visit, DeploymentIndex deployment, TimePoint now) const;
   bool any_fresh(const Visit& visit, TimePoint now) const;

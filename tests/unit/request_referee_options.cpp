@@ -16,10 +16,43 @@ bool RequestReferee::offers(DeploymentIndex deployment) const {
   return !config_.at(deployment).targets[static_cast<std::size_t>(traits_.endpoint)].empty();
 }
 
+// The same model of the same provider at the same address, which found the request too long in a
+// group left behind, unless this one declares a larger window.
+bool RequestReferee::too_small_before(const Visit& visit, DeploymentIndex deployment) const {
+  const Deployment& own = config_.at(deployment);
+  for (const Visit& earlier : visits_) {
+    if (&earlier == &visit) break;
+    for (const Asked& asked : earlier.asked) {
+      const Deployment& refused = config_.at(asked.deployment);
+      const bool larger = refused.max_input_tokens && own.max_input_tokens &&
+                          *own.max_input_tokens > *refused.max_input_tokens;
+      if (asked.last.error_class == ErrorClass::context_window_exceeded && !larger &&
+          refused.provider == own.provider && refused.origin == own.origin &&
+          substitute(refused.model, earlier.model.captures) ==
+              substitute(own.model, visit.model.captures))
+        return true;
+    }
+  }
+  return false;
+}
+
+// A group none of whose deployments is left by that is one whose windows are too small.
+bool RequestReferee::windows_exceeded(const Visit& visit) const {
+  if (visit.window_exceeded) return true;
+  bool any = false;
+  for (const DeploymentIndex deployment : at(visit).deployments) {
+    if (!offers(deployment)) continue;
+    if (!too_small_before(visit, deployment)) return false;
+    any = true;
+  }
+  return any;
+}
+
 // Rejected content is for the fallbacks chosen for it; what was too long for a window is for a
 // declared larger one.
 bool RequestReferee::usable(const Visit& visit, DeploymentIndex deployment) const {
   if (visit.content_rejected || !offers(deployment)) return false;
+  if (too_small_before(visit, deployment)) return false;
   if (!visit.window_exceeded) return true;
   const auto& window = config_.at(deployment).max_input_tokens;
   return window && std::ranges::all_of(visit.asked, [&](const Asked& asked) {
@@ -62,7 +95,7 @@ bool RequestReferee::may_ask_again(const Visit& visit, const Asked& asked, bool 
 const std::vector<ModelMatch>& RequestReferee::fallbacks_of(const Visit& visit) const {
   const ModelGroup& group = at(visit);
   if (visit.content_rejected) return group.content_policy_fallbacks;
-  if (visit.window_exceeded && group.context_window_fallbacks)
+  if (windows_exceeded(visit) && group.context_window_fallbacks)
     return *group.context_window_fallbacks;
   return group.fallbacks;
 }
