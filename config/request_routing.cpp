@@ -19,13 +19,16 @@ constexpr auto kChecks = std::to_array<std::string_view>(
      "router_budget_limiting", "responses_api_deployment_check", "encrypted_content_affinity",
      "forward_client_headers_by_model_group"});
 
-void read_check(const Node& item, Context& context, AffinityRules& affinity) {
+void read_check(const Node& item, Context& context, RouterSettings& out) {
+  AffinityRules& affinity = out.affinity;
   if (item.text == "session_affinity") {
     affinity.session = true;
   } else if (item.text == "deployment_affinity") {
     affinity.client_key = true;
   } else if (item.text == "prompt_caching") {
     affinity.prompt_prefix = true;
+  } else if (item.text == "enforce_model_rate_limits") {
+    out.enforce_model_rate_limits = true;
   } else if (std::find(kChecks.begin(), kChecks.end(), item.text) != kChecks.end()) {
     context.warn(item, fmt::format("{} is not supported yet and has no effect", item.text));
   } else {
@@ -44,7 +47,7 @@ void read_request_routing(Section& router_settings, Context& context, RouterSett
   if (const auto ttl = router_settings.time("deployment_affinity_ttl_seconds", kPositiveTimes))
     out.affinity.ttl = *ttl;
   if (const auto* checks = router_settings.list("optional_pre_call_checks")) {
-    for (const Node& item : *checks) read_check(item, context, out.affinity);
+    for (const Node& item : *checks) read_check(item, context, out);
   }
 }
 

@@ -33,11 +33,6 @@ constexpr auto kStrategies = std::to_array<StrategyName>({
 });
 
 constexpr std::string_view kEnforced = "enforce_model_rate_limits";
-constexpr auto kOtherChecks = std::to_array<std::string_view>(
-    {"prompt_caching", "router_budget_limiting", "responses_api_deployment_check",
-     "encrypted_content_affinity", "deployment_affinity", "session_affinity",
-     "forward_client_headers_by_model_group"});
-
 constexpr Range<double> kPrices{0, 1e9};
 constexpr Range<double> kBuffers{0, 1000};
 
@@ -70,29 +65,11 @@ void read_arguments(const Node* node, Context& context, RouterSettings& out) {
   section.finish();
 }
 
-void read_checks(Section& section, Context& context, RouterSettings& out) {
-  const std::vector<Node>* checks = section.list("optional_pre_call_checks");
-  if (checks == nullptr) return;
-  for (const Node& check : *checks) {
-    if (check.text == kEnforced) {
-      out.enforce_model_rate_limits = true;
-    } else if (std::ranges::find(kOtherChecks, check.text) != kOtherChecks.end()) {
-      context.warn(check, fmt::format("{} is not supported yet and has no effect", check.text));
-    } else {
-      std::vector<std::string_view> names(kOtherChecks.begin(), kOtherChecks.end());
-      names.push_back(kEnforced);
-      context.fault(check, fmt::format("{} is not a check that exists{}", shown(check),
-                                       did_you_mean(check.text, names)));
-    }
-  }
-}
-
 }  // namespace
 
 void read_routing_strategy(Section& router_settings, Context& context, RouterSettings& out) {
   read_name(router_settings, context, out);
   read_arguments(router_settings.get("routing_strategy_args"), context, out);
-  read_checks(router_settings, context, out);
   if (const auto enforced = router_settings.boolean(kEnforced))
     out.enforce_model_rate_limits = *enforced;
 }

@@ -9,8 +9,7 @@
 
 namespace spillway::config {
 
-// routing_strategy, routing_strategy_args, optional_pre_call_checks and enforce_model_rate_limits
-// of router_settings.
+// routing_strategy, routing_strategy_args and enforce_model_rate_limits of router_settings.
 void read_routing_strategy(Section& router_settings, Context& context, RouterSettings& out);
 
 // The price of a token, in and out together: of litellm_params, else of model_info. nullopt:
