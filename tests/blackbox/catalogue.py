@@ -125,9 +125,10 @@ def chart(run: dict[str, Any]) -> str:
     for number, (name, calls) in enumerate(rows):
         y = 60 + 35 * number
         parts.append(f'<text x="10" y="{y + 4}">{name}</text>')
+        # Dots on top of each other are one.
         parts += [
-            f'<circle cx="{x(at):.1f}" cy="{y}" r="3" fill="{"#2a7" if good else "#c33"}"/>'
-            for at, good in calls
+            f'<circle cx="{at}" cy="{y}" r="3" fill="{"#2a7" if good else "#c33"}"/>'
+            for at, good in sorted({(round(x(at)), good) for at, good in calls})
         ]
     step = max(1, round(end / 8))
     parts += [
