@@ -85,6 +85,7 @@ class Loader {
     read_environment_variables(root);
     const RouterDefaults defaults = read_router_settings(root, context_);
     config.router = defaults.router;
+    config.redis = defaults.redis;
     read_general_settings(root, context_, config.keys);
     read_spillway_section(root, context_, config);
     add_environment_keys(context_, config.keys);

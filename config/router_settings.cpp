@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "config/litellm_keys.hpp"
+#include "config/redis_settings.hpp"
 #include "config/request_routing.hpp"
 #include "config/routing_strategy.hpp"
 #include "config/scalars.hpp"
@@ -96,6 +97,7 @@ void read_router(const Node* node, Context& context, RouterDefaults& out) {
   out.model_group_retry_policy = section.get("model_group_retry_policy");
   out.default_litellm_params = section.map("default_litellm_params");
   out.cooldown.disabled = section.boolean("disable_cooldowns").value_or(false);
+  out.redis = read_redis(section, context, out.ca_file);
   section.unsupported(unsupported_router_settings());
   section.finish();
 }

@@ -18,6 +18,7 @@ struct RouterDefaults {
   CooldownRules cooldown;
   DropParams drop_params = DropParams::no;
   std::string ca_file;
+  std::optional<RedisSettings> redis;
   // Read once the groups are known; nullptr where absent.
   const Node* fallbacks = nullptr;
   const Node* context_window_fallbacks = nullptr;

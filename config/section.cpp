@@ -28,7 +28,8 @@ bool secret_segment(std::string_view segment) {
   };
   return segment == "key" || segment.ends_with("_key") ||
          (has("token") && !segment.ends_with("tokens")) || has("password") || has("secret") ||
-         has("credential") || has("headers") || segment.starts_with("environment_variables");
+         has("credential") || has("headers") || segment.starts_with("environment_variables") ||
+         segment == "redis_url";
 }
 
 }  // namespace

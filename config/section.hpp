@@ -98,8 +98,8 @@ class Section {
 // may hold a secret.
 std::string shown(const Node& node);
 
-// True for api_key, master_key, anything that ends in _key, holds "token" or "password", and for
-// header values.
+// True for api_key, master_key, anything that ends in _key, holds "token" or "password", for header
+// values and for redis_url.
 bool may_be_secret(std::string_view path);
 
 }  // namespace spillway::config

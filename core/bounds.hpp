@@ -82,4 +82,20 @@ inline constexpr Duration kHeadroomMemory = seconds(60);  // providers' limits a
 inline constexpr double kLowHeadroom = 0.2;               // below it a deployment is spared
 inline constexpr double kLeastHeadroom = 0.001;           // spared most, but still comparable
 
+// --- Shared state -----------------------------------------------------------------------------
+// Longest bench that another instance is believed: as long as cooldown_time may be configured.
+inline constexpr Duration kSharedBenchCap = seconds(30 * 24 * 3600);
+inline constexpr unsigned kSharedFailedProbes = 64;  // doubling stopped long before
+// Adopted benches end at least this far apart: longer than the news of a probe takes.
+inline constexpr Duration kAdoptedJitterLeast = milliseconds(50);
+inline constexpr Duration kProbeLease = seconds(30);  // an instance that dies probing is waited for
+inline constexpr std::size_t kRedisReplyBytes = 64 * 1024;  // the longest real one is a record
+inline constexpr std::size_t kRedisReplyItems = 64;         // of one array
+inline constexpr std::size_t kRedisBatch = 64;              // commands under way at once
+inline constexpr Duration kRedisTimeout = seconds(2);       // to connect, or for a batch's replies
+inline constexpr Duration kRedisHeartbeat = seconds(5);     // and how often benches are said again
+inline constexpr Duration kRedisSilence = seconds(15);      // of the subscription: it is dead
+inline constexpr Duration kRedisBackoffBase = milliseconds(250);  // before connecting again
+inline constexpr Duration kRedisBackoffCap = seconds(5);
+
 }  // namespace spillway::bounds

@@ -227,6 +227,18 @@ struct ProxySettings {
   std::vector<std::string> no_proxy;  // hosts, ".suffix" or "*", lower case
 };
 
+// Where instances share their benches: a Redis, Valkey or whatever speaks their protocol.
+struct RedisSettings {
+  std::string host;  // a name or an address, no brackets
+  std::uint16_t port = 6379;
+  bool tls = false;
+  std::string ca_file;  // PEM; empty: the system's store
+  std::string user;     // empty: the default one
+  Secret password;      // empty: none is shown
+  unsigned database = 0;
+  bool operator==(const RedisSettings&) const = default;
+};
+
 struct Config {
   std::string listen_host = "127.0.0.1";
   std::uint16_t listen_port = 4000;
@@ -242,6 +254,7 @@ struct Config {
   bool metrics = true;
   bool litellm_headers = false;  // x-litellm-* response headers beside our own
   ProxySettings proxy;
+  std::optional<RedisSettings> redis;  // nullopt: this instance is alone
 
   std::vector<Deployment> deployments;
   std::vector<ModelGroup> groups;

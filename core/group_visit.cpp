@@ -18,11 +18,7 @@ GroupVisit::GroupVisit(const Config& config, Fleet& fleet, ModelMatch model,
       window_exceeded_(eligible_.closed() == Eligibility::Closed::by_window) {}
 
 Benching GroupVisit::benching() const {
-  const ModelGroup& group = configured();
-  const bool alone = group.deployments.size() == 1 && group.fallbacks.empty() &&
-                     group.content_policy_fallbacks.empty() &&
-                     (!group.context_window_fallbacks || group.context_window_fallbacks->empty());
-  return alone ? Benching::withheld : Benching::allowed;
+  return spillway::benching(configured());
 }
 
 const GroupVisit::FailedDeployment* GroupVisit::find(DeploymentIndex deployment) const {

@@ -120,11 +120,18 @@ std::optional<unsigned> allowance(const Failure& failure, const CooldownRules& r
   return effect == Effect::alive ? std::nullopt : rules.allowed_fails;
 }
 
+}  // namespace
+
 bool never_benches(const CooldownRules& rules) {
   return rules.disabled || rules.cooldown_time == Duration::zero();
 }
 
-}  // namespace
+Benching benching(const ModelGroup& group) {
+  const bool alone = group.deployments.size() == 1 && group.fallbacks.empty() &&
+                     group.content_policy_fallbacks.empty() &&
+                     (!group.context_window_fallbacks || group.context_window_fallbacks->empty());
+  return alone ? Benching::withheld : Benching::allowed;
+}
 
 Availability DeploymentHealth::availability(TimePoint now) const {
   Availability result;
@@ -133,10 +140,10 @@ Availability DeploymentHealth::availability(TimePoint now) const {
   if (!benched()) return result;
   const bool over = now >= until_;
   result.state = over ? HealthState::half_open : state_;
-  result.callable = over && !probe_out_;
+  result.probing = probe_out_ || (over && now < probed_elsewhere_until_);
+  result.callable = over && !result.probing;
   result.until = until_;
   result.named_by_upstream = named_by_upstream_;
-  result.probing = probe_out_;
   result.cause = cause_;
   return result;
 }
@@ -176,6 +183,9 @@ void DeploymentHealth::end() {
 HealthChange DeploymentHealth::close() {
   if (!benched()) return HealthChange::none;
   state_ = HealthState::closed;
+  closed_id_ = bench_id_;
+  bench_id_ = {};
+  probed_elsewhere_until_ = {};
   failed_probes_ = 0;
   consecutive_failures_ = 0;
   successes_.clear();
@@ -273,9 +283,12 @@ HealthChange DeploymentHealth::bench(const Sentence& sentence, Standing standing
   if (extends && until <= until_) return HealthChange::none;  // a bench is never shortened
   state_ = sentence.state;
   until_ = until;
+  agreed_until_ = until;
   named_by_upstream_ = sentence.named;
   cause_ = failure.error_class;
   ++generation_;
+  bench_id_ = {0, generation_};
+  probed_elsewhere_until_ = {};
   if (extends) return HealthChange::extended;
   return state_ == HealthState::cooling ? HealthChange::cooled_down : HealthChange::breaker_opened;
 }

@@ -7,6 +7,9 @@
 // time. Outcomes of attempts begun before a bench neither double nor close it: fifty 429s in flight
 // are one (DESIGN.md section 5).
 //
+// Other instances' benches are adopted, and one that another instance probes is left alone
+// meanwhile (docs/decisions/0005-shared-benches.md).
+//
 // Not thread-safe; the server guards each one with its own short lock.
 #pragma once
 
@@ -15,6 +18,7 @@
 #include <optional>
 #include <string_view>
 
+#include "core/bench.hpp"
 #include "core/bounds.hpp"
 #include "core/config.hpp"
 #include "core/failure.hpp"
@@ -85,6 +89,17 @@ class DeploymentHealth {
   // The call is over and no longer in flight (at the end of a stream, long after record_success).
   void end();
 
+  // --- what instances tell each other ---
+  BenchView bench_view(TimePoint now) const;
+  // Takes over another instance's bench, ended a little later than there so that not all probe at
+  // once. False and nothing changed: it is known already, was closed here, is over, or ends before
+  // the one that is held.
+  bool adopt(const Bench& bench, Random& random, TimePoint now);
+  // Another instance's probe of that bench succeeded. False: another bench is held, or none.
+  bool close(BenchId id);
+  // Another instance probes that bench; it is left alone until its outcome is told, or `until`.
+  void probed_elsewhere(BenchId id, TimePoint until);
+
  private:
   // How a failure benches, before the clock and the jitter are looked at.
   struct Sentence {
@@ -113,6 +128,10 @@ class DeploymentHealth {
   HealthState state_ =
       HealthState::closed;  // never half_open: that is a benched one whose time is over
   TimePoint until_{};
+  TimePoint agreed_until_{};  // what instances compare: `until_` without what adopting added
+  BenchId bench_id_;
+  BenchId closed_id_;
+  TimePoint probed_elsewhere_until_{};
   bool named_by_upstream_ = false;
   bool probe_out_ = false;
   std::uint64_t probe_generation_ = 0;
@@ -128,6 +147,12 @@ class DeploymentHealth {
   // Failures that allowed_fails tolerated, by class; empty where the operator set no allowance.
   std::map<ErrorClass, Minute> tolerated_;
 };
+
+// Withheld from a group of one without any fallback: there is nowhere else to go.
+Benching benching(const ModelGroup& group);
+
+// True if the operator switched benching off for the deployment.
+bool never_benches(const CooldownRules& rules);
 
 // True if the failure says something bad about the deployment (DESIGN.md section 5, "counts against
 // it").

@@ -44,6 +44,12 @@ HealthChange LiveDeployment::failed(const Permit& permit, const Failure& failure
   return change;
 }
 
+bool LiveDeployment::close(BenchId id, TimePoint now) {
+  if (!health_.close(id)) return false;
+  load_.note_recovery(now);
+  return true;
+}
+
 void LiveDeployment::end(const Permit& permit) {
   health_.end();
   load_.end(permit.tokens);

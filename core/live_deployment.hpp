@@ -31,6 +31,14 @@ class LiveDeployment {
   void used_tokens(std::uint64_t tokens, TimePoint now) { load_.note_tokens(tokens, now); }
   void told_quotas(const Quotas& quotas, TimePoint now) { load_.note_quotas(quotas, now); }
 
+  // What instances tell each other; see DeploymentHealth.
+  BenchView bench_view(TimePoint now) const { return health_.bench_view(now); }
+  bool adopt(const Bench& bench, Random& random, TimePoint now) {
+    return health_.adopt(bench, random, now);
+  }
+  bool close(BenchId id, TimePoint now);
+  void probed_elsewhere(BenchId id, TimePoint until) { health_.probed_elsewhere(id, until); }
+
  private:
   DeploymentHealth health_;
   DeploymentLoad load_;

@@ -29,9 +29,11 @@ libspdlog-dev>=1:1.10
 libyaml-cpp-dev>=0.7
 libcli11-dev>=2.1
 prometheus-cpp-dev>=1.0
+libhiredis-dev>=0.14
 '
 readonly test_needs='
 catch2>=3.4
+redis-server>=5:6 valkey-server
 '
 
 main() {

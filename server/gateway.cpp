@@ -54,7 +54,9 @@ Gateway::Gateway(Config config) {
   signals_.add(SIGTERM);
   signals_.add(SIGINT);
   wait_for_signal();
-  snapshot_ = make_snapshot(std::move(config), nullptr);
+  if (config.redis) shared_ = std::make_unique<SharedState>(*config.redis, &Worker::now);
+  snapshot_ = make_snapshot(std::move(config), nullptr, shared_.get());
+  if (shared_) shared_->use(snapshot_);
   max_connections_ = connection_limit(snapshot_->config);
   for (unsigned i = 0; i < worker_count(snapshot_->config); ++i) {
     workers_.push_back(std::make_unique<Worker>(*this, i));
@@ -92,6 +94,7 @@ std::expected<std::uint16_t, std::string> Gateway::listen() {
 }
 
 int Gateway::run() {
+  if (shared_) shared_->start();
   for (const auto& worker : workers_) threads_.emplace_back([&worker] { worker->run(); });
   asio::co_spawn(io_, accept_clients(), asio::detached);
   io_.run();
@@ -175,7 +178,9 @@ void Gateway::worker_ended() {
 std::string Gateway::render_metrics(const Snapshot& snapshot, Fleet& fleet, TimePoint now) const {
   std::vector<const MetricsShard*> shards;
   for (const auto& worker : workers_) shards.push_back(&worker->metrics());
-  return server::render_metrics(snapshot.config, shards, fleet, now, SPILLWAY_VERSION);
+  std::optional<SharedStateCounts> shared;
+  if (shared_) shared = shared_->counts();
+  return server::render_metrics(snapshot.config, shards, fleet, now, SPILLWAY_VERSION, shared);
 }
 
 bool Gateway::admit_request(const Config& config) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "server/asio.hpp"
+#include "server/shared_state.hpp"
 #include "server/snapshot.hpp"
 #include "server/worker.hpp"
 
@@ -40,6 +41,7 @@ class Gateway {
   void wait_for_signal();
   void begin_drain();
 
+  std::unique_ptr<SharedState> shared_;  // nullptr: this instance is alone
   SnapshotPtr snapshot_;
   asio::io_context io_{1};  // the main thread's: accepting and signals
   Acceptor acceptor_{io_};

@@ -40,6 +40,14 @@ struct RequestSample {
   std::uint64_t completion_tokens = 0;
 };
 
+// How sharing with other instances goes (server/shared_state.hpp).
+struct SharedStateCounts {
+  bool connected = false;
+  std::uint64_t errors = 0;     // outages, refused commands and messages that are not ours
+  std::uint64_t published = 0;  // news told to others
+  std::uint64_t received = 0;   // messages heard, our own among them
+};
+
 class MetricsShard {
  public:
   MetricsShard() = default;
@@ -81,8 +89,9 @@ class MetricsShard {
 };
 
 // The page in Prometheus' text format. Gauges about deployments are those of `config`, asked from
-// `fleet`.
+// `fleet`; `shared` only where instances share their state.
 std::string render_metrics(const Config& config, std::span<const MetricsShard* const> shards,
-                           Fleet& fleet, TimePoint now, std::string_view version);
+                           Fleet& fleet, TimePoint now, std::string_view version,
+                           const std::optional<SharedStateCounts>& shared = std::nullopt);
 
 }  // namespace spillway::server

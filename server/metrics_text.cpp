@@ -221,10 +221,27 @@ void add_rest(Families& families, const ProcessTotal& total, std::string_view ve
   families.push_back(build.add({{"version", std::string(version)}}, 1.0).take());
 }
 
+void add_shared(Families& families, const SharedStateCounts& shared) {
+  families.push_back(
+      gauge("spillway_shared_state_connected", "1 while cooldowns are shared with other instances.")
+          .add({}, shared.connected ? 1.0 : 0.0)
+          .take());
+  families.push_back(counter("spillway_shared_state_errors_total",
+                             "Outages of the shared state, and what it said that was of no use.")
+                         .add({}, shared.errors)
+                         .take());
+  Family messages =
+      counter("spillway_shared_state_messages_total", "News told to and heard from instances.");
+  messages.add({{"direction", "published"}}, shared.published);
+  messages.add({{"direction", "received"}}, shared.received);
+  families.push_back(messages.take());
+}
+
 }  // namespace
 
 std::string render_metrics(const Config& config, std::span<const MetricsShard* const> shards,
-                           Fleet& fleet, TimePoint now, std::string_view version) {
+                           Fleet& fleet, TimePoint now, std::string_view version,
+                           const std::optional<SharedStateCounts>& shared) {
   MetricTotals totals;
   for (const MetricsShard* shard : shards) shard->add_to(totals);
   Families families;
@@ -232,6 +249,7 @@ std::string render_metrics(const Config& config, std::span<const MetricsShard* c
   add_deployments(families, totals);
   add_fleet(families, config, fleet, now);
   add_rest(families, totals.process, version);
+  if (shared) add_shared(families, *shared);
   return prometheus::TextSerializer().Serialize(families);
 }
 

@@ -6,8 +6,6 @@
 #include <system_error>
 #include <thread>
 
-#include "server/worker.hpp"
-
 namespace spillway::server {
 
 namespace {
@@ -44,8 +42,8 @@ class Resolver::Mailbox {
   void deliver(std::string host, error_code ec, std::vector<asio::ip::address> addresses) {
     const std::lock_guard lock(guard_);
     if (!resolver_) return;
-    asio::post(resolver_->worker_.io(), [resolver = resolver_, host = std::move(host), ec,
-                                         addresses = std::move(addresses)]() mutable {
+    asio::post(resolver_->io_, [resolver = resolver_, host = std::move(host), ec,
+                                addresses = std::move(addresses)]() mutable {
       resolver->store(host, ec, std::move(addresses));
     });
   }
@@ -55,7 +53,8 @@ class Resolver::Mailbox {
   Resolver* resolver_;
 };
 
-Resolver::Resolver(Worker& worker) : worker_(worker), mailbox_(std::make_shared<Mailbox>(*this)) {}
+Resolver::Resolver(asio::io_context& io, TimePoint (*clock)())
+    : io_(io), clock_(clock), mailbox_(std::make_shared<Mailbox>(*this)) {}
 
 Resolver::~Resolver() {
   mailbox_->close();
@@ -78,7 +77,7 @@ Awaitable<Resolver::Answer> Resolver::resolve(std::string host, TimePoint deadli
   }
   if (!entry.addresses.empty() && now < entry.stale_until) co_return answer_from(entry);
 
-  Timer timer(worker_.io().get_executor(), deadline);
+  Timer timer(io_.get_executor(), deadline);
   entry.waiters.push_back(&timer);
   co_await timer.async_wait(to(ec));
   std::erase(entry.waiters, &timer);
@@ -108,7 +107,7 @@ void Resolver::start_queued() {
 
 void Resolver::store(const std::string& host, error_code ec,
                      std::vector<asio::ip::address> addresses) {
-  const TimePoint now = worker_.now();
+  const TimePoint now = clock_();
   Entry& entry = entries_[host];
   entry.running = false;
   entry.error = ec;

@@ -17,11 +17,10 @@
 
 namespace spillway::server {
 
-class Worker;
-
 class Resolver {
  public:
-  explicit Resolver(Worker& worker);
+  // `clock` tells the time when a look-up comes back.
+  Resolver(asio::io_context& io, TimePoint (*clock)());
   ~Resolver();
   Resolver(const Resolver&) = delete;
   Resolver& operator=(const Resolver&) = delete;
@@ -50,7 +49,8 @@ class Resolver {
   void store(const std::string& host, error_code ec, std::vector<asio::ip::address> addresses);
   static Answer answer_from(Entry& entry);
 
-  Worker& worker_;
+  asio::io_context& io_;
+  TimePoint (*clock_)();
   std::shared_ptr<Mailbox> mailbox_;      // shared with the threads
   std::map<std::string, Entry> entries_;  // bounded: hosts come from the configuration only
   std::deque<std::string> queued_;

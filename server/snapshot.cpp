@@ -11,7 +11,7 @@ using GroupStates = std::unordered_map<std::string, std::shared_ptr<GroupState>>
 
 }  // namespace
 
-SnapshotPtr make_snapshot(Config config, const SnapshotPtr& previous) {
+SnapshotPtr make_snapshot(Config config, const SnapshotPtr& previous, BenchListener* listener) {
   DeploymentStates old_deployments;
   GroupStates old_groups;
   if (previous) {
@@ -34,6 +34,7 @@ SnapshotPtr make_snapshot(Config config, const SnapshotPtr& previous) {
   }
   snapshot->affinity = previous ? previous->affinity : std::make_shared<AffinityState>();
   snapshot->config = std::move(config);
+  snapshot->bench_listener = listener;
   return snapshot;
 }
 
@@ -55,31 +56,49 @@ Load WorkerFleet::load(DeploymentIndex deployment, Delivery delivery, TimePoint 
   return state.live.load(delivery, limits(deployment), snapshot_.config.router.latency_ttl, now);
 }
 
+void WorkerFleet::tell(DeploymentIndex deployment) {
+  if (!snapshot_.bench_listener) return;
+  snapshot_.deployments[deployment.value]->bench_changed.store(true);
+  snapshot_.bench_listener->bench_changed();
+}
+
 std::optional<Permit> WorkerFleet::begin(DeploymentIndex deployment, TimePoint now,
                                          DeploymentHealth::Force force, std::uint64_t tokens) {
   DeploymentState& state = *snapshot_.deployments[deployment.value];
-  const std::lock_guard lock(state.guard);
-  return state.live.begin(deployment, limits(deployment), tokens, now, force);
+  std::unique_lock lock(state.guard);
+  const std::optional<Permit> permit =
+      state.live.begin(deployment, limits(deployment), tokens, now, force);
+  lock.unlock();
+  if (permit && permit->probe) tell(deployment);
+  return permit;
 }
 
 HealthChange WorkerFleet::succeeded(const Permit& permit, TimePoint now) {
   DeploymentState& state = *snapshot_.deployments[permit.deployment.value];
-  const std::lock_guard lock(state.guard);
-  return state.live.succeeded(permit, now);
+  std::unique_lock lock(state.guard);
+  const HealthChange change = state.live.succeeded(permit, now);
+  lock.unlock();
+  if (change != HealthChange::none || permit.probe) tell(permit.deployment);
+  return change;
 }
 
 HealthChange WorkerFleet::failed(const Permit& permit, const Failure& failure, Benching benching,
                                  TimePoint now) {
   const CooldownRules& rules = snapshot_.config.at(permit.deployment).cooldown;
   DeploymentState& state = *snapshot_.deployments[permit.deployment.value];
-  const std::lock_guard lock(state.guard);
-  return state.live.failed(permit, failure, rules, benching, random_, now);
+  std::unique_lock lock(state.guard);
+  const HealthChange change = state.live.failed(permit, failure, rules, benching, random_, now);
+  lock.unlock();
+  if (change != HealthChange::none || permit.probe) tell(permit.deployment);
+  return change;
 }
 
 void WorkerFleet::give_back(const Permit& permit) {
   DeploymentState& state = *snapshot_.deployments[permit.deployment.value];
-  const std::lock_guard lock(state.guard);
+  std::unique_lock lock(state.guard);
   state.live.give_back(permit);
+  lock.unlock();
+  if (permit.probe) tell(permit.deployment);
 }
 
 void WorkerFleet::end(const Permit& permit) {

@@ -2,6 +2,7 @@
 // began with; what a deployment has been through survives a reload when its id does.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -18,6 +19,15 @@ namespace spillway::server {
 struct DeploymentState {
   std::mutex guard;
   LiveDeployment live;
+  std::atomic<bool> bench_changed{false};  // since the listener looked last
+};
+
+// Told by any worker that a deployment's bench began, was extended or ended, or that its probe
+// began or ended. Never waits.
+class BenchListener {
+ public:
+  virtual ~BenchListener() = default;
+  virtual void bench_changed() = 0;
 };
 
 struct GroupState {
@@ -37,12 +47,14 @@ struct Snapshot {
   std::vector<std::shared_ptr<DeploymentState>> deployments;  // by DeploymentIndex
   std::vector<std::shared_ptr<GroupState>> groups;            // by GroupIndex
   std::shared_ptr<AffinityState> affinity;
+  BenchListener* bench_listener = nullptr;  // nullptr: this instance is alone
 };
 using SnapshotPtr = std::shared_ptr<const Snapshot>;
 
 // Makes snapshots, carrying the state of deployments and groups over from the one before. Main
-// thread only.
-SnapshotPtr make_snapshot(Config config, const SnapshotPtr& previous);
+// thread only. `listener` outlives every snapshot.
+SnapshotPtr make_snapshot(Config config, const SnapshotPtr& previous,
+                          BenchListener* listener = nullptr);
 
 // A snapshot's state as one worker's decisions see it. Borrows both; lives as long as the request.
 class WorkerFleet final : public Fleet {
@@ -75,6 +87,7 @@ class WorkerFleet final : public Fleet {
   CallLimits limits(DeploymentIndex deployment) const {
     return limits_of(snapshot_.config, deployment);
   }
+  void tell(DeploymentIndex deployment);  // that its bench changed, without holding its lock
 
   const Snapshot& snapshot_;
   Random& random_;

@@ -38,7 +38,7 @@ class Worker {
   void run();  // the thread's main function
 
   // --- on the worker's own thread ---
-  TimePoint now() const { return std::chrono::steady_clock::now(); }
+  static TimePoint now() { return std::chrono::steady_clock::now(); }
   WallTime wall_now() const { return std::chrono::system_clock::now(); }
   const std::string& http_date();  // the Date header's value, made once a second
   asio::io_context& io() { return io_; }
@@ -64,7 +64,7 @@ class Worker {
   Gateway& gateway_;
   asio::io_context io_{1};
   ConnectionPool pool_{io_};
-  Resolver resolver_{*this};
+  Resolver resolver_{io_, &Worker::now};
   TlsClient tls_;
   Random random_;
   std::unique_ptr<MetricsShard> metrics_;

@@ -37,7 +37,7 @@ MUTATIONS = [
     # --- what a deployment's failures do to it
     Mutation(HEALTH, "if (extends && until <= until_) return HealthChange::none;", "",
              "a bench is never shortened"),
-    Mutation(HEALTH, "result.callable = over && !probe_out_;", "result.callable = over;",
+    Mutation(HEALTH, "result.callable = over && !result.probing;", "result.callable = over;",
              "one request probes, the rest stay away"),
     Mutation(HEALTH, "if (probe) ++failed_probes_;", "",
              "each failed probe doubles the bench"),

@@ -210,6 +210,20 @@ TEST_CASE("counts go on over a reload, also for requests that began before it") 
       has_line(text, R"(spillway_attempts_total{group="embed",deployment="d",class="success"} 0)"));
 }
 
+TEST_CASE("how sharing goes is told where instances share, and nowhere else") {
+  const Config config = two_groups();
+  const MetricsShard shard(config);
+  CHECK(page(config, shard).find("shared_state") == std::string::npos);
+  LocalFleet fleet(config, 1);
+  const MetricsShard* const shards[] = {&shard};
+  const SharedStateCounts shared{.connected = true, .errors = 2, .published = 3, .received = 4};
+  const std::string text = render_metrics(config, shards, fleet, kNow, "1.2.3", shared);
+  CHECK(has_line(text, "spillway_shared_state_connected 1"));
+  CHECK(has_line(text, "spillway_shared_state_errors_total 2"));
+  CHECK(has_line(text, R"(spillway_shared_state_messages_total{direction="published"} 3)"));
+  CHECK(has_line(text, R"(spillway_shared_state_messages_total{direction="received"} 4)"));
+}
+
 TEST_CASE("names are escaped as label values") {
   Config config;
   add_group(config, "a\"b\\c\nd", {"x"});

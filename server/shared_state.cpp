@@ -1,0 +1,235 @@
+#include "server/shared_state.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/post.hpp>
+#include <span>
+
+#include "core/bounds.hpp"
+#include "server/log.hpp"
+
+namespace spillway::server {
+
+namespace {
+
+Random seeded_random() {
+  std::random_device device;
+  std::seed_seq seed{device(), device(), device(), device()};
+  return Random(seed);
+}
+
+std::string address_of(const RedisSettings& settings) {
+  const bool v6 = settings.host.find(':') != std::string::npos;
+  return fmt::format("{}{}{}{}:{}/{}", settings.tls ? "rediss://" : "redis://", v6 ? "[" : "",
+                     settings.host, v6 ? "]" : "", settings.port, settings.database);
+}
+
+// Instances that lost the same Redis do not all come back at the same instant.
+Duration jittered(Duration pause, Random& random) {
+  return std::chrono::duration_cast<Duration>(pause * (0.5 + uniform(random) / 2));
+}
+
+}  // namespace
+
+SharedState::SharedState(RedisSettings settings, TimePoint (*clock)())
+    : settings_(std::move(settings)),
+      address_(address_of(settings_)),
+      clock_(clock),
+      random_(seeded_random()),
+      benches_(random_() | 1, settings_.database, seeded_random()) {}
+
+SharedState::~SharedState() {
+  if (!thread_.joinable()) return;
+  asio::post(io_, [this] { stop_.emit(asio::cancellation_type::terminal); });
+  thread_.join();
+}
+
+void SharedState::use(SnapshotPtr snapshot) {
+  asio::post(io_, [this, snapshot = std::move(snapshot)]() mutable {
+    benches_.use(std::move(snapshot));
+    news_.cancel();
+  });
+}
+
+void SharedState::start() {
+  thread_ = std::thread([this] { run_thread(); });
+}
+
+// At most one handler is queued, however much happens: what changed is found by looking.
+void SharedState::bench_changed() {
+  if (wake_pending_.exchange(true)) return;
+  asio::post(io_, [this] { news_.cancel(); });
+}
+
+SharedStateCounts SharedState::counts() const {
+  return {.connected = connected_.load(std::memory_order_relaxed),
+          .errors = errors_.load(std::memory_order_relaxed),
+          .published = published_.load(std::memory_order_relaxed),
+          .received = received_.load(std::memory_order_relaxed)};
+}
+
+void SharedState::run_thread() {
+  const auto ended = [this](std::exception_ptr) { io_.stop(); };
+  asio::co_spawn(io_, run(), asio::bind_cancellation_slot(stop_.slot(), ended));
+  // A bug in one handler must not end the process: it is logged, and the loop goes on.
+  for (;;) {
+    try {
+      io_.run();
+      break;
+    } catch (const std::exception& error) {
+      log_error(fmt::format("a handler failed: {}", error.what()));
+    }
+  }
+}
+
+Awaitable<void> SharedState::run() {
+  Duration pause = bounds::kRedisBackoffBase;
+  Timer timer(io_);
+  for (;;) {
+    joined_ = false;
+    refusal_told_ = false;
+    Problem problem;
+    try {
+      problem = co_await session();
+    } catch (const std::exception& error) {  // a CA file that cannot be read, or the end
+      problem = error.what();
+    }
+    const auto state = co_await asio::this_coro::cancellation_state;
+    if (state.cancelled() != asio::cancellation_type::none) break;
+    lost(problem);
+    if (joined_) pause = bounds::kRedisBackoffBase;
+    timer.expires_after(jittered(pause, random_));
+    pause = std::min(pause * 2, bounds::kRedisBackoffCap);
+    error_code ec;
+    co_await timer.async_wait(to(ec));
+  }
+}
+
+Awaitable<SharedState::Problem> SharedState::session() {
+  using asio::experimental::awaitable_operators::operator||;
+  const RedisConnection::Means means{io_, resolver_, tls_, clock_};
+  RedisConnection talker(means);
+  RedisConnection listener(means);
+  Problem problem = co_await join(talker, listener);
+  if (!problem.empty()) co_return problem;
+  connected();
+  auto both = talk(talker, listener) || listen(listener);
+  const auto first = co_await std::move(both);
+  co_return first.index() == 0 ? std::get<0>(first) : std::get<1>(first);
+}
+
+// Listens before it asks, so that nothing falls in between.
+Awaitable<SharedState::Problem> SharedState::join(RedisConnection& talker,
+                                                  RedisConnection& listener) {
+  auto opened = co_await listener.open(settings_);
+  if (opened) opened = co_await talker.open(settings_);
+  if (!opened) co_return opened.error();
+  std::string subscribe = redis_command({"SUBSCRIBE", benches_.channel()});
+  const auto subscribed = co_await listener.ask(std::move(subscribe), 1);
+  if (!subscribed) co_return subscribed.error();
+  const RedisReply& reply = subscribed->front();
+  if (reply.kind == RedisReply::Kind::error)
+    co_return fmt::format("it refuses to be listened to: {}", redis_error_code(reply));
+  if (reply.list.size() != 3) co_return "it does not speak Redis' protocol";
+  Commands questions = benches_.questions();
+  co_return co_await carry(talker, std::move(questions));
+}
+
+Awaitable<SharedState::Problem> SharedState::talk(RedisConnection& talker,
+                                                  RedisConnection& listener) {
+  TimePoint heartbeat = clock_();
+  const TimePoint settled = heartbeat + bounds::kRedisHeartbeat;
+  for (;;) {
+    const bool due = clock_() >= heartbeat;
+    if (clock_() >= settled) outage_told_ = false;
+    wake_pending_.store(false);
+    Commands commands = benches_.news(clock_());
+    published_.fetch_add(commands.size(), std::memory_order_relaxed);
+    if (due) {
+      heartbeat = clock_() + bounds::kRedisHeartbeat;
+      std::ranges::move(benches_.reminders(clock_()), std::back_inserter(commands));
+    }
+    Problem problem = co_await carry(talker, std::move(commands));
+    if (!problem.empty()) co_return problem;
+    if (due) {
+      std::string ping = redis_command({"PING"});
+      const auto asked = co_await talker.ask(ping, 1);
+      if (!asked) co_return asked.error();
+      const auto sent = co_await listener.send(std::move(ping));
+      if (!sent) co_return sent.error();
+    }
+    // A change meanwhile has been posted after the flag was taken back, and would be slept over.
+    news_.expires_at(wake_pending_.load() ? clock_() : heartbeat);
+    error_code ec;
+    co_await news_.async_wait(to(ec));
+  }
+}
+
+Awaitable<SharedState::Problem> SharedState::listen(RedisConnection& listener) {
+  for (;;) {
+    const auto reply = co_await listener.read(bounds::kRedisSilence);
+    if (!reply) co_return reply.error();
+    if (reply->kind != RedisReply::Kind::list) co_return "it does not speak Redis' protocol";
+    hear(*reply);
+  }
+}
+
+void SharedState::hear(const RedisReply& reply) {
+  if (reply.list.size() != 3 || reply.list[0].text != "message") return;  // an answer to a PING
+  received_.fetch_add(1, std::memory_order_relaxed);
+  if (!benches_.on_message(reply.list[2].text, clock_())) count_error();
+}
+
+// In batches, so that what waits for replies is bounded.
+Awaitable<SharedState::Problem> SharedState::carry(RedisConnection& talker, Commands commands) {
+  std::span<const SharedBenches::Command> rest = commands;
+  while (!rest.empty()) {
+    const auto batch = rest.first(std::min(rest.size(), bounds::kRedisBatch));
+    rest = rest.subspan(batch.size());
+    std::string bytes;
+    for (const auto& command : batch) bytes += command.bytes;
+    const auto replies = co_await talker.ask(std::move(bytes), batch.size());
+    if (!replies) co_return replies.error();
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      const RedisReply& reply = (*replies)[i];
+      if (benches_.on_reply(batch[i].deployment, reply, clock_())) continue;
+      count_error();
+      if (refused(reply)) co_return fmt::format("it refuses commands: {}", redis_error_code(reply));
+    }
+  }
+  co_return Problem();
+}
+
+// True if another connection may do better: this one's Redis is no longer, or not yet, the one that
+// takes writes. Anything else would be refused again, and is told but once.
+bool SharedState::refused(const RedisReply& reply) {
+  if (reply.kind != RedisReply::Kind::error) return false;
+  const std::string_view code = redis_error_code(reply);
+  if (code == "READONLY" || code == "LOADING" || code == "MASTERDOWN" || code == "NOAUTH")
+    return true;
+  if (!std::exchange(refusal_told_, true))
+    log_warn(fmt::format("{} refuses a command: {}", address_, code));
+  return false;
+}
+
+void SharedState::connected() {
+  joined_ = true;
+  connected_.store(true, std::memory_order_relaxed);
+  if (std::exchange(sharing_told_, true)) return;
+  log_info(fmt::format("sharing cooldowns with other instances through {}", address_));
+}
+
+void SharedState::lost(const Problem& problem) {
+  connected_.store(false, std::memory_order_relaxed);
+  count_error();
+  if (std::exchange(outage_told_, true)) return;
+  sharing_told_ = false;
+  log_warn(fmt::format("{}: {}; until it is back, this instance goes by what it knows itself",
+                       address_, problem));
+}
+
+}  // namespace spillway::server

@@ -1,0 +1,83 @@
+// Shares the deployments' benches with the other instances, through Redis or Valkey.
+//
+// What the workers' decisions read stays in this process; here is only a thread of its own that
+// tells others what changed and takes over what they tell. No request ever waits for it, and while
+// Redis is away, slow or talking nonsense, each instance goes by what it knows itself
+// (docs/decisions/0005-shared-benches.md).
+//
+// Two connections, because a subscribed one takes no other commands. Both are opened, what others
+// know is asked for, and then talk() and listen() run until one of them ends; after a pause that
+// grows up to bounds::kRedisBackoffCap everything begins anew.
+#pragma once
+
+#include <atomic>
+#include <boost/asio/cancellation_signal.hpp>
+#include <string>
+#include <thread>
+
+#include "core/config.hpp"
+#include "core/random.hpp"
+#include "server/asio.hpp"
+#include "server/metrics.hpp"
+#include "server/redis_connection.hpp"
+#include "server/resolver.hpp"
+#include "server/shared_benches.hpp"
+#include "server/snapshot.hpp"
+#include "server/tls_client.hpp"
+
+namespace spillway::server {
+
+class SharedState final : public BenchListener {
+ public:
+  SharedState(RedisSettings settings, TimePoint (*clock)());
+  ~SharedState() override;
+
+  // --- main thread ---
+  void use(SnapshotPtr snapshot);  // before start(), and again for each new one
+  void start();
+
+  // --- any thread ---
+  void bench_changed() override;
+  SharedStateCounts counts() const;
+
+ private:
+  using Problem = RedisConnection::Problem;
+  using Commands = std::vector<SharedBenches::Command>;
+
+  void run_thread();
+  Awaitable<void> run();
+  Awaitable<Problem> session();
+  Awaitable<Problem> join(RedisConnection& talker, RedisConnection& listener);
+  Awaitable<Problem> talk(RedisConnection& talker, RedisConnection& listener);
+  Awaitable<Problem> listen(RedisConnection& listener);
+  Awaitable<Problem> carry(RedisConnection& talker, Commands commands);
+  void hear(const RedisReply& reply);
+  bool refused(const RedisReply& reply);
+  void connected();
+  void lost(const Problem& problem);
+  void count_error() { errors_.fetch_add(1, std::memory_order_relaxed); }
+
+  const RedisSettings settings_;
+  const std::string address_;  // for the log
+  TimePoint (*const clock_)();
+  asio::io_context io_{1};
+  Resolver resolver_{io_, clock_};
+  TlsClient tls_;
+  Random random_;
+  SharedBenches benches_;
+  Timer news_{io_};  // cancelled when there are some
+  asio::cancellation_signal stop_;
+  bool outage_told_ = false;   // once, until a session has lasted
+  bool sharing_told_ = false;  // since an outage was told
+  bool refusal_told_ = false;  // once in each session
+  bool joined_ = false;        // in this session
+
+  std::atomic<bool> wake_pending_{false};
+  std::atomic<bool> connected_{false};
+  std::atomic<std::uint64_t> errors_{0};
+  std::atomic<std::uint64_t> published_{0};
+  std::atomic<std::uint64_t> received_{0};
+  std::thread thread_;
+};
+
+}  // namespace spillway::server
