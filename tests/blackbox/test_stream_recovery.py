@@ -3,7 +3,6 @@ truth: no character twice, none missing."""
 
 from __future__ import annotations
 
-import openai
 import pytest
 
 from behaviours import error, stream
@@ -89,6 +88,7 @@ def test_a_stream_that_reports_an_error_is_finished_too(gateway, upstream):
 
 
 def test_the_openai_sdk_sees_one_answer(gateway, upstream):
+    openai = pytest.importorskip("openai")
     first = upstream(cut_after(telling("a", TEXT), 6))
     second = upstream(stream(*telling("b", TEXT, 3)))
     running = pair(gateway, first, second)
