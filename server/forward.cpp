@@ -171,8 +171,7 @@ class Forward::CallInProgress {
 void Forward::note_tokens(const attempt::Call& call, const attempt::Event& event) {
   if (!content_begun_ && !std::holds_alternative<attempt::Completed>(event)) return;
   const TokenUsage& usage = relay_ ? relay_->usage() : usage_;
-  const std::uint64_t tokens =
-      usage.known ? usage.prompt + usage.completion : expected_tokens(request_bytes_);
+  const std::uint64_t tokens = usage.known ? usage.prompt + usage.completion : about_.tokens;
   fleet_.used_tokens(call.deployment, tokens, worker_.now());
 }
 

@@ -10,17 +10,12 @@
 #include <span>
 
 #include "core/bounds.hpp"
+#include "server/event_loop.hpp"
 #include "server/log.hpp"
 
 namespace spillway::server {
 
 namespace {
-
-Random seeded_random() {
-  std::random_device device;
-  std::seed_seq seed{device(), device(), device(), device()};
-  return Random(seed);
-}
 
 std::string address_of(const RedisSettings& settings) {
   const bool v6 = settings.host.find(':') != std::string::npos;
@@ -75,15 +70,7 @@ SharedStateCounts SharedState::counts() const {
 void SharedState::run_thread() {
   const auto ended = [this](std::exception_ptr) { io_.stop(); };
   asio::co_spawn(io_, run(), asio::bind_cancellation_slot(stop_.slot(), ended));
-  // A bug in one handler must not end the process: it is logged, and the loop goes on.
-  for (;;) {
-    try {
-      io_.run();
-      break;
-    } catch (const std::exception& error) {
-      log_error(fmt::format("a handler failed: {}", error.what()));
-    }
-  }
+  run_event_loop(io_);
 }
 
 Awaitable<void> SharedState::run() {

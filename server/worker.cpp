@@ -7,6 +7,7 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 
+#include "server/event_loop.hpp"
 #include "server/gateway.hpp"
 #include "server/log.hpp"
 #include "server/metrics.hpp"
@@ -18,12 +19,6 @@ namespace {
 
 constexpr Duration kHousekeeping = seconds(5);
 
-Random seeded_random() {
-  std::random_device device;
-  std::seed_seq seed{device(), device(), device(), device()};
-  return Random(seed);
-}
-
 }  // namespace
 
 Worker::Worker(Gateway& gateway, unsigned)
@@ -33,15 +28,7 @@ Worker::~Worker() = default;
 
 void Worker::run() {
   asio::co_spawn(io_, housekeeping(), asio::detached);
-  // A bug in one handler must not end the process: it is logged, and the loop goes on.
-  for (;;) {
-    try {
-      io_.run();
-      break;
-    } catch (const std::exception& error) {
-      log_error(fmt::format("a handler failed: {}", error.what()));
-    }
-  }
+  run_event_loop(io_);
   gateway_.worker_ended();
 }
 

@@ -13,7 +13,7 @@
 
 #include "core/attempt_loop.hpp"
 
-namespace spillway::simulation {
+namespace spillway::balancing {
 namespace {
 
 const TimePoint kBeginning{std::chrono::hours(1000)};
@@ -308,4 +308,4 @@ std::string_view name(Trouble trouble) {
   return "unknown";
 }
 
-}  // namespace spillway::simulation
+}  // namespace spillway::balancing

@@ -10,7 +10,7 @@
 #include "core/config.hpp"
 #include "core/time.hpp"
 
-namespace spillway::simulation {
+namespace spillway::balancing {
 
 enum class Trouble : std::uint8_t {
   none,
@@ -59,4 +59,4 @@ Duration percentile(std::vector<Duration> times, double share);
 std::string_view name(RoutingStrategy strategy);  // as in the configuration
 std::string_view name(Trouble trouble);
 
-}  // namespace spillway::simulation
+}  // namespace spillway::balancing

@@ -7,7 +7,7 @@
 
 #include "tests/simulation/balancing.hpp"
 
-namespace spillway::simulation {
+namespace spillway::balancing {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -61,10 +61,10 @@ Json compare(RoutingStrategy strategy, Trouble trouble, std::uint64_t seeds) {
 }
 
 }  // namespace
-}  // namespace spillway::simulation
+}  // namespace spillway::balancing
 
 int main(int argc, char** argv) {
-  using namespace spillway::simulation;
+  using namespace spillway::balancing;
   const std::uint64_t seeds = argc > 1 ? std::stoul(argv[1]) : 20;
   Json rows = Json::array();
   for (const Trouble trouble : kTroubles)

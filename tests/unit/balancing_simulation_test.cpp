@@ -4,7 +4,7 @@
 
 #include "tests/simulation/balancing.hpp"
 
-namespace spillway::simulation {
+namespace spillway::balancing {
 namespace {
 
 Summary outcome(RoutingStrategy strategy, Trouble trouble) {
@@ -50,4 +50,4 @@ TEST_CASE("adaptive shares as evenly as the others while all is well") {
 }
 
 }  // namespace
-}  // namespace spillway::simulation
+}  // namespace spillway::balancing

@@ -1,0 +1,28 @@
+#include "server/event_loop.hpp"
+
+#include <fmt/format.h>
+
+#include <exception>
+
+#include "server/log.hpp"
+
+namespace spillway::server {
+
+void run_event_loop(asio::io_context& io) {
+  for (;;) {
+    try {
+      io.run();
+      return;
+    } catch (const std::exception& error) {
+      log_error(fmt::format("a handler failed: {}", error.what()));
+    }
+  }
+}
+
+Random seeded_random() {
+  std::random_device device;
+  std::seed_seq seed{device(), device(), device(), device()};
+  return Random(seed);
+}
+
+}  // namespace spillway::server
