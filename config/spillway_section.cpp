@@ -94,18 +94,41 @@ void read_cors(Section& section, Context& context, Config& config) {
   config.cors_origins = *origins;
 }
 
-void read_retry_budget(Section& section, Context& context, RouterSettings& router) {
-  auto text = section.text("retry_budget");
+// A share of the requests: 0.1 or 10%.
+void read_share(Section& section, std::string_view key, Context& context, double& share) {
+  auto text = section.text(key);
   if (!text) return;
   const bool percent = text->ends_with('%');
   if (percent) text->pop_back();
-  const auto share = parse_number(*text);
-  const double value = share.value_or(-1) / (percent ? 100 : 1);
+  const double value = parse_number(*text).value_or(-1) / (percent ? 100 : 1);
   if (value < 0 || value > 1) {
-    return context.fault(*section.get("retry_budget"),
+    return context.fault(*section.get(key),
                          "must be a share of the requests between 0 and 1, or 0% and 100%");
   }
-  router.retry_budget_share = value;
+  share = value;
+}
+
+// off, p95, a time, or a map of both settings.
+void read_hedge(Section& parent, Context& context, RouterSettings& router) {
+  const Node* node = parent.get("hedge");
+  if (node == nullptr || is_off(parent, "hedge")) return;
+  HedgeRules rules;
+  const auto read_after = [&](Section& section, std::string_view key) {
+    const auto text = section.text(key);
+    if (!text || *text == "p95") return;
+    rules.after = parse_time(*text);
+    if (!rules.after || *rules.after <= Duration{} || *rules.after > kPositiveTimes.most)
+      context.fault(*section.get(key), "must be off, p95 or a time such as 800ms");
+  };
+  if (node->kind == NodeKind::scalar) {
+    read_after(parent, "hedge");
+  } else {
+    Section section(node, context);
+    read_after(section, "after");
+    read_share(section, "share", context, rules.share);
+    section.finish();
+  }
+  router.hedge = rules;
 }
 
 void read_streams(Section& section, Context& context, Config& config) {
@@ -153,7 +176,8 @@ void read_spillway_section(const Node& root, Context& context, Config& config) {
   }
   config.router.max_wait =
       section.time("max_wait", {Duration{}, seconds(300)}).value_or(config.router.max_wait);
-  read_retry_budget(section, context, config.router);
+  read_share(section, "retry_budget", context, config.router.retry_budget_share);
+  read_hedge(section, context, config.router);
   read_streams(section, context, config);
   read_access_log(section, context, config.access_log);
   config.litellm_headers = section.boolean("litellm_headers").value_or(config.litellm_headers);
@@ -161,8 +185,6 @@ void read_spillway_section(const Node& root, Context& context, Config& config) {
   // Going on without it would serve in plain text what the operator wanted encrypted.
   if (const Node* tls = section.get("tls"))
     context.fault(*tls, "is not supported yet; put a TLS terminator in front of the gateway");
-  constexpr std::string_view kLater[] = {"hedge"};
-  section.unsupported(kLater);
   section.finish();
 }
 

@@ -29,14 +29,9 @@ AttemptLoop::AttemptLoop(const Config& config, Fleet& fleet, ModelMatch model, R
       fleet_(fleet),
       traits_(std::move(traits)),
       begun_(now),
-      itinerary_(config, fleet, std::move(model), traits_) {}
-
-AttemptLoop::~AttemptLoop() {
-  if (!permit_) return;
-  give_back_retry();
-  if (!success_recorded_) fleet_.give_back(*permit_);
-  fleet_.end(*permit_);
-}
+      itinerary_(config, fleet, std::move(model), traits_),
+      slots_{Slot{HeldCall(fleet, delivery(traits_), attempt::Leg::first)},
+             Slot{HeldCall(fleet, delivery(traits_), attempt::Leg::hedge)}} {}
 
 Action AttemptLoop::next(const attempt::Event& event, TimePoint now) {
   if (over_) return Continue{};
@@ -52,8 +47,8 @@ Action AttemptLoop::on(const attempt::Begin&, TimePoint now) {
   return decide(now);
 }
 
-Action AttemptLoop::on(const attempt::HeadArrived&, TimePoint) {
-  give_back_retry();
+Action AttemptLoop::on(const attempt::HeadArrived& event, TimePoint) {
+  slot(event.leg).held.give_back_retry();
   return Continue{};
 }
 
@@ -62,75 +57,75 @@ Action AttemptLoop::on(const attempt::HeadSent&, TimePoint) {
   return Continue{};
 }
 
-// Content is the proof of health that waiting requests wait for: a probe closes its bench now, not
-// at the end of a long stream. Other calls succeed when they end: a deployment that cuts every
-// stream midway must not look half healthy.
-Action AttemptLoop::on(const attempt::ContentStarted&, TimePoint now) {
-  if (!permit_) return Continue{};
-  give_back_retry();
-  note_time(now);
+Action AttemptLoop::on(const attempt::ContentStarted& event, TimePoint now) {
+  Slot& winner = slot(event.leg);
+  if (!winner.held.active()) return Continue{};
+  settle_on(winner, now);
+  winner.held.content_started(now);
   committed_ = CommitPoint::content_sent;
-  if (permit_->probe && !success_recorded_) {
-    content_change_ = fleet_.succeeded(*permit_, now);
-    success_recorded_ = true;
-  }
   return Continue{};
 }
 
-Action AttemptLoop::on(const attempt::Completed&, TimePoint now) {
-  if (!permit_) return Continue{};
-  settle(nullptr, now);
+Action AttemptLoop::on(const attempt::Completed& event, TimePoint now) {
+  Slot& winner = slot(event.leg);
+  if (!winner.held.active()) return Continue{};
+  settle_on(winner, now);
+  records_.push_back(winner.held.answered(now));
+  if (traits_.affinity) fleet_.pin(group(), *traits_.affinity, winner.call.deployment, now);
   return Finish{};
 }
 
 Action AttemptLoop::on(const attempt::Failed& event, TimePoint now) {
-  if (!permit_) return Continue{};
+  Slot& failed = slot(event.leg);
+  if (!failed.held.active()) return Continue{};
+  GroupVisit& visited = *failed.visit;
   Failure failure = event.failure;
   // Behind a wildcard the client made the model's name up: an unknown one says nothing about the
   // deployment, and must not bench it for everybody else.
-  if (failure.error_class == ErrorClass::not_found && config_.at(group()).wildcard)
+  if (failure.error_class == ErrorClass::not_found && config_.at(visited.group()).wildcard)
     failure.concerns_deployment = false;
-  const DeploymentIndex deployment = permit_->deployment;
-  settle(&failure, now);
+  records_.push_back(failed.held.failed(failure, visited.benching(), now));
   if (failure.error_class == ErrorClass::client_closed)
     return GiveUp{.failure = failure, .committed = committed_, .retry_after = {}};
   if (committed_ == CommitPoint::content_sent) {
-    visit().note_failure(deployment, failure, now);
-    return resume(attempt::Failed{failure, event.resumable}, now);
+    visited.note_failure(failed.call.deployment, failure, now);
+    return resume(failed, attempt::Failed{failure, event.resumable}, now);
   }
 
   // A verdict on the request tells the client more than the trouble met on the way to it.
-  if (itinerary_.fallbacks() == 0 && (!first_failure_ || is_verdict(failure)))
+  if (&visited == &itinerary_.first() && (!first_failure_ || is_verdict(failure)))
     first_failure_ = failure;
-  visit().note_failure(deployment, failure, now);
-  const bool hopeless = recourse(failure).elsewhere == Elsewhere::nowhere;
-  return hopeless || !config_.router.failover ? give_up(now) : decide(now);
+  visited.note_failure(failed.call.deployment, failure, now);
+  hopeless_ |= recourse(failure).elsewhere == Elsewhere::nowhere;
+  if (calling()) return Continue{};  // the other leg may still answer
+  return hopeless_ || !config_.router.failover ? give_up(now) : decide(now);
 }
 
 // Another deployment of the group, then the fallbacks; nobody is waited for or asked again. The
 // client is told what broke its stream, not what came of the attempts to mend it.
-Action AttemptLoop::resume(const attempt::Failed& event, TimePoint now) {
+Action AttemptLoop::resume(const Slot& cut, const attempt::Failed& event, TimePoint now) {
   if (!stream_failure_) stream_failure_ = event.failure;
   const GiveUp broken{.failure = *stream_failure_, .committed = committed_, .retry_after = {}};
   if (!event.resumable || !config_.stream_recovery || !config_.router.failover ||
       event.failure.excused)
     return broken;
-  const DeploymentIndex failed = call_.deployment;
+  const Resume asked_to = cut.call.resume;
   const bool rejected = recourse(event.failure).elsewhere == Elsewhere::nowhere;
+  Call& next = first().call;
   // It may only have refused to continue another's words.
-  if (rejected && call_.resume == Resume::prefix) {
-    if (auto action = call(failed, now)) {
-      call_.resume = Resume::afresh;
-      return call_;
+  if (rejected && asked_to == Resume::prefix) {
+    if (call(cut.call.deployment, now)) {
+      next.resume = Resume::afresh;
+      return next;
     }
   }
-  if (is_verdict(event.failure) && call_.resume == Resume::no) return broken;
+  if (is_verdict(event.failure) && asked_to == Resume::no) return broken;
   do {
-    if (auto action = ask_fresh(now)) {
+    if (ask_fresh(now)) {
       const bool prefix = traits_.endpoint == Endpoint::chat_completions &&
-                          config_.at(call_.deployment).assistant_prefill;
-      call_.resume = prefix ? Resume::prefix : Resume::afresh;
-      return call_;
+                          config_.at(next.deployment).assistant_prefill;
+      next.resume = prefix ? Resume::prefix : Resume::afresh;
+      return next;
     }
   } while (enter_fallback(now));
   return broken;
@@ -138,11 +133,12 @@ Action AttemptLoop::resume(const attempt::Failed& event, TimePoint now) {
 
 // The pooled connection had been closed by the other side before this request came: the same
 // attempt goes on.
-Action AttemptLoop::on(const attempt::StaleConnection&, TimePoint now) {
-  if (!permit_) return Continue{};
-  if (call_.connection == Call::Connection::pooled) {
-    call_.connection = Call::Connection::fresh;
-    return call_;
+Action AttemptLoop::on(const attempt::StaleConnection& event, TimePoint now) {
+  Slot& stale = slot(event.leg);
+  if (!stale.held.active()) return Continue{};
+  if (stale.call.connection == Call::Connection::pooled) {
+    stale.call.connection = Call::Connection::fresh;
+    return stale.call;
   }
   Failure failure;
   failure.error_class = ErrorClass::connection;
@@ -150,12 +146,11 @@ Action AttemptLoop::on(const attempt::StaleConnection&, TimePoint now) {
   failure.type = openai_type(ErrorClass::connection);
   failure.message = "The connection to the provider was closed before it answered.";
   failure.detail = "a new connection was closed before any response byte";
-  return on(attempt::Failed{std::move(failure)}, now);
+  return on(attempt::Failed{std::move(failure), false, event.leg}, now);
 }
 
 Action AttemptLoop::on(const attempt::TimerFired&, TimePoint now) {
-  if (permit_) return Continue{};
-  return decide(now);
+  return calling() ? Continue{} : decide(now);
 }
 
 // --- what is tried next, in this order -----------------------------------------------------------
@@ -197,12 +192,12 @@ std::optional<Action> AttemptLoop::wait_or_ask_again(TimePoint now) {
   if (!soonest) return std::nullopt;
   if (soonest->at > now) return wait(*soonest, now);
 
-  if (!draw_retry(now)) {
+  if (!first().held.draw_retry(group(), now)) {
     visit().forgo_retries();
     return wait_or_ask_again(now);
   }
   if (auto action = call(soonest->deployment, now)) return action;
-  give_back_retry();
+  first().held.give_back_retry();
   soonest->at = now + bounds::kProbePoll;
   soonest->holdup = Holdup::probe;
   return worth_waiting_for(*soonest, now) ? std::optional(wait(*soonest, now)) : std::nullopt;
@@ -211,10 +206,10 @@ std::optional<Action> AttemptLoop::wait_or_ask_again(TimePoint now) {
 std::optional<Action> AttemptLoop::ask_last_resort(TimePoint now) {
   if (last_resort_used_ || !config_.router.failover || !may_ask_fresh()) return std::nullopt;
   const auto deployment = visit().least_recently_failed(now);
-  if (!deployment || !draw_retry(now)) return std::nullopt;
+  if (!deployment || !first().held.draw_retry(group(), now)) return std::nullopt;
   last_resort_used_ = true;
   auto action = call(*deployment, now, DeploymentHealth::Force::yes);
-  if (!action) give_back_retry();  // another worker took its last room
+  if (!action) first().held.give_back_retry();  // another worker took its last room
   return action;
 }
 
@@ -258,19 +253,28 @@ GiveUp AttemptLoop::last_word(TimePoint now) {
 
 std::optional<Action> AttemptLoop::call(DeploymentIndex deployment, TimePoint now,
                                         DeploymentHealth::Force force) {
+  Call& made = first().call;
+  if (!begin_call(first(), visit(), deployment, now, force)) return std::nullopt;
+  made.hedge_at = hedge_time(made, now);
+  return made;
+}
+
+bool AttemptLoop::begin_call(Slot& slot, GroupVisit& visited, DeploymentIndex deployment,
+                             TimePoint now, DeploymentHealth::Force force) {
   // Whoever asks for a deployment by its id gets it, as the client's own choice.
-  if (visit().model().deployment) force = DeploymentHealth::Force::yes;
-  permit_ = fleet_.begin(deployment, now, force, traits_.tokens);
-  if (!permit_) return std::nullopt;
-  success_recorded_ = false;
-  content_change_ = HealthChange::none;
-  if (!visit().has_failed(deployment)) ++fresh_calls_;
-  visit().note_call(deployment);
-  call_ = Call{.deployment = deployment,
-               .upstream_model = substitute(config_.at(deployment).model, visit().model().captures),
-               .deadline = now};
-  set_deadline(call_, now);
-  return call_;
+  if (visited.model().deployment) force = DeploymentHealth::Force::yes;
+  const bool resumes = committed_ == CommitPoint::content_sent;
+  if (!slot.held.begin(deployment, force, traits_.tokens, resumes, now)) return false;
+  if (!visited.has_failed(deployment)) ++fresh_calls_;
+  visited.note_call(deployment);
+  slot.visit = &visited;
+  slot.call =
+      Call{.deployment = deployment,
+           .upstream_model = substitute(config_.at(deployment).model, visited.model().captures),
+           .deadline = now,
+           .leg = &slot == &hedge() ? attempt::Leg::hedge : attempt::Leg::first};
+  set_deadline(slot.call, now);
+  return true;
 }
 
 Action AttemptLoop::wait(const Prospect& prospect, TimePoint now) {
@@ -323,46 +327,14 @@ bool AttemptLoop::fallback_left() const {
 bool AttemptLoop::enter_fallback(TimePoint now) {
   if (!fallback_left()) return false;
   itinerary_.advance();
-  fleet_.count_request(group(), now);
+  if (!visit().called()) fleet_.count_request(group(), now);  // else it was, for a hedge
   return true;
 }
 
-// --- what is held --------------------------------------------------------------------------------
-
-bool AttemptLoop::draw_retry(TimePoint now) {
-  retry_drawn_ = fleet_.draw_retry(group(), now);
-  return retry_drawn_;
-}
-
-void AttemptLoop::give_back_retry() {
-  if (std::exchange(retry_drawn_, false)) fleet_.give_back_retry(group());
-}
-
-// Up to the first content, or to the whole answer: what comes later says how long it is.
-void AttemptLoop::note_time(TimePoint now) {
-  if (committed_ != CommitPoint::content_sent) fleet_.first_token(*permit_, delivery(traits_), now);
-}
-
-// The attempt is over: its permit and its share of the budget go back, and it is put on record.
-void AttemptLoop::settle(const Failure* failure, TimePoint now) {
-  give_back_retry();
-  // A deadline that passed in vain says how slow it is, at least.
-  if (!failure || (failure->error_class == ErrorClass::timeout && !failure->client_deadline))
-    note_time(now);
-  HealthChange change = content_change_;
-  if (!failure) {
-    if (!success_recorded_) change = fleet_.succeeded(*permit_, now);
-    if (traits_.affinity) fleet_.pin(group(), *traits_.affinity, permit_->deployment, now);
-  } else if (failure->error_class != ErrorClass::client_closed) {
-    change = fleet_.failed(*permit_, *failure, visit().benching(), now);
-  } else if (!success_recorded_) {
-    fleet_.give_back(*permit_);
-  }
-  fleet_.end(*permit_);
-  records_.push_back({permit_->deployment,
-                      failure ? std::optional(failure->error_class) : std::nullopt, change,
-                      now - permit_->begun});
-  permit_.reset();
+unsigned AttemptLoop::attempts() const {
+  const auto under_way =
+      std::ranges::count_if(slots_, [](const Slot& s) { return s.held.active(); });
+  return static_cast<unsigned>(records_.size() + static_cast<std::size_t>(under_way));
 }
 
 }  // namespace spillway

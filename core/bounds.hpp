@@ -66,6 +66,7 @@ inline constexpr unsigned kJitteredAsks = 3;  // of these; the rest wait for the
 inline constexpr Duration kRetryBudgetWindow = seconds(10);
 inline constexpr double kRetryBudgetShare = 0.2;    // of the group's requests in the window
 inline constexpr unsigned kRetryBudgetMinimum = 3;  // at once, however quiet the group is
+inline constexpr double kHedgesSaved = 10.0;        // at once after quiet times, at most
 inline constexpr double kCooldownJitter = 0.05;     // share added, so that instances spread out
 inline constexpr Duration kProbePoll =
     milliseconds(10);  // how often a request waiting for a probe looks
@@ -75,6 +76,8 @@ inline constexpr Duration kRateWindow = seconds(60);  // what rpm and tpm are li
 inline constexpr std::size_t kTokenBytes = 4;         // of a request's body for one token, roughly
 inline constexpr std::size_t kReservedTokens = 4096;  // for one call, at most: pictures are long
 inline constexpr std::size_t kLatencySamples = 10;    // latency-based-routing's, as in LiteLLM
+inline constexpr std::size_t kQuantileSamples = 64;   // for a p95; 1 KiB a deployment and delivery
+inline constexpr std::size_t kQuantileLeast = 20;     // fewer tell no p95
 inline constexpr Duration kLoadMemory = seconds(60);  // after it times and errors fade to a third
 inline constexpr Duration kSlowStart = seconds(20);   // from a trickle to the full share again
 inline constexpr double kSlowStartShare = 0.1;        // the trickle

@@ -162,6 +162,13 @@ enum class RoutingStrategy : std::uint8_t {
   adaptive,
 };
 
+// When a second deployment is asked because the first is slow to begin, and how often at most.
+struct HedgeRules {
+  std::optional<Duration> after;  // nullopt: the deployment's own p95
+  double share = 0.1;             // of a group's requests
+  bool operator==(const HedgeRules&) const = default;
+};
+
 struct RouterSettings {
   RoutingStrategy strategy = RoutingStrategy::simple_shuffle;
   double lowest_latency_buffer = 0.0;      // latency-based: share above the lowest that is as good
@@ -173,6 +180,7 @@ struct RouterSettings {
   bool failover = true;
   Duration retry_after{};  // LiteLLM's minimum sleep before a retry
   double retry_budget_share = 0.2;
+  std::optional<HedgeRules> hedge;
   Duration timeout = seconds(600);  // one attempt
   std::optional<Duration> stream_timeout;
   std::optional<TagMatch> tag_filtering;  // enable_tag_filtering, tag_filtering_match_any

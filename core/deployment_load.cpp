@@ -139,22 +139,40 @@ double DeploymentLoad::Errors::at(TimePoint now) const {
 }
 
 void DeploymentLoad::LastTimes::note(Duration time, TimePoint now) {
-  samples_[next_] = {time, now};
-  next_ = (next_ + 1) % samples_.size();
-  count_ = std::min(count_ + 1, samples_.size());
+  if (samples_.size() < bounds::kQuantileSamples) {
+    samples_.push_back({time, now});
+  } else {
+    samples_[next_] = {time, now};
+    next_ = (next_ + 1) % samples_.size();
+  }
 }
 
 std::optional<Duration> DeploymentLoad::LastTimes::mean(Duration time_to_live,
                                                         TimePoint now) const {
   Duration sum{};
   int fresh = 0;
-  for (std::size_t i = 0; i < count_; ++i) {
-    if (now - samples_[i].at >= time_to_live) continue;
-    sum += samples_[i].time;
+  const std::size_t size = samples_.size();
+  for (std::size_t age = 1; age <= std::min(size, bounds::kLatencySamples); ++age) {
+    const Sample& sample = samples_[(next_ + size - age) % size];
+    if (now - sample.at >= time_to_live) break;
+    sum += sample.time;
     ++fresh;
   }
   if (fresh == 0) return std::nullopt;
   return sum / fresh;
+}
+
+std::optional<Duration> DeploymentLoad::LastTimes::p95() const {
+  if (samples_.size() < bounds::kQuantileLeast) return std::nullopt;
+  std::array<Duration, bounds::kQuantileSamples> times;
+  const auto end = std::ranges::transform(samples_, times.begin(), &Sample::time).out;
+  const auto rank = times.begin() + (static_cast<std::ptrdiff_t>(samples_.size()) * 95 - 1) / 100;
+  std::nth_element(times.begin(), rank, end);
+  return *rank;
+}
+
+std::optional<Duration> DeploymentLoad::p95_time(Delivery delivery) const {
+  return times_[static_cast<std::size_t>(delivery)].last.p95();
 }
 
 }  // namespace spillway

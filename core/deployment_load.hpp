@@ -5,8 +5,10 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "core/bounds.hpp"
 #include "core/config.hpp"
@@ -73,6 +75,8 @@ class DeploymentLoad {
   // Everything but in_flight, which the deployment's health counts. `time_to_live`: of the times
   // that the mean is made of.
   Load load(Delivery delivery, const CallLimits& limits, Duration time_to_live, TimePoint now);
+  // Within what 95 of 100 of the latest times lie; nullopt: fewer than kQuantileLeast are known.
+  std::optional<Duration> p95_time(Delivery delivery) const;
 
  private:
   // Rises at once and falls slowly: a deployment that became slow is left alone before it has
@@ -90,16 +94,17 @@ class DeploymentLoad {
   class LastTimes {
    public:
     void note(Duration time, TimePoint now);
+    // Of the last kLatencySamples.
     std::optional<Duration> mean(Duration time_to_live, TimePoint now) const;
+    std::optional<Duration> p95() const;
 
    private:
     struct Sample {
       Duration time{};
       TimePoint at{};
     };
-    std::array<Sample, bounds::kLatencySamples> samples_{};
+    std::vector<Sample> samples_;  // a ring once it has kQuantileSamples
     std::size_t next_ = 0;
-    std::size_t count_ = 0;
   };
 
   // Each call that begins to answer, or fails instead, counts as much as all before it: a

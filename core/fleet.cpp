@@ -5,7 +5,7 @@ namespace spillway {
 LocalFleet::LocalFleet(const Config& config, std::uint64_t seed)
     : config_(config),
       deployments_(config.deployments.size()),
-      budgets_(config.groups.size(), RetryBudget(config.router.retry_budget_share)),
+      budgets_(config.groups.size(), RetryBudget(config.router)),
       random_(seed) {}
 
 Availability LocalFleet::availability(DeploymentIndex deployment, TimePoint now) {
@@ -65,6 +65,14 @@ bool LocalFleet::draw_retry(GroupIndex group, TimePoint now) {
 
 void LocalFleet::give_back_retry(GroupIndex group) {
   budgets_[group.value].give_back();
+}
+
+bool LocalFleet::draw_hedge(GroupIndex group, TimePoint now) {
+  return budgets_[group.value].draw_hedge(now);
+}
+
+std::optional<Duration> LocalFleet::p95_time(DeploymentIndex deployment, Delivery delivery) {
+  return at(deployment).p95_time(delivery);
 }
 
 }  // namespace spillway

@@ -40,6 +40,10 @@ class Fleet {
   virtual void count_request(GroupIndex group, TimePoint now) = 0;
   virtual bool draw_retry(GroupIndex group, TimePoint now) = 0;
   virtual void give_back_retry(GroupIndex group) = 0;
+  // A retry of the budget, for a hedge within the group's share of them.
+  virtual bool draw_hedge(GroupIndex, TimePoint) { return false; }
+  // Within what 95 of 100 of its latest answers came; nullopt: too few are known.
+  virtual std::optional<Duration> p95_time(DeploymentIndex, Delivery) { return std::nullopt; }
 
   // The deployment that answered a request of this affinity last, if the fleet remembers.
   virtual std::optional<DeploymentIndex> pinned(GroupIndex, std::uint64_t, TimePoint) {
@@ -71,6 +75,8 @@ class LocalFleet final : public Fleet {
   void count_request(GroupIndex group, TimePoint now) override;
   bool draw_retry(GroupIndex group, TimePoint now) override;
   void give_back_retry(GroupIndex group) override;
+  bool draw_hedge(GroupIndex group, TimePoint now) override;
+  std::optional<Duration> p95_time(DeploymentIndex deployment, Delivery delivery) override;
   Random& random() override { return random_; }
 
  private:

@@ -94,10 +94,15 @@ std::optional<DeploymentIndex> GroupVisit::pick_fresh(std::span<const Deployment
   excluded.insert(excluded.end(), eligible_.barred().begin(), eligible_.barred().end());
   const std::size_t without_reserve = excluded.size();
   excluded.insert(excluded.end(), eligible_.reserve().begin(), eligible_.reserve().end());
+  const std::size_t without_outrun = excluded.size();
+  if (outrun_) excluded.push_back(*outrun_);
   if (const auto picked = pick(excluded, now)) return picked;
-  if (eligible_.reserve().empty()) return std::nullopt;
-  excluded.resize(without_reserve);
-  return pick(excluded, now);
+  for (const std::size_t fewer : {without_outrun, without_reserve}) {
+    if (fewer == excluded.size()) continue;
+    excluded.resize(fewer);
+    if (const auto picked = pick(excluded, now)) return picked;
+  }
+  return std::nullopt;
 }
 
 std::optional<DeploymentIndex> GroupVisit::pick(const std::vector<DeploymentIndex>& excluded,

@@ -47,6 +47,8 @@ class GroupVisit {
 
   void note_call(DeploymentIndex deployment);
   void note_failure(DeploymentIndex deployment, const Failure& failure, TimePoint now);
+  // It let another answer first: it is asked again only where nobody else is left.
+  void note_outrun(DeploymentIndex deployment) { outrun_ = deployment; }
   // Models whose windows were too small in another group are not asked again in this one.
   void heed_windows_exceeded_in(const GroupVisit& earlier);
   // The retry budget refused: nobody of this group is asked again.
@@ -103,6 +105,7 @@ class GroupVisit {
   const RequestTraits* traits_;
   Eligibility eligible_;
   std::vector<FailedDeployment> failed_;
+  std::optional<DeploymentIndex> outrun_;
   unsigned calls_ = 0;
   unsigned retries_ = 0;
   bool retries_forgone_ = false;

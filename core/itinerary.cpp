@@ -33,13 +33,37 @@ const ModelMatch* Itinerary::next() const {
 }
 
 void Itinerary::advance() {
-  ModelMatch model = *next();
+  const ModelMatch* model = next();
+  if (!ahead_.empty() && ahead_.front().model() == *model) return go_ahead();
+  GroupVisit visit = visit_to(*model);
+  leave_current();
+  visits_.push_back(std::move(visit));
+}
+
+GroupVisit* Itinerary::ahead() {
+  const ModelMatch* model = next();
+  if (model == nullptr) return nullptr;
+  if (ahead_.empty()) ahead_.push_back(visit_to(*model));
+  return &ahead_.front();
+}
+
+void Itinerary::go_ahead() {
+  leave_current();
+  for (const GroupVisit& earlier : visits_) ahead_.front().heed_windows_exceeded_in(earlier);
+  visits_.splice(visits_.end(), ahead_);
+}
+
+GroupVisit Itinerary::visit_to(const ModelMatch& model) const {
+  GroupVisit visit(config_, fleet_, model, traits_);
+  for (const GroupVisit& earlier : visits_) visit.heed_windows_exceeded_in(earlier);
+  return visit;
+}
+
+// Its fallbacks are still to be tried.
+void Itinerary::leave_current() {
   if (current().content_rejected()) pending_.clear();
   const auto own = current().fallbacks();
   pending_.insert(pending_.end(), own.begin(), own.end());
-  GroupVisit visit(config_, fleet_, std::move(model), traits_);
-  for (const GroupVisit& earlier : visits_) visit.heed_windows_exceeded_in(earlier);
-  visits_.push_back(std::move(visit));
 }
 
 std::optional<Duration> Itinerary::soonest_recovery(TimePoint now) {

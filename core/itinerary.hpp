@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <list>
 #include <optional>
 #include <vector>
 
@@ -33,16 +34,25 @@ class Itinerary {
   // Goes on to next(), which must not be nullptr.
   void advance();
 
+  // The group that next() leads to, to be asked while current() still is. nullptr: none is left.
+  GroupVisit* ahead();
+  // Goes on to the group ahead(): it answered first.
+  void go_ahead();
+
   // How long until the first of the groups visited serves again, where that is known.
   std::optional<Duration> soonest_recovery(TimePoint now);
 
  private:
   bool visited(const ModelMatch& model) const;
+  GroupVisit visit_to(const ModelMatch& model) const;
+  void leave_current();
 
   const Config& config_;
   Fleet& fleet_;
   const RequestTraits& traits_;
-  std::vector<GroupVisit> visits_;
+  // Lists, because whoever asked somebody there holds on to the visit.
+  std::list<GroupVisit> visits_;
+  std::list<GroupVisit> ahead_;      // at most one
   std::vector<ModelMatch> pending_;  // fallbacks of the groups left behind
 };
 

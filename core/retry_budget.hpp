@@ -1,6 +1,9 @@
 // Bounds how much a group's retries can amplify an outage: asking again a deployment that already
-// failed this request draws on a share of the group's recent requests (DESIGN.md section 5). Moving
-// on to a fresh deployment does not.
+// failed this request draws on a share of the group's recent requests (DESIGN.md section 5), and so
+// does a hedge. Moving on to a fresh deployment does not.
+//
+// Hedges have a share of their own besides: of all requests ever counted, never more than that
+// share was hedged. What quiet times save up for a burst is bounded.
 //
 // Not thread-safe; the server guards each one with its own short lock.
 #pragma once
@@ -8,6 +11,7 @@
 #include <cstdint>
 
 #include "core/bounds.hpp"
+#include "core/config.hpp"
 #include "core/sliding_count.hpp"
 #include "core/time.hpp"
 
@@ -15,17 +19,21 @@ namespace spillway {
 
 class RetryBudget {
  public:
-  explicit RetryBudget(double share = bounds::kRetryBudgetShare) : share_(share) {}
+  explicit RetryBudget(const RouterSettings& router = {})
+      : share_(router.retry_budget_share), hedge_share_(router.hedge ? router.hedge->share : 0.0) {}
 
   void count_request(TimePoint now);  // one request to the group began
   [[nodiscard]] bool draw(
       TimePoint now);  // true: one retry may go; hold it until its head arrived, then give_back
+  [[nodiscard]] bool draw_hedge(TimePoint now);  // true: as draw(), and within the hedges' share
   void give_back();
   unsigned held() const { return held_; }
 
  private:
   SlidingCount<10> requests_{bounds::kRetryBudgetWindow};
   double share_;
+  double hedge_share_;
+  double hedges_saved_ = 0.0;  // earned by requests and not spent
   unsigned held_ = 0;
 };
 

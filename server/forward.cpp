@@ -1,11 +1,12 @@
 #include "server/forward.hpp"
 
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <exception>
 #include <utility>
 
-#include "core/splice.hpp"
 #include "server/gateway.hpp"
 #include "server/metrics.hpp"
-#include "server/upstream_head.hpp"
 #include "server/worker.hpp"
 
 namespace spillway::server {
@@ -55,11 +56,23 @@ Awaitable<std::optional<Answer>> Forward::run() {
     record(refused->status, refused->error_class);
     co_return refused;
   }
+  leg_request_.emplace(worker_, config_, fleet_, request_, *body_, endpoint_);
   connection_.watch([this](ClientConnection::Ending why) { end_early(why); });
-  if (wants_event_stream())
+  if (leg_request_->wants_event_stream())
     writer_.start_comments([this] { return head_before_content(); },
-                           [this] { return !relay_ || relay_->at_boundary(); });
-  auto answer = co_await run_attempts(*match_);
+                           [this] { return !answering_ || answering_->at_boundary(); });
+  AttemptLoop loop(config_, fleet_, *match_, about_, worker_.now());
+  loop_ = &loop;
+  std::optional<Answer> answer;
+  std::exception_ptr error;
+  try {
+    answer = co_await run_attempts(loop);
+  } catch (...) {
+    error = std::current_exception();
+  }
+  co_await join_legs();
+  loop_ = nullptr;
+  if (error) std::rethrow_exception(error);
   writer_.stop_comments();
   connection_.stop_watching();
   co_return answer;
@@ -79,24 +92,20 @@ void Forward::release() {
   if (std::exchange(admitted_, false)) worker_.gateway().finished_request();
 }
 
-Awaitable<std::optional<Answer>> Forward::run_attempts(ModelMatch match) {
-  AttemptLoop loop(config_, fleet_, std::move(match), about_, worker_.now());
-  loop_ = &loop;
-  if (recoverable()) transcript_.emplace();
+Awaitable<std::optional<Answer>> Forward::run_attempts(AttemptLoop& loop) {
+  recoverable_ = recoverable();
   attempt::Event event = attempt::Begin();
   std::optional<Answer> unanswered;
   for (;;) {
     attempt::Action action = loop.next(event, worker_.now());
-    if (ended_early()) {
+    if (ended_early()) {  // whatever a call ended in says nothing about its deployment
       unanswered = co_await say_why_it_ended();
       break;
     }
     if (const auto* next_call = std::get_if<attempt::Call>(&action)) {
       event = co_await call(*next_call);
-      if (ended_early()) {  // whatever the call ended in says nothing about its deployment
-        unanswered = co_await say_why_it_ended();
-        break;
-      }
+    } else if (std::holds_alternative<attempt::Continue>(action)) {
+      event = co_await race();
     } else if (const auto* wait = std::get_if<attempt::Wait>(&action)) {
       co_await wait_until(wait->until);
       event = attempt::TimerFired();
@@ -109,8 +118,11 @@ Awaitable<std::optional<Answer>> Forward::run_attempts(ModelMatch match) {
              client_left() ? std::optional(ErrorClass::client_closed) : std::nullopt);
       break;
     }
+    if (ended_early()) {
+      unanswered = co_await say_why_it_ended();
+      break;
+    }
   }
-  loop_ = nullptr;
   co_return unanswered;
 }
 
@@ -133,118 +145,131 @@ Awaitable<void> Forward::wait_until(TimePoint until) {
   wait_timer_.expires_at(until);
   error_code ec;
   co_await wait_timer_.async_wait(to(ec));
-  waited_ += worker_.now() - begun;
+  count_wait(begun, worker_.now() - begun);
 }
 
 void Forward::end_early(ClientConnection::Ending why) {
   if (!ending_) ending_ = why;
-  if (upstream_) upstream_->cancel();
+  for (const auto& leg : legs_)
+    if (leg) leg->cancel();
   wait_timer_.cancel();
   if (client_left()) connection_.close();
 }
 
 // ------------------------------------------------------------------------------------- an attempt
 
-// Who is being asked now, for as long as it lives.
-class Forward::CallInProgress {
- public:
-  CallInProgress(Forward& forward, UpstreamCall& upstream, const attempt::Call& call)
-      : forward_(forward) {
-    forward.worker_.upstream_call_begun();
-    forward.upstream_ = &upstream;
-    forward.current_ = &call;
-    forward.asked_ = call.deployment;
+Awaitable<attempt::Event> Forward::call(attempt::Call call) {
+  const auto index = static_cast<std::size_t>(call.leg);
+  std::shared_ptr<StreamTranscript> transcript = transcript_;
+  if (call.resume == Resume::no && recoverable_) transcript = std::make_shared<StreamTranscript>();
+  asked_ = call.deployment;
+  hedge_at_ = call.hedge_at;
+  if (answering_ == legs_[index].get()) answering_ = nullptr;
+  const auto leg = std::make_shared<CallLeg>(*leg_request_, std::move(call), std::move(transcript));
+  legs_[index] = leg;
+  const bool alone = !hedge_at_ && !racing_[1 - index];
+  if (!alone) {
+    enter_race(leg);
+    co_return co_await race();
   }
-  ~CallInProgress() {
-    forward_.worker_.upstream_call_ended();
-    forward_.upstream_ = nullptr;
-    forward_.current_ = nullptr;
-  }
-  CallInProgress(const CallInProgress&) = delete;
-  CallInProgress& operator=(const CallInProgress&) = delete;
-
- private:
-  Forward& forward_;
-};
-
-// An answer that does not tell its usage counts as what was expected of it.
-void Forward::note_tokens(const attempt::Call& call, const attempt::Event& event) {
-  if (!content_begun_ && !std::holds_alternative<attempt::Completed>(event)) return;
-  const TokenUsage& usage = relay_ ? relay_->usage() : usage_;
-  const std::uint64_t tokens = usage.known ? usage.prompt + usage.completion : about_.tokens;
-  fleet_.used_tokens(call.deployment, tokens, worker_.now());
+  co_await leg->run(*loop_);
+  co_return co_await conclude(*leg);
 }
 
-Awaitable<attempt::Event> Forward::call(attempt::Call call) {
-  UpstreamCall upstream(worker_, config_, config_.at(call.deployment));
-  const CallInProgress in_progress(*this, upstream, call);
-  relay_.reset();
-  content_begun_ = false;
-  call_begun_ = worker_.now();
-  attempt::Event event = attempt::StaleConnection();
-  auto fault = co_await send(upstream, call);
-  if (!fault)
-    event = co_await receive(upstream, call);
-  else if (!fault->stale)
-    event = failed(fault->outcome, call);
-  waited_ += upstream.waited();
-  upstream.finish();
-  note_tokens(call, event);
+// Runs the leg as a coroutine of its own.
+void Forward::enter_race(const std::shared_ptr<CallLeg>& leg) {
+  const auto index = static_cast<std::size_t>(leg->call().leg);
+  // Until now the first leg waited alone.
+  if (leg->call().leg == attempt::Leg::hedge && racing_[0])
+    count_wait(legs_[0]->begun(), leg->begun() - legs_[0]->begun());
+  racing_[index] = true;
+  ++running_;
+  const auto run = [](std::shared_ptr<CallLeg> own, AttemptLoop& loop) -> Awaitable<void> {
+    co_await own->run(loop);
+  };
+  asio::co_spawn(worker_.io(), run(leg, *loop_), [this](std::exception_ptr error) {
+    --running_;
+    if (error) leg_error_ = error;
+    wait_timer_.cancel();
+  });
+}
+
+Awaitable<attempt::Event> Forward::race() {
+  for (;;) {
+    if (leg_error_) std::rethrow_exception(std::exchange(leg_error_, nullptr));
+    // What failed meanwhile is told before another wins.
+    for (const bool failed : {true, false}) {
+      for (std::size_t i = 0; i < legs_.size(); ++i) {
+        const bool arrived = racing_[i] && legs_[i]->ready();
+        if (arrived && legs_[i]->ending().has_value() == failed)
+          co_return co_await conclude(*legs_[i]);
+      }
+    }
+    if (hedge_at_ && worker_.now() >= *hedge_at_) {
+      hedge_at_.reset();
+      co_return attempt::HedgeDue();
+    }
+    wait_timer_.expires_at(hedge_at_.value_or(TimePoint::max()));
+    error_code ec;
+    co_await wait_timer_.async_wait(to(ec));
+  }
+}
+
+Awaitable<attempt::Event> Forward::conclude(CallLeg& leg) {
+  racing_[static_cast<std::size_t>(leg.call().leg)] = false;
+  attempt::Event event = attempt::Begin();
+  if (leg.ending()) {
+    event = *leg.ending();
+  } else {
+    call_off_other(leg);
+    event = co_await give(leg);
+  }
+  count_wait(leg.begun(), leg.upstream().waited());
+  leg.finish();
+  note_tokens(leg);
   if (auto* failed = std::get_if<attempt::Failed>(&event))
     failed->resumable = transcript_ && transcript_->resumable();
   co_return event;
 }
 
-Awaitable<std::optional<CallFault>> Forward::send(UpstreamCall& upstream,
-                                                  const attempt::Call& call) {
-  const Deployment& deployment = config_.at(call.deployment);
-  const std::string* text = &request_.body;
-  const BodyView* view = &*body_;
-  std::optional<std::string> prefixed;
-  std::optional<BodyView> prefixed_view;
-  resume_ = call.resume;
-  if (resume_ == Resume::prefix) {
-    prefixed = with_assistant_prefix(request_.body, *body_, transcript_->text());
-    if (prefixed) {
-      auto seen = view_body(*prefixed, endpoint_, config_.read_keys);
-      if (seen) prefixed_view = std::move(*seen);
-    }
-    if (prefixed_view) {
-      text = &*prefixed;
-      view = &*prefixed_view;
-    } else {
-      resume_ = Resume::afresh;
-    }
+// Its provider has begun to work, and counts that as it likes.
+void Forward::call_off_other(const CallLeg& winner) {
+  const std::size_t other = 1 - static_cast<std::size_t>(winner.call().leg);
+  if (!std::exchange(racing_[other], false)) return;
+  legs_[other]->cancel();
+  fleet_.used_tokens(legs_[other]->call().deployment, about_.tokens, worker_.now());
+  asked_ = winner.call().deployment;
+}
+
+// What the legs that lost still do with the request ends before it does.
+Awaitable<void> Forward::join_legs() {
+  for (const auto& leg : legs_)
+    if (leg && running_ > 0) leg->cancel();
+  while (running_ > 0) {
+    wait_timer_.expires_at(TimePoint::max());
+    error_code ec;
+    co_await wait_timer_.async_wait(to(ec));
   }
-  const SplicedBody body = splice(*text, *view, deployment, call.upstream_model, endpoint_);
-  const auto proxy = deployment.origin.tls ? std::optional<ProxyRoute>()
-                                           : proxy_for(config_.proxy, deployment.origin);
-  const std::string head = upstream_head(deployment, endpoint_, call.upstream_model, request_,
-                                         body.size(), proxy ? &*proxy : nullptr);
-  co_return co_await upstream.send(head, body.pieces(), call.connection, call.deadline);
 }
 
-namespace {
-
-// The deadline that passed was the client's own, not ours to connect or to wait between two events.
-bool passed_client_deadline(const AttemptOutcome& outcome, const attempt::Call& call,
-                            TimePoint now) {
-  const auto* transport = std::get_if<TransportFailure>(&outcome);
-  return call.client_deadline && transport != nullptr &&
-         transport->cause == TransportCause::timed_out &&
-         transport->phase != TransportPhase::idle && now >= call.deadline;
+// An answer that does not tell its usage counts as what was expected of it.
+void Forward::note_tokens(CallLeg& leg) {
+  if (answering_ != &leg) return;
+  const bool streamed = leg.answer() == CallLeg::Answer::stream;
+  const TokenUsage& usage = streamed ? leg.relay().usage() : usage_;
+  const std::uint64_t tokens = usage.known ? usage.prompt + usage.completion : about_.tokens;
+  fleet_.used_tokens(leg.call().deployment, tokens, worker_.now());
 }
 
-}  // namespace
+// What two legs waited at the same time counts once.
+Duration Forward::uncounted_wait(TimePoint from, Duration waited) const {
+  const Duration counted = std::max(wait_counted_until_ - from, Duration{});
+  return std::max(waited - counted, Duration{});
+}
 
-attempt::Event Forward::failed(const AttemptOutcome& outcome, const attempt::Call& call) const {
-  const Deployment& deployment = config_.at(call.deployment);
-  const UpstreamName upstream{deployment.provider, deployment.id};
-  attempt::Failed event;
-  event.failure = classify(outcome, upstream, worker_.wall_now());
-  event.failure.client_deadline |= passed_client_deadline(outcome, call, worker_.now());
-  if (event.failure.hint) worker_.metrics().count_hint(event.failure.hint->source);
-  return event;
+void Forward::count_wait(TimePoint from, Duration waited) {
+  waited_ += uncounted_wait(from, waited);
+  wait_counted_until_ = worker_.now();
 }
 
 // What the loop is told while a call is running; it has nothing to decide then.

@@ -3,20 +3,22 @@
 // comes, and reports what happened.
 #pragma once
 
+#include <array>
+#include <exception>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "core/attempt_loop.hpp"
 #include "core/body.hpp"
-#include "core/stream_relay.hpp"
 #include "server/answer.hpp"
+#include "server/call_leg.hpp"
 #include "server/client_connection.hpp"
 #include "server/routes.hpp"
 #include "server/snapshot.hpp"
 #include "server/stream_writer.hpp"
-#include "server/upstream_call.hpp"
 
 namespace spillway::server {
 
@@ -39,58 +41,54 @@ class Forward {
   bool must_close() const { return must_close_; }
 
  private:
-  class CallInProgress;
   enum class Naming { group_only, with_deployment };
 
-  Awaitable<std::optional<Answer>> run_attempts(ModelMatch match);
+  Awaitable<std::optional<Answer>> run_attempts(AttemptLoop& loop);
   // Fills body_, about_ and match_.
   std::optional<Answer> read_request();
   std::optional<Answer> refuse_before_routing(const std::optional<ModelMatch>& match) const;
 
-  // True if only an event stream answers the request.
-  bool wants_event_stream() const {
-    return body_->stream && traits(endpoint_).dialect != StreamDialect::framing;
-  }
-
   std::optional<Answer> admit();
   void release();
 
-  // One attempt, by what the provider's answer turns out to be.
+  // One call from its beginning to what the loop is told of it. A hedged one is a race, which
+  // returns whenever the loop has to be told something.
   Awaitable<attempt::Event> call(attempt::Call call);
-  Awaitable<attempt::Event> receive(UpstreamCall& upstream, const attempt::Call& call);
-  Awaitable<attempt::Event> receive_error(UpstreamCall& upstream, const attempt::Call& call);
-  Awaitable<attempt::Event> receive_binary(UpstreamCall& upstream, const attempt::Call& call);
-  // `body`: what was read of it already.
-  Awaitable<attempt::Event> receive_plain(UpstreamCall& upstream, const attempt::Call& call,
-                                          std::string body);
-  Awaitable<attempt::Event> receive_stream(UpstreamCall& upstream, const attempt::Call& call);
-  Awaitable<attempt::Event> relay_stream(UpstreamCall& upstream, const attempt::Call& call,
-                                         StreamRelay& relay);
-  Awaitable<attempt::Event> relay_bytes(UpstreamCall& upstream, const attempt::Call& call,
-                                        std::string held);
+  Awaitable<attempt::Event> race();
+  void enter_race(const std::shared_ptr<CallLeg>& leg);
+  Awaitable<attempt::Event> conclude(CallLeg& leg);
+  void call_off_other(const CallLeg& winner);
+  Awaitable<void> join_legs();
+
+  // What the call came to, given to the client.
+  Awaitable<attempt::Event> give(CallLeg& leg);
+  Awaitable<attempt::Event> give_stream(CallLeg& leg);
+  Awaitable<attempt::Event> relay_stream(CallLeg& leg);
+  Awaitable<attempt::Event> give_bytes(CallLeg& leg);
   Awaitable<void> end_content();
   Awaitable<void> wait_until(TimePoint until);
 
   Awaitable<std::optional<Answer>> give_up(attempt::GiveUp why);
   Awaitable<void> send_plain();
   std::string head_before_content();
-  void begin_content(const UpstreamCall& upstream, bool event_stream);
+  void begin_content(CallLeg& leg, bool event_stream);
+  void fix_overhead(CallLeg& leg);
   bool recoverable() const;
   void let_go_of_body();
-  Awaitable<std::optional<CallFault>> send(UpstreamCall& upstream, const attempt::Call& call);
   // `from_provider` is nullptr when comments send the head before anybody has answered.
   std::string stream_head(const UpstreamCall* from_provider, bool event_stream);
   std::string routing_headers(Naming naming) const;
   std::string litellm_lines(Naming naming) const;
   std::string history() const;
-  attempt::Event failed(const AttemptOutcome& outcome, const attempt::Call& call) const;
   // From outside: whatever is waiting returns soon, and run_attempts() says why.
   void end_early(ClientConnection::Ending why);
   bool ended_early() const { return ending_.has_value(); }
   bool client_left() const { return ending_ == ClientConnection::Ending::client_left; }
   Awaitable<std::optional<Answer>> say_why_it_ended();
   void report(const attempt::Event& event);
-  void note_tokens(const attempt::Call& call, const attempt::Event& event);
+  void note_tokens(CallLeg& leg);
+  Duration uncounted_wait(TimePoint from, Duration waited) const;
+  void count_wait(TimePoint from, Duration waited);
   void record(int status, std::optional<ErrorClass> error_class);
   void record_attempts(AccessRecord& line);
   Duration overhead() const;
@@ -105,30 +103,32 @@ class Forward {
   WorkerFleet fleet_;
   std::optional<BodyView> body_;
   RequestTraits about_;
-  AttemptLoop* loop_ = nullptr;       // while run_attempts() is running
-  UpstreamCall* upstream_ = nullptr;  // while a call is running: what a leaving client cancels
-  const attempt::Call* current_ = nullptr;
-  std::optional<StreamTranscript> transcript_;  // while the stream could be continued elsewhere
-  std::optional<StreamRelay> relay_;
+  std::optional<CallLeg::Request> leg_request_;
+  AttemptLoop* loop_ = nullptr;                                // while run_attempts() is running
+  std::array<std::shared_ptr<CallLeg>, attempt::kLegs> legs_;  // the latest of each
+  std::array<bool, attempt::kLegs> racing_{};                  // run() is under way, or not heeded
+  unsigned running_ = 0;                                       // legs' coroutines of their own
+  std::exception_ptr leg_error_;                               // what one of those threw
+  std::optional<TimePoint> hedge_at_;
+  CallLeg* answering_ = nullptr;                  // whose content the client is given
+  std::shared_ptr<StreamTranscript> transcript_;  // while the stream could be continued elsewhere
   StreamWriter writer_;
   Timer wait_timer_;
-  std::string plain_head_, plain_body_;  // a complete plain answer, about to be sent
   std::optional<ModelMatch> match_;
   std::optional<DeploymentIndex> asked_;  // the latest
   std::optional<ClientConnection::Ending> ending_;
   std::optional<TimePoint> first_token_at_;
-  TimePoint call_begun_{};
   std::optional<Duration> overhead_;  // fixed when the head is made
-  Duration waited_{};
+  Duration waited_{};                 // on upstreams, up to
+  TimePoint wait_counted_until_{};    // this
   TokenUsage usage_;
   std::string detail_;          // of the failure that ends the request, for the log
   std::uint64_t bytes_before_;  // written to the connection by earlier answers
   std::size_t request_bytes_;
-  int status_ = 200;            // of the answer that was begun
-  bool event_stream_ = false;   // what was begun
-  bool content_begun_ = false;  // of the call under way
-  Resume resume_ = Resume::no;  // how the call under way was asked
-  bool admitted_ = false;       // counted by the gateway as running
+  int status_ = 200;           // of the answer that was begun
+  bool event_stream_ = false;  // what was begun
+  bool recoverable_ = false;   // the stream, should it break
+  bool admitted_ = false;      // counted by the gateway as running
   bool must_close_ = false;
 };
 

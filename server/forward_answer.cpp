@@ -22,25 +22,30 @@ std::string Forward::head_before_content() {
 }
 
 // The second commit point.
-void Forward::begin_content(const UpstreamCall& upstream, bool event_stream) {
-  if (content_begun_) return;
-  content_begun_ = true;
-  report(attempt::ContentStarted());
+void Forward::begin_content(CallLeg& leg, bool event_stream) {
+  if (answering_ == &leg) return;
+  answering_ = &leg;
+  transcript_ = leg.transcript();
+  const attempt::ContentStarted started(leg.call().leg);
+  report(started);
   if (first_token_at_) return;  // another deployment goes on with the stream
   first_token_at_ = worker_.now();
-  status_ = upstream.status();
+  status_ = leg.upstream().status();
   event_stream_ = event_stream;
   let_go_of_body();
   if (writer_.started()) return;
-  waited_ += upstream.waited();
-  overhead_ = overhead();
-  waited_ -= upstream.waited();
-  writer_.begin(stream_head(&upstream, event_stream));
+  fix_overhead(leg);
+  writer_.begin(stream_head(&leg.upstream(), event_stream));
 }
 
-// Once nobody else can be asked, a large request must not weigh on a long stream.
+void Forward::fix_overhead(CallLeg& leg) {
+  overhead_ = overhead() - uncounted_wait(leg.begun(), leg.upstream().waited());
+}
+
+// Once nobody else can be asked, a large request must not weigh on a long stream. A leg that lost
+// may still be sending it for a moment.
 void Forward::let_go_of_body() {
-  if (!transcript_ || !transcript_->resumable()) request_.body = std::string();
+  if (running_ == 0 && (!transcript_ || !transcript_->resumable())) request_.body = std::string();
 }
 
 std::string Forward::stream_head(const UpstreamCall* from_provider, bool event_stream) {
@@ -56,11 +61,19 @@ std::string Forward::stream_head(const UpstreamCall* from_provider, bool event_s
   return head.finish();
 }
 
+// What was not streamed is still to be sent.
 Awaitable<void> Forward::send_plain() {
-  if (plain_head_.empty()) co_return;
+  if (answering_->answer() != CallLeg::Answer::plain) co_return;
   writer_.stop_comments();
   release();
-  const std::string_view pieces[] = {plain_head_, plain_body_};
+  overhead_ = overhead();
+  const std::string& body = answering_->body();
+  ResponseHead head(worker_, status_);
+  head.add_common(request_, config_, keep_alive_);
+  head.add_lines(routing_headers(Naming::with_deployment));
+  head.add_from_provider(answering_->upstream().headers()).add("Content-Length", body.size());
+  const std::string head_text = head.finish();
+  const std::string_view pieces[] = {head_text, body};
   const bool written =
       co_await connection_.write(pieces, worker_.now() + config_.timeouts.stream_idle);
   if (!written) ending_ = ClientConnection::Ending::client_left;
@@ -79,7 +92,7 @@ Awaitable<std::optional<Answer>> Forward::give_up(attempt::GiveUp why) {
     co_return answer;
   }
   must_close_ = true;
-  const bool told_already = relay_.has_value() && relay_->terminal_relayed();
+  const bool told_already = answering_ && answering_->terminal_relayed();
   if (event_stream_ && !told_already) {
     const std::string text = error_event(traits(endpoint_).dialect, why.failure);
     const std::string_view pieces[] = {text};
@@ -113,7 +126,7 @@ std::string Forward::routing_headers(Naming naming) const {
   std::string lines;
   append_header(lines, "x-spillway-model-group", config_.at(match_->group).name);
   if (naming == Naming::with_deployment) {
-    const Deployment& deployment = config_.at(current_->deployment);
+    const Deployment& deployment = config_.at(answering_->call().deployment);
     append_header(lines, "x-spillway-deployment", deployment.id);
     append_header(lines, "x-spillway-provider", deployment.provider);
   }
@@ -138,10 +151,14 @@ std::string Forward::history() const {
     fmt::format_to(std::back_inserter(text), "{}{}={}:{}ms", text.empty() ? "" : ", ",
                    config_.at(deployment).id, outcome, ms);
   };
-  for (const AttemptRecord& attempt : loop_->records())
-    add(attempt.deployment, attempt.error_class ? name(*attempt.error_class) : "success",
-        attempt.took);
-  if (current_) add(current_->deployment, "success", worker_.now() - call_begun_);
+  for (const AttemptRecord& attempt : loop_->records()) {
+    const std::string_view outcome = attempt.outrun        ? "outrun"
+                                     : attempt.error_class ? name(*attempt.error_class)
+                                                           : "success";
+    add(attempt.deployment, outcome, attempt.took);
+  }
+  if (answering_ && !answering_->finished())
+    add(answering_->call().deployment, "success", worker_.now() - answering_->begun());
   return text;
 }
 
@@ -149,7 +166,8 @@ std::string Forward::litellm_lines(Naming naming) const {
   LitellmHeaders about;
   about.call_id = request_.id;
   about.model_group = config_.at(match_->group).name;
-  if (naming == Naming::with_deployment) about.deployment = &config_.at(current_->deployment);
+  if (naming == Naming::with_deployment)
+    about.deployment = &config_.at(answering_->call().deployment);
   about.endpoint = endpoint_;
   about.attempts = loop_->attempts();
   about.fallbacks = loop_->fallbacks();

@@ -71,9 +71,10 @@ inline constexpr std::size_t kStatusSlots = kCountedStatuses.size() + 1;
 std::size_t status_slot(int status);
 std::string status_label(std::size_t slot);
 
-// Outcomes of an attempt: each class, and success.
+// Outcomes of an attempt: each class, success, and calls that another's first token ended.
 inline constexpr std::size_t kSuccessSlot = kErrorClassCount;
-inline constexpr std::size_t kOutcomeSlots = kErrorClassCount + 1;
+inline constexpr std::size_t kOutrunSlot = kErrorClassCount + 1;
+inline constexpr std::size_t kOutcomeSlots = kErrorClassCount + 2;
 
 template <template <std::size_t> typename Array>
 struct GroupCounts {

@@ -61,7 +61,10 @@ void MetricsShard::count_request(const Config& config, const RequestSample& samp
 void MetricsShard::count_attempts(const Config& config, std::span<const AttemptRecord> attempts) {
   for (const AttemptRecord& attempt : attempts) {
     DeploymentCells& deployment = cells(config, attempt.deployment);
-    deployment.attempts[attempt.error_class ? slot(*attempt.error_class) : kSuccessSlot].add();
+    const std::size_t outcome = attempt.outrun        ? kOutrunSlot
+                                : attempt.error_class ? slot(*attempt.error_class)
+                                                      : kSuccessSlot;
+    deployment.attempts[outcome].add();
     if (attempt.error_class && benched(attempt.change)) {
       deployment.cooldowns[slot(*attempt.error_class)].add();
     }

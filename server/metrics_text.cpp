@@ -80,7 +80,9 @@ Family histogram(std::string name, std::string help) {
 }
 
 std::string class_label(std::size_t slot) {
-  return slot == kSuccessSlot ? "success" : std::string(name(static_cast<ErrorClass>(slot)));
+  if (slot == kSuccessSlot) return "success";
+  if (slot == kOutrunSlot) return "outrun";
+  return std::string(name(static_cast<ErrorClass>(slot)));
 }
 
 using Families = std::vector<MetricFamily>;

@@ -48,8 +48,8 @@ Awaitable<RedisConnection::Result<void>> RedisConnection::open(RedisSettings set
 
 Awaitable<error_code> RedisConnection::connect(Origin origin) {
   const TimePoint now = means_.clock();
-  const Resolver::Answer answer =
-      co_await means_.resolver.resolve(origin.host, now + bounds::kRedisTimeout, now);
+  Timer looking_up(means_.io, now + bounds::kRedisTimeout);
+  const Resolver::Answer answer = co_await means_.resolver.resolve(origin.host, looking_up, now);
   error_code ec = answer.error;
   for (const auto& address : answer.addresses) {
     if (timed_out_) co_return asio::error::timed_out;

@@ -60,7 +60,7 @@ Resolver::~Resolver() {
   mailbox_->close();
 }
 
-Awaitable<Resolver::Answer> Resolver::resolve(std::string host, TimePoint deadline, TimePoint now) {
+Awaitable<Resolver::Answer> Resolver::resolve(std::string host, Timer& waiter, TimePoint now) {
   Answer answer;
   error_code ec;
   const auto literal = asio::ip::make_address(host, ec);
@@ -77,10 +77,9 @@ Awaitable<Resolver::Answer> Resolver::resolve(std::string host, TimePoint deadli
   }
   if (!entry.addresses.empty() && now < entry.stale_until) co_return answer_from(entry);
 
-  Timer timer(io_.get_executor(), deadline);
-  entry.waiters.push_back(&timer);
-  co_await timer.async_wait(to(ec));
-  std::erase(entry.waiters, &timer);
+  entry.waiters.push_back(&waiter);
+  co_await waiter.async_wait(to(ec));
+  std::erase(entry.waiters, &waiter);
   if (!ec) {
     answer.error = asio::error::timed_out;
     co_return answer;

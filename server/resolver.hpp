@@ -30,8 +30,8 @@ class Resolver {
     error_code error;                          // timed_out: the deadline passed first
   };
   // Addresses of `host` (a name or an address), rotated from call to call so that a dead one is not
-  // always first.
-  Awaitable<Answer> resolve(std::string host, TimePoint deadline, TimePoint now);
+  // always first. Waits on `waiter`, until it expires or is cancelled by whoever gives up.
+  Awaitable<Answer> resolve(std::string host, Timer& waiter, TimePoint now);
 
  private:
   struct Entry {

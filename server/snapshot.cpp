@@ -29,8 +29,7 @@ SnapshotPtr make_snapshot(Config config, const SnapshotPtr& previous, BenchListe
   for (const ModelGroup& group : config.groups) {
     const auto old = old_groups.find(group.name);
     snapshot->groups.push_back(
-        old != old_groups.end() ? old->second
-                                : std::make_shared<GroupState>(config.router.retry_budget_share));
+        old != old_groups.end() ? old->second : std::make_shared<GroupState>(config.router));
   }
   snapshot->affinity = previous ? previous->affinity : std::make_shared<AffinityState>();
   snapshot->config = std::move(config);
@@ -142,6 +141,18 @@ void WorkerFleet::give_back_retry(GroupIndex group) {
   GroupState& state = *snapshot_.groups[group.value];
   const std::lock_guard lock(state.guard);
   state.budget.give_back();
+}
+
+bool WorkerFleet::draw_hedge(GroupIndex group, TimePoint now) {
+  GroupState& state = *snapshot_.groups[group.value];
+  const std::lock_guard lock(state.guard);
+  return state.budget.draw_hedge(now);
+}
+
+std::optional<Duration> WorkerFleet::p95_time(DeploymentIndex deployment, Delivery delivery) {
+  DeploymentState& state = *snapshot_.deployments[deployment.value];
+  const std::lock_guard lock(state.guard);
+  return state.live.p95_time(delivery);
 }
 
 std::optional<DeploymentIndex> WorkerFleet::pinned(GroupIndex group, std::uint64_t affinity,

@@ -31,7 +31,7 @@ class BenchListener {
 };
 
 struct GroupState {
-  explicit GroupState(double share) : budget(share) {}
+  explicit GroupState(const RouterSettings& router) : budget(router) {}
   std::mutex guard;
   RetryBudget budget;
 };
@@ -77,6 +77,8 @@ class WorkerFleet final : public Fleet {
   void count_request(GroupIndex group, TimePoint now) override;
   bool draw_retry(GroupIndex group, TimePoint now) override;
   void give_back_retry(GroupIndex group) override;
+  bool draw_hedge(GroupIndex group, TimePoint now) override;
+  std::optional<Duration> p95_time(DeploymentIndex deployment, Delivery delivery) override;
   std::optional<DeploymentIndex> pinned(GroupIndex group, std::uint64_t affinity,
                                         TimePoint now) override;
   void pin(GroupIndex group, std::uint64_t affinity, DeploymentIndex deployment,

@@ -50,8 +50,10 @@ Awaitable<std::optional<CallFault>> UpstreamCall::obtain_connection(
   if (wanted == attempt::Call::Connection::pooled)
     connection_ = worker_.pool().take(deployment_.origin, begun);
   worker_.count_connection(connection_ != nullptr);
+  if (connection_ && cancelled_) connection_->close();
   if (connection_) co_return std::nullopt;
   connection_ = std::make_unique<UpstreamConnection>(worker_, deployment_.origin);
+  if (cancelled_) connection_->close();
   const TimePoint connect_by = std::min(deadline, begun + config_.timeouts.connect);
   auto proxy = proxy_for(config_.proxy, deployment_.origin);
   const auto problem = co_await connection_->connect(std::move(proxy), connect_by);

@@ -75,6 +75,7 @@ class UpstreamConnection {
 
   Worker& worker_;
   Socket socket_;
+  Timer resolving_;  // waits for the look-up of the host
   Origin origin_;
   std::unique_ptr<TlsStream> tls_;
   Deadline deadline_;

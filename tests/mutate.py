@@ -31,6 +31,7 @@ DEADLINE, ELIGIBILITY = "core/attempt_deadline.cpp", "core/eligibility.cpp"
 LOOP, VISIT, ROUTE = "core/attempt_loop.cpp", "core/group_visit.cpp", "core/itinerary.cpp"
 HEALTH, RECOURSE, BUDGET = "core/health.cpp", "core/recourse.cpp", "core/retry_budget.cpp"
 SELECTION, HINTS, CLASSIFY, RELAY = "core/selection.cpp", "core/hints.cpp", "core/classify.cpp", "core/stream_relay.cpp"
+HEDGE, HELD = "core/attempt_hedge.cpp", "core/held_call.cpp"
 LIVE, LOAD, STRATEGY = "core/live_deployment.cpp", "core/deployment_load.cpp", "core/strategy.cpp"
 
 MUTATIONS = [
@@ -79,11 +80,28 @@ MUTATIONS = [
              "retries stay within their budget"),
     Mutation(BUDGET, "if (held_ > 0) --held_;", "",
              "the retry budget is given back"),
+    # --- hedging
+    Mutation(BUDGET, "hedges_saved_ < kWhole || ", "",
+             "at most the configured share of requests is hedged"),
+    Mutation(BUDGET, "if (hedges_saved_ < kWhole || !draw(now)) return false;", "if (hedges_saved_ < kWhole) return false;",
+             "hedges draw on the retry budget"),
+    Mutation(HEDGE, "hedged_ = true;", "",
+             "a request is hedged once"),
+    Mutation(HEDGE, "if (winner.visit != &visit()) itinerary_.go_ahead();", "",
+             "a fallback that answers as a hedge is the group that answered"),
+    Mutation(HEDGE, "records_.push_back(other.held.outrun(now));", "",
+             "the leg that lost is cancelled and put on record"),
+    Mutation(HEDGE, "other.visit->note_outrun(other.call.deployment);", "",
+             "a deployment that was too slow is not asked again while another is left"),
+    Mutation(HELD, "if (leg_ == attempt::Leg::first) note_time(now);", "note_time(now);",
+             "only the leg that was waited for has shown how slow it is"),
+    Mutation(LOOP, "if (calling()) return Continue{};  // the other leg may still answer", "",
+             "while one leg is under way the other's failure is not the end"),
     # --- the attempt loop
-    Mutation(LOOP, "if (!success_recorded_) fleet_.give_back(*permit_);\n  fleet_.end(*permit_);\n}",
-             "if (!success_recorded_) fleet_.give_back(*permit_);\n}",
+    Mutation(HELD, "if (!judged_) fleet_.give_back(*permit_);\n  fleet_.end(*permit_);\n}",
+             "if (!judged_) fleet_.give_back(*permit_);\n}",
              "a client that leaves gives its permit back"),
-    Mutation(LOOP, "if (committed_ == CommitPoint::content_sent) {\n    visit()", "if (false) {\n    visit()",
+    Mutation(LOOP, "if (committed_ == CommitPoint::content_sent) {\n    visited", "if (false) {\n    visited",
              "after content was sent only an exact continuation is called"),
     Mutation(LOOP, "if (!event.resumable || !config_.stream_recovery", "if (!config_.stream_recovery",
              "what cannot be continued exactly is not continued"),
@@ -91,7 +109,7 @@ MUTATIONS = [
              "calls are bounded by max_attempts, and the last is kept for a fallback"),
     Mutation(LOOP, "if (end && now >= *end) return give_up(now);", "if (end && now < begun_) return give_up(now);",
              "timeouts.total bounds all attempts together"),
-    Mutation(LOOP, "itinerary_.fallbacks() == 0 && (!first_failure_", "(!first_failure_",
+    Mutation(LOOP, "&visited == &itinerary_.first() && (!first_failure_", "(!first_failure_",
              "the client is told the first group's error"),
     Mutation(LOOP, "!result.retry_after && records_.size() > 1", "records_.size() > 1",
              "never both retry-after and x-should-retry: false"),

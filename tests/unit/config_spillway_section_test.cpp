@@ -91,6 +91,12 @@ TEST_CASE("Values outside their limits are faults") {
                                        "retry_budget: 1.1",
                                        "retry_budget: 101%",
                                        "retry_budget: x",
+                                       "hedge: on",
+                                       "hedge: 0s",
+                                       "hedge: [p95]",
+                                       "hedge: {after: p99}",
+                                       "hedge: {share: 2}",
+                                       "hedge: {delay: 1s}",
                                        "stream_recovery: maybe",
                                        "access_log: {format: xml}",
                                        "access_log: {sample: 1.5}",
@@ -108,9 +114,16 @@ TEST_CASE("A TLS listener that would be served in plain text is a fault") {
   CHECK(faults(kModel + "spillway: {tls: {cert: x}}\n").size() == 1);
 }
 
-TEST_CASE("What the section has for later is a warning") {
-  const auto result = loaded(kModel + "spillway: {hedge: 1s}\n");
-  CHECK(has_warning(result, "spillway.hedge: is not supported yet"));
+TEST_CASE("Hedging is off unless asked for, by a time or by the deployment's p95") {
+  const auto hedge = [](std::string_view yaml) {
+    return loaded(kModel + "spillway: {" + std::string(yaml) + "}\n").config.router.hedge;
+  };
+  CHECK_FALSE(hedge("").has_value());
+  CHECK_FALSE(hedge("hedge: off").has_value());
+  CHECK(hedge("hedge: p95") == HedgeRules{.after = {}, .share = 0.1});
+  CHECK(hedge("hedge: 800ms") == HedgeRules{.after = milliseconds(800), .share = 0.1});
+  CHECK(hedge("hedge: {after: 2s, share: 5%}") == HedgeRules{.after = seconds(2), .share = 0.05});
+  CHECK(hedge("hedge: {share: 0.5}") == HedgeRules{.after = {}, .share = 0.5});
 }
 
 TEST_CASE("Keys come from the file and from the environment") {

@@ -49,6 +49,17 @@ TEST_CASE("streams and whole answers are timed apart") {
   CHECK(load_of(load, kStart, Delivery::whole).mean == seconds(30));
 }
 
+TEST_CASE("the p95 is that of the latest times, once there are twenty") {
+  DeploymentLoad load;
+  for (int i = 1; i < 20; ++i) load.note_time(Delivery::streamed, seconds(i), kStart);
+  CHECK_FALSE(load.p95_time(Delivery::streamed));
+  load.note_time(Delivery::streamed, seconds(20), kStart);
+  CHECK(load.p95_time(Delivery::streamed) == seconds(19));
+  CHECK_FALSE(load.p95_time(Delivery::whole));
+  for (int i = 0; i < 64; ++i) load.note_time(Delivery::streamed, milliseconds(i), kStart);
+  CHECK(load.p95_time(Delivery::streamed) == milliseconds(60));
+}
+
 TEST_CASE("the mean is that of the last ten times within the time to live") {
   DeploymentLoad load;
   load.note_time(Delivery::streamed, seconds(100), kStart);

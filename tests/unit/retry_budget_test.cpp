@@ -9,6 +9,13 @@ namespace {
 
 using testing::kStart;
 
+RouterSettings with_shares(double retries, std::optional<HedgeRules> hedge = {}) {
+  RouterSettings router;
+  router.retry_budget_share = retries;
+  router.hedge = hedge;
+  return router;
+}
+
 unsigned draw_all(RetryBudget& budget, TimePoint now) {
   unsigned drawn = 0;
   while (budget.draw(now)) ++drawn;
@@ -28,13 +35,13 @@ TEST_CASE("a busy group may have a fifth of its recent requests at once") {
 }
 
 TEST_CASE("the share is the configured one") {
-  RetryBudget budget(0.5);
+  RetryBudget budget(with_shares(0.5));
   for (int i = 0; i < 100; ++i) budget.count_request(kStart);
   CHECK(draw_all(budget, kStart) == 50);
 }
 
 TEST_CASE("a share of nothing leaves the three") {
-  RetryBudget budget(0.0);
+  RetryBudget budget(with_shares(0.0));
   for (int i = 0; i < 100; ++i) budget.count_request(kStart);
   CHECK(draw_all(budget, kStart) == 3);
 }
@@ -80,6 +87,43 @@ TEST_CASE("a sliding count counts times before the epoch") {
   count.add(before);
   CHECK(count.total(before + seconds(1)) == 1);
   CHECK(count.total(before + seconds(11)) == 0);
+}
+
+TEST_CASE("at most a tenth of all requests is hedged") {
+  RetryBudget budget(with_shares(1.0, HedgeRules{}));
+  unsigned hedges = 0;
+  for (unsigned requests = 1; requests <= 1000; ++requests) {
+    budget.count_request(kStart);
+    if (budget.draw_hedge(kStart)) {
+      ++hedges;
+      budget.give_back();
+    }
+    CHECK(hedges <= requests / 10);
+  }
+  CHECK(hedges == 100);
+}
+
+TEST_CASE("what quiet times save up is no more than ten hedges at once") {
+  RetryBudget budget(with_shares(1.0, HedgeRules{}));
+  for (int i = 0; i < 1000; ++i) budget.count_request(kStart);
+  unsigned hedges = 0;
+  while (budget.draw_hedge(kStart)) ++hedges;
+  CHECK(hedges == 10);
+}
+
+TEST_CASE("a hedge is one of the group's retries too") {
+  RetryBudget budget(with_shares(0.0, HedgeRules{.after = {}, .share = 1.0}));
+  for (int i = 0; i < 10; ++i) budget.count_request(kStart);
+  CHECK(draw_all(budget, kStart) == 3);
+  CHECK_FALSE(budget.draw_hedge(kStart));
+  budget.give_back();
+  CHECK(budget.draw_hedge(kStart));
+}
+
+TEST_CASE("nothing is hedged where that is off") {
+  RetryBudget budget;
+  for (int i = 0; i < 1000; ++i) budget.count_request(kStart);
+  CHECK_FALSE(budget.draw_hedge(kStart));
 }
 
 }  // namespace

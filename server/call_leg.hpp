@@ -1,0 +1,104 @@
+// One call of a request to one provider, up to where its answer can be given to the client: the
+// first content of a stream, a complete plain answer, the first bytes of a binary one. Until then
+// nothing is written to the client, so that two legs can be under way at once.
+//
+// It runs as a coroutine that may outlive whoever started it only where the event loop itself goes
+// away; its destructor touches nothing but the worker.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "core/attempt_loop.hpp"
+#include "core/body.hpp"
+#include "core/stream_relay.hpp"
+#include "server/client_request.hpp"
+#include "server/routes.hpp"
+#include "server/snapshot.hpp"
+#include "server/upstream_call.hpp"
+
+namespace spillway::server {
+
+class CallLeg {
+ public:
+  // What every leg of a request shares; outlives them while they run.
+  struct Request {
+    Worker& worker;
+    const Config& config;
+    Fleet& fleet;
+    const ClientRequest& client;
+    const BodyView& body;
+    Endpoint endpoint;
+    // Only an event stream answers the request.
+    bool wants_event_stream() const {
+      return body.stream && traits(endpoint).dialect != StreamDialect::framing;
+    }
+  };
+
+  // `transcript`, if any, takes down the stream, or says how far it has come already.
+  CallLeg(const Request& request, attempt::Call call, std::shared_ptr<StreamTranscript> transcript);
+  ~CallLeg();
+  CallLeg(const CallLeg&) = delete;
+  CallLeg& operator=(const CallLeg&) = delete;
+
+  // Returns once there is something to give to the client, or the call has failed. `loop` is told
+  // when the head arrives.
+  Awaitable<void> run(AttemptLoop& loop);
+  // Whatever run() waits for ends soon.
+  void cancel() { upstream_.cancel(); }
+  // No more is read; the connection goes back to the pool where it may.
+  void finish();
+
+  bool ready() const { return ready_; }  // run() has returned
+
+  // --- after run() ---
+  // What the loop is to be told; nullopt: there is something to give.
+  const std::optional<attempt::Event>& ending() const { return ending_; }
+  enum class Answer { stream, plain, bytes };
+  Answer answer() const { return answer_; }
+  // Of a stream.
+  StreamRelay& relay() { return *relay_; }
+  // A plain answer, complete; of bytes, what has come of them.
+  std::string& body() { return held_; }
+
+  UpstreamCall& upstream() { return upstream_; }
+  const attempt::Call& call() const { return call_; }
+  const std::shared_ptr<StreamTranscript>& transcript() const { return transcript_; }
+  bool resumed() const { return resume_ != Resume::no; }
+  TimePoint begun() const { return begun_; }
+  bool finished() const { return finished_; }
+  // Nothing was given yet, or it ends at an event boundary.
+  bool at_boundary() const { return !relay_ || relay_->at_boundary(); }
+  bool terminal_relayed() const { return relay_ && relay_->terminal_relayed(); }
+
+  // Reads what comes next of a stream into the relay; what it failed with.
+  Awaitable<std::optional<attempt::Event>> read_stream();
+  // When the relay has failed.
+  attempt::Event stream_failure() const;
+  attempt::Event failed(const AttemptOutcome& outcome) const;
+
+ private:
+  using Ending = std::optional<attempt::Event>;
+  Awaitable<std::optional<CallFault>> send();
+  Awaitable<Ending> receive(AttemptLoop& loop);
+  Awaitable<Ending> receive_error();
+  Awaitable<Ending> await_content();
+  Awaitable<Ending> await_bytes();
+  Awaitable<Ending> hold_plain();
+
+  const Request request_;
+  attempt::Call call_;
+  std::shared_ptr<StreamTranscript> transcript_;
+  UpstreamCall upstream_;
+  TimePoint begun_;
+  Resume resume_;
+  Ending ending_;
+  Answer answer_ = Answer::plain;
+  std::optional<StreamRelay> relay_;
+  std::string held_;
+  bool ready_ = false;
+  bool finished_ = false;
+};
+
+}  // namespace spillway::server

@@ -1,0 +1,101 @@
+#include <algorithm>
+
+#include "server/forward.hpp"
+#include "server/metrics.hpp"
+#include "server/worker.hpp"
+
+// How each kind of answer is given to the client.
+namespace spillway::server {
+
+namespace {
+
+constexpr Duration kStreamTailTimeout = milliseconds(100);  // for the last chunk behind [DONE]
+
+}  // namespace
+
+Awaitable<attempt::Event> Forward::give(CallLeg& leg) {
+  switch (leg.answer()) {
+    case CallLeg::Answer::stream:
+      co_return co_await give_stream(leg);
+    case CallLeg::Answer::bytes:
+      co_return co_await give_bytes(leg);
+    case CallLeg::Answer::plain:
+      break;
+  }
+  usage_ = plain_usage(leg.body());
+  status_ = leg.upstream().status();
+  first_token_at_ = worker_.now();
+  answering_ = &leg;
+  const attempt::Completed completed(leg.call().leg);
+  co_return completed;
+}
+
+Awaitable<attempt::Event> Forward::give_stream(CallLeg& leg) {
+  attempt::Event event = co_await relay_stream(leg);
+  usage_.add(leg.relay().usage());
+  worker_.metrics().count_dropped_events(leg.relay().dropped_events());
+  const bool completed = std::holds_alternative<attempt::Completed>(event);
+  if (completed && leg.resumed()) worker_.metrics().count_recovered_stream();
+  co_return event;
+}
+
+Awaitable<attempt::Event> Forward::relay_stream(CallLeg& leg) {
+  const attempt::Completed completed(leg.call().leg);
+  StreamRelay& relay = leg.relay();
+  for (;;) {
+    if (!relay.output().empty()) {
+      begin_content(leg, true);
+      const bool written = co_await writer_.write(relay.output());
+      if (!written) end_early(ClientConnection::Ending::client_left);
+      if (!written) co_return completed;
+      relay.clear_output();
+      let_go_of_body();
+    }
+    if (!relay.open()) break;
+    auto fault = co_await leg.read_stream();
+    if (fault) co_return *std::move(fault);
+  }
+  if (relay.state() == StreamState::failed) co_return leg.stream_failure();
+  co_await end_content();
+  // The last chunk is the connection's business only: the client has its whole answer.
+  UpstreamCall& upstream = leg.upstream();
+  if (!upstream.body_done()) co_await upstream.read_body(worker_.now() + kStreamTailTimeout);
+  co_return completed;
+}
+
+// Binary answers, and plain ones too large to hold: relayed as they come. A cut ends the client's
+// connection.
+Awaitable<attempt::Event> Forward::give_bytes(CallLeg& leg) {
+  const attempt::Completed completed(leg.call().leg);
+  UpstreamCall& upstream = leg.upstream();
+  std::string held = std::move(leg.body());
+  std::vector<std::string_view> pieces(1, held);
+  for (;;) {
+    if (!pieces.empty()) {
+      begin_content(leg, false);
+      const bool written = co_await writer_.write(pieces);
+      if (!written) end_early(ClientConnection::Ending::client_left);
+      if (!written) co_return completed;
+      let_go_of_body();
+    }
+    if (upstream.body_done()) break;
+    const auto fault = co_await upstream.read_body(worker_.now() + config_.timeouts.stream_idle);
+    if (fault) co_return leg.failed(fault->outcome);
+    pieces = upstream.pieces();
+  }
+  co_await end_content();
+  co_return completed;
+}
+
+// The answer is out. Whether the client stays or goes from here on says nothing about it.
+Awaitable<void> Forward::end_content() {
+  release();
+  const bool ended = co_await writer_.finish();
+  if (ended)
+    connection_.stop_watching();
+  else
+    end_early(ClientConnection::Ending::client_left);
+  if (request_.http_1_0) must_close_ = true;
+}
+
+}  // namespace spillway::server
