@@ -80,10 +80,7 @@ Action AttemptLoop::on(const attempt::Failed& event, TimePoint now) {
   if (!failed.held.active()) return Continue{};
   GroupVisit& visited = *failed.visit;
   Failure failure = event.failure;
-  // Behind a wildcard the client made the model's name up: an unknown one says nothing about the
-  // deployment, and must not bench it for everybody else.
-  if (failure.error_class == ErrorClass::not_found && config_.at(visited.group()).wildcard)
-    failure.concerns_deployment = false;
+  excuse(failure, visited);
   records_.push_back(failed.held.failed(failure, visited.benching(), now));
   if (failure.error_class == ErrorClass::client_closed)
     return GiveUp{.failure = failure, .committed = committed_, .retry_after = {}};
@@ -99,6 +96,19 @@ Action AttemptLoop::on(const attempt::Failed& event, TimePoint now) {
   hopeless_ |= recourse(failure).elsewhere == Elsewhere::nowhere;
   if (calling()) return Continue{};  // the other leg may still answer
   return hopeless_ || !config_.router.failover ? give_up(now) : decide(now);
+}
+
+// A 403 or 404 that does not say what it concerns may be the client's own mistake or the
+// deployment's: another may answer, and nobody is benched for it. Where a client names things that
+// only one provider has (an earlier response), it is the client's. Behind a wildcard the client
+// made the model's name up: an unknown one says nothing about the deployment.
+void AttemptLoop::excuse(Failure& failure, const GroupVisit& visited) const {
+  const bool missing = failure.error_class == ErrorClass::not_found;
+  if (!missing && failure.error_class != ErrorClass::permission_denied) return;
+  const bool unexplained = !failure.concerns_deployment && traits_.endpoint != Endpoint::responses;
+  if (!unexplained && !(missing && config_.at(visited.group()).wildcard)) return;
+  failure.excused = true;
+  failure.concerns_deployment |= unexplained;
 }
 
 // Another deployment of the group, then the fallbacks; nobody is waited for or asked again. The
@@ -288,21 +298,20 @@ bool AttemptLoop::worth_waiting_for(const Prospect& prospect, TimePoint now) con
   const auto end = end_of_time();
   if (end && prospect.at >= *end) return false;
   const Duration patience = config_.router.max_wait - waited_;
+  // The jitter is ours: it must not spoil a wait that is short enough without it.
+  const auto jitter =
+      std::chrono::duration_cast<Duration>(config_.router.max_wait * bounds::kCooldownJitter);
   const Duration needed = prospect.at - now;
   switch (prospect.holdup) {
     case Holdup::backoff:
       return true;
-    case Holdup::named: {
-      // The jitter is ours: it must not spoil a wait that is short enough by the upstream's own
-      // word.
-      const auto jitter =
-          std::chrono::duration_cast<Duration>(config_.router.max_wait * bounds::kCooldownJitter);
+    case Holdup::named:
       return needed <= patience + jitter;
-    }
     case Holdup::full:  // a queue that moves, not an outage: it is worth the wait before a fallback
       return needed <= patience;
     case Holdup::cooldown:
     case Holdup::breaker:
+      return needed <= patience + jitter && !fallback_left();
     case Holdup::probe:
       return needed <= patience && !fallback_left();
   }

@@ -72,6 +72,7 @@ class AttemptLoop {
   std::optional<attempt::Action> wait_or_ask_again(TimePoint now);
   std::optional<attempt::Action> ask_last_resort(TimePoint now);
   std::optional<attempt::Action> wait_for_breaker(TimePoint now);
+  void excuse(Failure& failure, const GroupVisit& visited) const;
   attempt::Action resume(const Slot& broken, const attempt::Failed& event, TimePoint now);
   attempt::Action give_up(TimePoint now);
   attempt::GiveUp last_word(TimePoint now);

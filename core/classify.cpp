@@ -113,6 +113,11 @@ bool is_markup(std::string_view text) {
 
 std::string message_of_answer(int status, ErrorClass error_class, const ErrorReport& report,
                               std::string_view provider) {
+  if (report.means(CodeMeaning::account)) {
+    return fmt::format(
+        "Provider {} says that the organization or project does not go with the gateway's key.",
+        provider);
+  }
   // Upstreams quote parts of the refused key, so their words stay out.
   const bool about_credential =
       error_class == ErrorClass::authentication || report.means(CodeMeaning::credential);
@@ -176,6 +181,7 @@ Failure answer_failure(int status, const ErrorReport& report, Headers headers,
   failure.detail =
       fmt::format("status {}, code \"{}\", type \"{}\"", status, report.code, report.type);
   failure.concerns_deployment = names_model_or_credential(failure.error_class, report);
+  failure.about_account = report.means(CodeMeaning::account);
   if (wants_hint(failure.error_class)) {
     failure.hint = find_retry_hint(headers, body, report.message, now);
   }

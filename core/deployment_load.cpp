@@ -70,6 +70,10 @@ void DeploymentLoad::note_time(Delivery delivery, Duration time, TimePoint now) 
   Times& times = times_[static_cast<std::size_t>(delivery)];
   times.peak.note(time, now);
   times.last.note(time, now);
+}
+
+void DeploymentLoad::note_answer(Delivery delivery, Duration time, TimePoint now) {
+  note_time(delivery, time, now);
   errors_.note(0.0, now);
 }
 

@@ -66,6 +66,8 @@ class DeploymentLoad {
   void begin(std::uint64_t tokens, TimePoint now);
   void end(std::uint64_t tokens);
 
+  // It began to answer after that time; it took at least that long, and says no more than that.
+  void note_answer(Delivery delivery, Duration time, TimePoint now);
   void note_time(Delivery delivery, Duration time, TimePoint now);
   void note_failure(TimePoint now) { errors_.note(1.0, now); }
   void note_tokens(std::uint64_t tokens, TimePoint now);

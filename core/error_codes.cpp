@@ -67,6 +67,9 @@ constexpr CodeRow kCodes[] = {
     {"paymentrequired", quota},
     {"arrearage", quota},  // DashScope
 
+    {"mismatchedorganization", account},
+    {"mismatchedproject", account},
+
     {"invalidapikey", credential},
     {"apikeyinvalid", credential},  // google.rpc.ErrorInfo reason, sent with a 400
     {"incorrectapikey", credential},
@@ -196,6 +199,7 @@ int status_of(CodeMeaning meaning) {
     case quota:
       return 402;
     case credential:
+    case account:
       return 401;
     case permission:
       return 403;

@@ -15,6 +15,7 @@ enum class CodeMeaning : std::uint8_t {
   rate_limit,
   quota,
   credential,  // the gateway's key or account for the provider
+  account,     // an organization or project that does not go with the key
   model,       // the deployment's model is not there or not allowed
   invalid_request,
   permission,

@@ -42,6 +42,8 @@ struct Failure {
   // A 403 or 404 whose code names the model or the credential is the deployment's fault, else the
   // client's.
   bool concerns_deployment = false;
+  // A 401 about the organization or project that was named, which may have been the client's.
+  bool about_account = false;
   // The deadline that passed was one the client asked for: it counts against nobody.
   bool client_deadline = false;
   // It says nothing about the deployment: the gateway itself ran out of something, or a stream that

@@ -47,6 +47,10 @@ void LocalFleet::first_token(const Permit& permit, Delivery delivery, TimePoint 
   at(permit.deployment).first_token(permit, delivery, now);
 }
 
+void LocalFleet::silent_so_far(const Permit& permit, Delivery delivery, TimePoint now) {
+  at(permit.deployment).silent_so_far(permit, delivery, now);
+}
+
 void LocalFleet::used_tokens(DeploymentIndex deployment, std::uint64_t tokens, TimePoint now) {
   at(deployment).used_tokens(tokens, now);
 }

@@ -31,9 +31,10 @@ class Fleet {
   virtual void give_back(const Permit& permit) = 0;
   virtual void end(const Permit& permit) = 0;
 
-  // What a call measured: its first token came, or its whole answer, or a deadline for it passed;
-  // the tokens it used; what its answer said is left of the upstream's rate limits.
+  // What a call measured: its first token came, or its whole answer; nothing came until now; the
+  // tokens it used; what its answer said is left of the upstream's rate limits.
   virtual void first_token(const Permit&, Delivery, TimePoint) {}
+  virtual void silent_so_far(const Permit&, Delivery, TimePoint) {}
   virtual void used_tokens(DeploymentIndex, std::uint64_t, TimePoint) {}
   virtual void told_quotas(DeploymentIndex, const Quotas&, TimePoint) {}
 
@@ -70,6 +71,7 @@ class LocalFleet final : public Fleet {
   void give_back(const Permit& permit) override;
   void end(const Permit& permit) override;
   void first_token(const Permit& permit, Delivery delivery, TimePoint now) override;
+  void silent_so_far(const Permit& permit, Delivery delivery, TimePoint now) override;
   void used_tokens(DeploymentIndex deployment, std::uint64_t tokens, TimePoint now) override;
   void told_quotas(DeploymentIndex deployment, const Quotas& quotas, TimePoint now) override;
   void count_request(GroupIndex group, TimePoint now) override;

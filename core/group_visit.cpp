@@ -44,10 +44,19 @@ void GroupVisit::note_failure(DeploymentIndex deployment, const Failure& failure
     failed_.push_back({.deployment = deployment, .last = {}});
     found = std::prev(failed_.end());
   }
-  const Duration pause =
+  Duration pause =
       failure.hint ? failure.hint->delay : backoff(found->asked_again, fleet_->random());
+  // A hint that has proved too short once is not taken at its word again.
+  if (failure.hint && found->asked_again > 0) pause = std::max(pause, bounds::kBackoffBase);
   found->last = failure;
   found->again_at = now + std::max(pause, config_->router.retry_after);
+}
+
+void GroupVisit::heed_failures_in(const GroupVisit& earlier) {
+  if (group() != earlier.group() || model_.captures != earlier.model_.captures) return;
+  for (const FailedDeployment& failed : earlier.failed_)
+    if (!has_failed(failed.deployment)) failed_.push_back(failed);
+  retries_ = std::max(retries_, earlier.retries_);
 }
 
 void GroupVisit::heed_windows_exceeded_in(const GroupVisit& earlier) {

@@ -49,6 +49,8 @@ class GroupVisit {
   void note_failure(DeploymentIndex deployment, const Failure& failure, TimePoint now);
   // It let another answer first: it is asked again only where nobody else is left.
   void note_outrun(DeploymentIndex deployment) { outrun_ = deployment; }
+  // A deployment asked there, by its id or as one of its group, is the same one here.
+  void heed_failures_in(const GroupVisit& earlier);
   // Models whose windows were too small in another group are not asked again in this one.
   void heed_windows_exceeded_in(const GroupVisit& earlier);
   // The retry budget refused: nobody of this group is asked again.

@@ -254,8 +254,8 @@ std::optional<DeploymentHealth::Sentence> DeploymentHealth::judge(const Failure&
   if (standing == Standing::late && (effect == Effect::breaks || !benched())) return std::nullopt;
   if (effect == Effect::cools) return cools;
   if (standing == Standing::current && !breaker_trips(now)) return std::nullopt;
-  return Sentence{HealthState::breaker_open,
-                  doubled(bounds::kBreakerBase, doublings, bounds::kBreakerCap), false};
+  const Duration open = doubled(bounds::kBreakerBase, doublings, bounds::kBreakerCap);
+  return Sentence{HealthState::breaker_open, rules.cooldown_time.value_or(open), false};
 }
 
 // Counts one failure against the operator's allowance. What is benched already has used it up.

@@ -54,7 +54,7 @@ AttemptRecord HeldCall::answered(TimePoint now) {
 AttemptRecord HeldCall::failed(const Failure& failure, Benching benching, TimePoint now) {
   const ErrorClass error_class = failure.error_class;
   // A deadline that passed in vain says how slow it is, at least.
-  if (error_class == ErrorClass::timeout && !failure.client_deadline) note_time(now);
+  if (error_class == ErrorClass::timeout && !failure.client_deadline) note_silence(now);
   if (error_class != ErrorClass::client_closed) {
     change_ = fleet_.failed(*permit_, failure, benching, now);
   } else if (!judged_) {
@@ -66,7 +66,7 @@ AttemptRecord HeldCall::failed(const Failure& failure, Benching benching, TimePo
 
 // Being slower than another is no failure, but the first leg has shown how slow it is, at least.
 AttemptRecord HeldCall::outrun(TimePoint now) {
-  if (leg_ == attempt::Leg::first) note_time(now);
+  if (leg_ == attempt::Leg::first) note_silence(now);
   fleet_.give_back(*permit_);
   AttemptRecord record{.deployment = permit_->deployment, .error_class = {}};
   record.outrun = true;
@@ -76,6 +76,10 @@ AttemptRecord HeldCall::outrun(TimePoint now) {
 // Up to the first content, or to the whole answer: what comes later says how long it is.
 void HeldCall::note_time(TimePoint now) {
   if (!std::exchange(timed_, true)) fleet_.first_token(*permit_, delivery_, now);
+}
+
+void HeldCall::note_silence(TimePoint now) {
+  if (!std::exchange(timed_, true)) fleet_.silent_so_far(*permit_, delivery_, now);
 }
 
 AttemptRecord HeldCall::end(AttemptRecord record, TimePoint now) {

@@ -42,6 +42,7 @@ class HeldCall {
 
  private:
   void note_time(TimePoint now);
+  void note_silence(TimePoint now);
   AttemptRecord end(AttemptRecord record, TimePoint now);
 
   Fleet& fleet_;

@@ -55,7 +55,10 @@ void Itinerary::go_ahead() {
 
 GroupVisit Itinerary::visit_to(const ModelMatch& model) const {
   GroupVisit visit(config_, fleet_, model, traits_);
-  for (const GroupVisit& earlier : visits_) visit.heed_windows_exceeded_in(earlier);
+  for (const GroupVisit& earlier : visits_) {
+    visit.heed_failures_in(earlier);
+    visit.heed_windows_exceeded_in(earlier);
+  }
   return visit;
 }
 

@@ -56,6 +56,10 @@ void LiveDeployment::end(const Permit& permit) {
 }
 
 void LiveDeployment::first_token(const Permit& permit, Delivery delivery, TimePoint now) {
+  load_.note_answer(delivery, now - permit.begun, now);
+}
+
+void LiveDeployment::silent_so_far(const Permit& permit, Delivery delivery, TimePoint now) {
   load_.note_time(delivery, now - permit.begun, now);
 }
 

@@ -28,6 +28,7 @@ class LiveDeployment {
 
   // What a call measured; see Fleet.
   void first_token(const Permit& permit, Delivery delivery, TimePoint now);
+  void silent_so_far(const Permit& permit, Delivery delivery, TimePoint now);
   void used_tokens(std::uint64_t tokens, TimePoint now) { load_.note_tokens(tokens, now); }
   std::optional<Duration> p95_time(Delivery delivery) const { return load_.p95_time(delivery); }
   void told_quotas(const Quotas& quotas, TimePoint now) { load_.note_quotas(quotas, now); }

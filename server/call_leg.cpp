@@ -15,6 +15,8 @@ namespace {
 constexpr Duration kErrorBodyTimeout =
     seconds(5);  // an error's status is known; its body may take this long
 
+constexpr std::string_view kAccountHeaders[] = {"openai-organization", "openai-project"};
+
 bool is_json_type(std::string_view content_type) {
   const std::string folded = fold(content_type.substr(0, content_type.find(';')));
   return folded.find("json") != std::string::npos;
@@ -128,8 +130,19 @@ attempt::Event CallLeg::failed(const AttemptOutcome& outcome) const {
   event.leg = call_.leg;
   event.failure = classify(outcome, upstream, request_.worker.wall_now());
   event.failure.client_deadline |= passed_client_deadline(outcome, call_, request_.worker.now());
+  event.failure.excused |= event.failure.about_account && client_names_account(deployment);
   if (event.failure.hint) request_.worker.metrics().count_hint(event.failure.hint->source);
   return event;
+}
+
+// Then the provider compares what the client claims with the gateway's key, and its refusal must
+// not bench a deployment for everybody else.
+bool CallLeg::client_names_account(const Deployment& deployment) const {
+  return std::ranges::any_of(kAccountHeaders, [&](std::string_view name) {
+    const bool ours = std::ranges::find(deployment.headers, name, &UpstreamHeader::name) !=
+                      deployment.headers.end();
+    return !ours && find_header(request_.client.headers, name).has_value();
+  });
 }
 
 // ------------------------------------------------------------- what the answer turns out to be

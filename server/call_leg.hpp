@@ -80,6 +80,7 @@ class CallLeg {
 
  private:
   using Ending = std::optional<attempt::Event>;
+  bool client_names_account(const Deployment& deployment) const;
   Awaitable<std::optional<CallFault>> send();
   Awaitable<Ending> receive(AttemptLoop& loop);
   Awaitable<Ending> receive_error();

@@ -112,6 +112,12 @@ void WorkerFleet::first_token(const Permit& permit, Delivery delivery, TimePoint
   state.live.first_token(permit, delivery, now);
 }
 
+void WorkerFleet::silent_so_far(const Permit& permit, Delivery delivery, TimePoint now) {
+  DeploymentState& state = *snapshot_.deployments[permit.deployment.value];
+  const std::lock_guard lock(state.guard);
+  state.live.silent_so_far(permit, delivery, now);
+}
+
 void WorkerFleet::used_tokens(DeploymentIndex deployment, std::uint64_t tokens, TimePoint now) {
   DeploymentState& state = *snapshot_.deployments[deployment.value];
   const std::lock_guard lock(state.guard);

@@ -72,6 +72,7 @@ class WorkerFleet final : public Fleet {
   void give_back(const Permit& permit) override;
   void end(const Permit& permit) override;
   void first_token(const Permit& permit, Delivery delivery, TimePoint now) override;
+  void silent_so_far(const Permit& permit, Delivery delivery, TimePoint now) override;
   void used_tokens(DeploymentIndex deployment, std::uint64_t tokens, TimePoint now) override;
   void told_quotas(DeploymentIndex deployment, const Quotas& quotas, TimePoint now) override;
   void count_request(GroupIndex group, TimePoint now) override;

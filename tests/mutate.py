@@ -93,7 +93,7 @@ MUTATIONS = [
              "the leg that lost is cancelled and put on record"),
     Mutation(HEDGE, "other.visit->note_outrun(other.call.deployment);", "",
              "a deployment that was too slow is not asked again while another is left"),
-    Mutation(HELD, "if (leg_ == attempt::Leg::first) note_time(now);", "note_time(now);",
+    Mutation(HELD, "if (leg_ == attempt::Leg::first) note_silence(now);", "note_silence(now);",
              "only the leg that was waited for has shown how slow it is"),
     Mutation(LOOP, "if (calling()) return Continue{};  // the other leg may still answer", "",
              "while one leg is under way the other's failure is not the end"),

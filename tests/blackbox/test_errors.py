@@ -10,6 +10,7 @@ import pytest
 from behaviours import error, status
 from error_table import ANY, NO_RETRIES, ROWS, models
 from settings import deployment
+from state import health_state
 
 openai = pytest.importorskip("openai")
 
@@ -139,14 +140,55 @@ def test_when_everything_failed_the_first_groups_error_is_told(gateway, upstream
     assert other.count == 1
 
 
-def test_a_403_is_the_clients_unless_its_code_names_the_credential(gateway, upstream):
-    forbidden, second = upstream(default=error(403)), upstream()
-    running = gateway(deployment(forbidden, order=1), deployment(second, order=2))
-    assert running.chat().status == 403
+NAMELESS = {
+    "ollama": (404, {"error": "model 'x' not found"}),
+    "anthropic": (404, {"type": "error", "error": {"type": "not_found_error", "message": "x"}}),
+    "a page": (404, "<html>not here</html>"),
+    "forbidden": (403, {"error": {"message": "no", "type": "t", "param": None, "code": None}}),
+}
+
+
+@pytest.mark.parametrize("code, body", NAMELESS.values(), ids=NAMELESS)
+def test_a_refusal_that_names_nothing_is_asked_elsewhere_and_benches_nobody(
+    gateway, upstream, code, body
+):
+    first, second = upstream(default=status(code, body)), upstream()
+    running = gateway(
+        deployment(first, order=1, id="first"), deployment(second, order=2, id="second")
+    )
+    for _ in range(5):
+        assert running.chat().header("x-spillway-deployment") == "second"
+    assert health_state(running, "first") == "closed"
+    second.always(status(code, body))
+    reply = running.chat()
+    assert reply.status == code and reply.error["message"]
+
+
+def test_a_404_about_what_only_one_provider_has_is_the_clients(gateway, upstream):
+    first, second = upstream(default=error(404)), upstream()
+    running = gateway(deployment(first, order=1), deployment(second, order=2))
+    body = {"model": "m", "input": "x", "previous_response_id": "resp_1"}
+    assert running.post("/v1/responses", body).status == 404
     assert second.count == 0
-    forbidden.always(error(403, code="invalid_api_key"))
+
+
+def test_a_403_whose_code_names_the_credential_benches(gateway, upstream):
+    forbidden, second = upstream(default=error(403, code="invalid_api_key")), upstream()
+    running = gateway(deployment(forbidden, order=1, id="first"), deployment(second, order=2))
     assert running.chat().status == 200
-    assert second.count == 1
+    assert health_state(running, "first") == "cooling"
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_an_organization_that_the_client_claims_benches_nobody(gateway, upstream, sent):
+    refusal = error(401, code="mismatched_organization")
+    first, second = upstream(default=refusal), upstream(default=refusal)
+    running = gateway(
+        deployment(first, order=1, id="first"), deployment(second, order=2, id="second")
+    )
+    headers = {"OpenAI-Organization": "org-not-ours"} if sent else {}
+    assert running.chat(headers=headers).status == 401
+    assert health_state(running, "first") == ("closed" if sent else "cooling")
 
 
 def test_a_bad_request_is_not_tried_elsewhere_and_benches_nobody(gateway, upstream):

@@ -201,5 +201,15 @@ TEST_CASE("each group's budget earns from the requests that enter it") {
   }
 }
 
+TEST_CASE("a fallback by id to a deployment that failed already is not asked as if it had not") {
+  Config config = group_of(1);
+  config.groups[0].num_retries = 10;
+  config.groups[0].fallbacks = {{GroupIndex{0}, {}, DeploymentIndex{0}}};
+  Scene scene(std::move(config));
+  CHECK(scene.calls_if_all_fail(ErrorClass::rate_limit, milliseconds(10)) <=
+        1 + bounds::kAskAgain);
+  CHECK(scene.calls_if_all_fail(ErrorClass::unavailable) <= 2);
+}
+
 }  // namespace
 }  // namespace spillway

@@ -177,15 +177,54 @@ TEST_CASE("a verdict on the request is final") {
   }
 }
 
-TEST_CASE("a 403 or 404 that is the client's is final") {
+TEST_CASE("a 403 or 404 that names nothing is asked elsewhere and benches nobody") {
   for (const ErrorClass error_class : {ErrorClass::permission_denied, ErrorClass::not_found}) {
-    Scene scene(with_fallback(3));
+    Scene scene(with_fallback(2));
     scene.begin();
     Failure failure = failed_with(error_class);
     failure.concerns_deployment = false;
-    scene.fail(failure);
-    CHECK(scene.gave_up());
+    for (int asked = 0; asked < 3; ++asked) {
+      REQUIRE(scene.calling());
+      scene.fail(failure);
+    }
+    REQUIRE(scene.gave_up());
+    CHECK(scene.end().failure.error_class == error_class);
+    for (std::uint32_t i = 0; i < 3; ++i)
+      CHECK(scene.fleet.availability(DeploymentIndex{i}, scene.now).callable);
   }
+}
+
+TEST_CASE("where clients name what only one provider has, a 404 that names nothing is final") {
+  Scene scene(with_fallback(2));
+  RequestTraits traits;
+  traits.endpoint = Endpoint::responses;
+  scene.begin(traits);
+  Failure failure = failed_with(ErrorClass::not_found);
+  failure.concerns_deployment = false;
+  scene.fail(failure);
+  CHECK(scene.gave_up());
+}
+
+TEST_CASE("an unknown model behind a wildcard is asked of the others, and benches nobody") {
+  Scene scene(with_fallback(2));
+  scene.config.groups[0].wildcard = true;
+  scene.begin();
+  scene.fail(ErrorClass::not_found);
+  REQUIRE(scene.calling());
+  scene.fail(ErrorClass::not_found);
+  REQUIRE(scene.calling());
+  CHECK(scene.asked() == 2);
+  CHECK(scene.fleet.availability(DeploymentIndex{0}, scene.now).callable);
+}
+
+TEST_CASE("a hint that has proved too short is not taken at its word again") {
+  Scene scene(group_of(1));
+  scene.begin();
+  scene.fail(ErrorClass::rate_limit, milliseconds(10));
+  CHECK(scene.wait_length() == milliseconds(10));
+  scene.sit_out_waits();
+  scene.fail(ErrorClass::rate_limit, milliseconds(10));
+  CHECK(scene.wait_length() == bounds::kBackoffBase);
 }
 
 TEST_CASE("a deadline of the client's own ends its request") {
@@ -291,6 +330,16 @@ TEST_CASE("without failover nothing is waited for either") {
   scene.bench(1, ErrorClass::timeout);
   scene.begin();
   CHECK(scene.gave_up());
+}
+
+TEST_CASE("a deadline that passed says how slow a deployment is, and is no answer") {
+  Scene scene(group_of(1));
+  scene.begin();
+  scene.now += seconds(20);
+  scene.fail(ErrorClass::timeout);
+  const Load load = scene.fleet.load(DeploymentIndex{0}, Delivery::whole, scene.now);
+  CHECK(load.peak == seconds(20));
+  CHECK(load.error_rate == 0.5);  // as after any first failure
 }
 
 }  // namespace

@@ -78,6 +78,19 @@ TEST_CASE("those with nowhere else to go wait for the probe, and follow when it 
   CHECK(scene.asked() == 0);
 }
 
+TEST_CASE("a request that met the last default cooldown itself waits for it, whatever the jitter") {
+  for (int i = 0; i < 20; ++i) {
+    Scene scene(group_of(2));
+    scene.begin();
+    scene.fail(ErrorClass::rate_limit);
+    scene.now += milliseconds(120);
+    scene.fail(ErrorClass::rate_limit);
+    REQUIRE(scene.waiting());
+    scene.sit_out_waits();
+    CHECK(scene.calling());
+  }
+}
+
 TEST_CASE("waiting for a probe is bounded by max_wait") {
   Scene scene(group_of(2));
   scene.bench(0, ErrorClass::rate_limit, seconds(1));
@@ -205,13 +218,15 @@ TEST_CASE("the success of the last resort closes the breaker for everybody") {
 }
 
 TEST_CASE("the last resort draws on the retry budget; refused, the breaker is waited for") {
-  Scene scene(group_of(2));
+  Config config = group_of(2);
+  config.router.max_wait = milliseconds(4500);
+  Scene scene(std::move(config));
   scene.bench(0, ErrorClass::internal);
   scene.bench(1, ErrorClass::internal);
   while (scene.fleet.draw_retry(GroupIndex{0}, scene.now)) {
   }
   scene.begin();
-  REQUIRE(scene.gave_up());  // five seconds and the jitter are longer than max_wait
+  REQUIRE(scene.gave_up());
   CHECK(scene.end().failure.status == 503);
   scene.now += seconds(1);
   scene.begin();

@@ -27,10 +27,10 @@ TEST_CASE("what was never measured is not known") {
 
 TEST_CASE("a slower time counts in full at once, and a quicker one only little by little") {
   DeploymentLoad load;
-  load.note_time(Delivery::streamed, milliseconds(100), kStart);
-  load.note_time(Delivery::streamed, milliseconds(900), kStart);
+  load.note_answer(Delivery::streamed, milliseconds(100), kStart);
+  load.note_answer(Delivery::streamed, milliseconds(900), kStart);
   CHECK(load_of(load, kStart).peak == milliseconds(900));
-  load.note_time(Delivery::streamed, milliseconds(100), kStart + seconds(1));
+  load.note_answer(Delivery::streamed, milliseconds(100), kStart + seconds(1));
   const auto peak = load_of(load, kStart + seconds(1)).peak;
   CHECK(*peak > milliseconds(700));
   CHECK(*peak < milliseconds(900));
@@ -38,34 +38,34 @@ TEST_CASE("a slower time counts in full at once, and a quicker one only little b
 
 TEST_CASE("a peak fades while nothing is measured, so that the deployment is looked at again") {
   DeploymentLoad load;
-  load.note_time(Delivery::streamed, milliseconds(1000), kStart);
+  load.note_answer(Delivery::streamed, milliseconds(1000), kStart);
   CHECK(*load_of(load, kStart + bounds::kLoadMemory).peak < milliseconds(400));
 }
 
 TEST_CASE("streams and whole answers are timed apart") {
   DeploymentLoad load;
-  load.note_time(Delivery::whole, seconds(30), kStart);
+  load.note_answer(Delivery::whole, seconds(30), kStart);
   CHECK_FALSE(load_of(load, kStart, Delivery::streamed).peak);
   CHECK(load_of(load, kStart, Delivery::whole).mean == seconds(30));
 }
 
 TEST_CASE("the p95 is that of the latest times, once there are twenty") {
   DeploymentLoad load;
-  for (int i = 1; i < 20; ++i) load.note_time(Delivery::streamed, seconds(i), kStart);
+  for (int i = 1; i < 20; ++i) load.note_answer(Delivery::streamed, seconds(i), kStart);
   CHECK_FALSE(load.p95_time(Delivery::streamed));
-  load.note_time(Delivery::streamed, seconds(20), kStart);
+  load.note_answer(Delivery::streamed, seconds(20), kStart);
   CHECK(load.p95_time(Delivery::streamed) == seconds(19));
   CHECK_FALSE(load.p95_time(Delivery::whole));
-  for (int i = 0; i < 64; ++i) load.note_time(Delivery::streamed, milliseconds(i), kStart);
+  for (int i = 0; i < 64; ++i) load.note_answer(Delivery::streamed, milliseconds(i), kStart);
   CHECK(load.p95_time(Delivery::streamed) == milliseconds(60));
 }
 
 TEST_CASE("the mean is that of the last ten times within the time to live") {
   DeploymentLoad load;
-  load.note_time(Delivery::streamed, seconds(100), kStart);
-  for (int i = 0; i < 9; ++i) load.note_time(Delivery::streamed, seconds(1), kStart + seconds(1));
+  load.note_answer(Delivery::streamed, seconds(100), kStart);
+  for (int i = 0; i < 9; ++i) load.note_answer(Delivery::streamed, seconds(1), kStart + seconds(1));
   CHECK(load_of(load, kStart + seconds(1)).mean == milliseconds(10900));
-  load.note_time(Delivery::streamed, seconds(1), kStart + seconds(2));
+  load.note_answer(Delivery::streamed, seconds(1), kStart + seconds(2));
   CHECK(load_of(load, kStart + seconds(2)).mean == seconds(1));
   CHECK_FALSE(load_of(load, kStart + seconds(2) + kHour).mean);
 }

@@ -39,6 +39,16 @@ TEST_CASE("cooldown_time replaces the defaults and is not doubled; a hint wins o
   CHECK(patient.benched_for(seconds(6)));
 }
 
+TEST_CASE("cooldown_time is how long the breaker stays open too") {
+  Patient patient;
+  patient.rules.cooldown_time = seconds(42);
+  for (int i = 0; i < 3; ++i) patient.fail(ErrorClass::internal);
+  CHECK(patient.benched_for(seconds(42)));
+  patient.pass_bench();
+  patient.fail(ErrorClass::internal);
+  CHECK(patient.benched_for(seconds(42)));
+}
+
 TEST_CASE("a cooldown_time of zero and disable_cooldowns never bench") {
   for (const bool disabled : {false, true}) {
     Patient patient;

@@ -29,8 +29,14 @@ void RequestReferee::note_failure(const attempt::Failed& event, TimePoint now) {
   draws_retry_ = false;
   calling_.reset();
   last_failure_ = failure;
-  if (failure.error_class == ErrorClass::not_found && at(visit()).wildcard)
-    last_failure_->concerns_deployment = false;
+  // The simulation's clients never name what only one provider has.
+  const bool missing = failure.error_class == ErrorClass::not_found;
+  if ((missing && at(visit()).wildcard) ||
+      (!failure.concerns_deployment &&
+       (missing || failure.error_class == ErrorClass::permission_denied))) {
+    last_failure_->concerns_deployment = true;
+    last_failure_->excused = true;
+  }
   const Row row = table(*last_failure_);
   if (failure.error_class == ErrorClass::client_closed) return;
   resumable_ = event.resumable;
@@ -48,7 +54,8 @@ void RequestReferee::note_failure(const attempt::Failed& event, TimePoint now) {
   const Duration full = doubling(milliseconds(500), mine->calls, seconds(8));
   const Duration least = config_.router.retry_after;
   const bool exact = failure.hint || mine->calls >= 3;
-  const Duration pause = failure.hint ? failure.hint->delay : full;
+  Duration pause = failure.hint ? failure.hint->delay : full;
+  if (failure.hint && mine->calls > 0) pause = std::max<Duration>(pause, milliseconds(500));
   mine->earliest = now + std::max(exact ? pause : Duration::zero(), least);
   mine->latest = now + std::max(pause, least);
   ++mine->calls;

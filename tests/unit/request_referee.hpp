@@ -63,6 +63,7 @@ class RequestReferee {
     bool backoff = false;  // our own pause: not part of max_wait
     bool named = false;    // the upstream said when
     bool breaker = false;
+    bool benched = false;
   };
 
   void follow(const AttemptLoop& loop, const SimulatedFleet::Step& step, TimePoint now);

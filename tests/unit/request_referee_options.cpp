@@ -126,6 +126,7 @@ std::vector<RequestReferee::Candidate> RequestReferee::candidates(const Visit& v
     if (book.waits_out_bench(now)) {
       candidate.earliest = candidate.latest = book.until();
       candidate.named = book.named();
+      candidate.benched = true;
       candidate.breaker = book.by_breaker() && !book.named();
     } else if (!fleet_.could_be_called(deployment, now)) {
       candidate.earliest = candidate.latest = now + milliseconds(10);  // somebody's probe decides
@@ -151,11 +152,10 @@ bool RequestReferee::worth_waiting(const Candidate& candidate, bool surely, Time
   if (end && at >= *end) return false;
   if (candidate.backoff) return true;
   Duration patience = config_.router.max_wait - (surely ? waited_most_ : waited_least_);
-  if (candidate.named) {
+  if (!candidate.named && fallback_left()) return false;
+  if (candidate.named || candidate.benched) {
     patience += with_jitter(config_.router.max_wait) - config_.router.max_wait;
     if (surely) patience -= Duration(1);
-  } else if (fallback_left()) {
-    return false;
   }
   return at - now <= patience;
 }

@@ -120,7 +120,8 @@ HealthBook::Verdict HealthBook::judge(const Failure& failure, bool late, bool pr
 }
 
 HealthBook::Verdict HealthBook::breaker(bool probe, TimePoint now) {
-  const Duration length = doubling(seconds(5), probe ? failed_probes_ : 0, seconds(15));
+  const Duration length =
+      rules_.cooldown_time.value_or(doubling(seconds(5), probe ? failed_probes_ : 0, seconds(15)));
   const Verdict open{Sentence::open, length};
   if (probe || in_a_row_ >= 3) return open;
   const Counted bad = count(failures_, now);
