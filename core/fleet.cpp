@@ -48,7 +48,7 @@ void LocalFleet::first_token(const Permit& permit, Delivery delivery, TimePoint 
 }
 
 void LocalFleet::used_tokens(DeploymentIndex deployment, std::uint64_t tokens, TimePoint now) {
-  at(deployment).used_tokens(tokens, now);
+  at(deployment).used_tokens(tokens, limits(deployment), now);
 }
 
 void LocalFleet::told_quotas(DeploymentIndex deployment, const Quotas& quotas, TimePoint now) {

@@ -103,7 +103,8 @@ std::vector<SharedBenches::Command> SharedBenches::questions() {
     announced_[i] = {};
     snapshot_->deployments[i]->bench_changed.store(true);
     if (!may_be_benched(deployment)) continue;
-    out.push_back({id_of(deployment), redis_command({"EVAL", kTellScript, "1", key(deployment)})});
+    out.push_back({SharedCommand::Part::bench, id_of(deployment),
+                   redis_command({"EVAL", kTellScript, "1", key(deployment)})});
   }
   return out;
 }
@@ -150,7 +151,7 @@ void SharedBenches::say(std::vector<Command>& out, DeploymentIndex deployment,
       bytes = redis_command({"PUBLISH", channel_, message});
       break;
   }
-  out.push_back({id_of(deployment), std::move(bytes)});
+  out.push_back({SharedCommand::Part::bench, id_of(deployment), std::move(bytes)});
 }
 
 bool SharedBenches::on_reply(const std::string& deployment, const RedisReply& reply,

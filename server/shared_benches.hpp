@@ -15,6 +15,7 @@
 #include "core/random.hpp"
 #include "core/shared_bench.hpp"
 #include "server/redis_reply.hpp"
+#include "server/shared_command.hpp"
 #include "server/snapshot.hpp"
 
 namespace spillway::server {
@@ -28,12 +29,7 @@ class SharedBenches {
 
   void use(SnapshotPtr snapshot);
 
-  // A command whose reply goes to on_reply() with the deployment's id: by then another snapshot may
-  // be in use.
-  struct Command {
-    std::string deployment;
-    std::string bytes;
-  };
+  using Command = SharedCommand;
   // After connecting: what others know, about every deployment that may be benched. What this
   // instance had announced counts as forgotten.
   std::vector<Command> questions();

@@ -90,6 +90,10 @@ class RedisServer:
         return sorted(self.command("KEYS", "*"))
 
 
+def url_of(server: Any, password: str = "") -> str:
+    return f"redis://{':' + password + '@' if password else ''}127.0.0.1:{server.port}/0"
+
+
 def encode(*words: str) -> bytes:
     parts = [f"*{len(words)}\r\n".encode()]
     for word in words:

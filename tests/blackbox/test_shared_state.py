@@ -10,29 +10,22 @@ import pytest
 from behaviours import after, error, plausible, status
 from concurrency import Traffic, eventually, in_background
 from loop import Gate
-from redis_server import FakeRedis, RedisServer
+from redis_server import FakeRedis, url_of
 from settings import deployment
-from state import cooldown_seconds, deployment_state, health_state
+from state import (
+    connected,
+    cooldown_seconds,
+    deployment_state,
+    health_state,
+    metric,
+    wait_until_connected,
+)
 
 # Seconds until every instance knows of a bench, and what a busy machine may add to it. Nothing but
 # the message itself can bring the news: the keys are read after connecting only.
 PROMISED = 0.1
 SLACK = 4.0
 RATE_LIMITED = {"error": {"message": "slow down", "type": "requests", "code": None}}
-
-
-@pytest.fixture
-def redis(tmp_path):
-    """Starts servers; keyword arguments are those of RedisServer."""
-    started = []
-
-    def start(**options):
-        started.append(RedisServer(tmp_path / f"redis-{len(started)}", **options))
-        return started[-1]
-
-    yield start
-    for server in started:
-        server.kill()
 
 
 @pytest.fixture
@@ -48,28 +41,8 @@ def fake_redis():
         fake.close()
 
 
-def url_of(server, password=""):
-    return f"redis://{':' + password + '@' if password else ''}127.0.0.1:{server.port}/0"
-
-
 def limited(seconds, code=429):
     return status(code, RATE_LIMITED, {"retry-after-ms": str(int(seconds * 1000))})
-
-
-def metric(running, name):
-    for line in running.get("/metrics").body.decode().splitlines():
-        if line.startswith(name + " "):
-            return float(line.split()[-1])
-    raise AssertionError(f"no {name}")
-
-
-def connected(running):
-    return metric(running, "spillway_shared_state_connected") == 1
-
-
-def wait_until_connected(*gateways):
-    for running in gateways:
-        eventually(lambda running=running: connected(running), 20)
 
 
 class Pair:

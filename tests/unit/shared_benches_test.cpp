@@ -26,8 +26,8 @@ struct Instance {
     benches.use(snapshot);
   }
 
-  struct Listener final : BenchListener {
-    void bench_changed() override { ++told; }
+  struct Listener final : ChangeListener {
+    void changed() override { ++told; }
     unsigned told = 0;
   };
 
@@ -52,7 +52,7 @@ struct Instance {
 };
 
 // The last argument of the only command: the message that its script publishes.
-std::string message_of(const std::vector<SharedBenches::Command>& commands) {
+std::string message_of(const std::vector<SharedCommand>& commands) {
   REQUIRE(commands.size() == 1);
   RedisReader reader;
   reader.feed(commands[0].bytes);
