@@ -105,6 +105,8 @@ inline constexpr Duration kLeasePause = milliseconds(5);  // between two stateme
 inline constexpr Duration kLeaseWish = milliseconds(50);  // waiting requests come back before that
 inline constexpr std::int64_t kStandingLeaseShare = 10;   // part of a limit held ahead of need
 inline constexpr std::uint64_t kLeaseMost = 1'000'000'000'000;  // a Redis script counts in doubles
+// A bench is known this long after its end, and as long as anybody still holds it.
+inline constexpr Duration kHalfOpenMemory = seconds(30);
 inline constexpr std::size_t kRedisReplyBytes = 64 * 1024;      // the longest real one is a record
 inline constexpr std::size_t kRedisReplyItems = 64;             // of one array
 inline constexpr std::size_t kRedisBatch = 64;                  // commands under way at once

@@ -114,9 +114,13 @@ TimePoint LimitLease::limit_end(const LeaseAnswer& answer, const CallLimits& lim
 bool LimitLease::recall(Yields yields, TimePoint now) {
   if (now < kept_until_ || (waited_for(now) && yields == Yields::no)) return false;
   if (requests_left() < 1 && tokens_left() < 1) return false;
+  give_up();
+  return true;
+}
+
+void LimitLease::give_up() {
   hold_nothing();
   giving_ = true;
-  return true;
 }
 
 bool LimitLease::take_news() {

@@ -63,6 +63,8 @@ class LimitLease {
   // `yields` says whether it is this one. True if there is something to state.
   enum class Yields : std::uint8_t { no, yes };
   bool recall(Yields yields, TimePoint now);
+  // This instance ends: everything goes back.
+  void give_up();
   // True once after something happened that is to be stated soon.
   bool take_news();
 

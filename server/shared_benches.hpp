@@ -1,9 +1,10 @@
 // What is said to Redis about this instance's benches, and what becomes of its answers and of other
 // instances' messages. Commands and replies only: server/shared_state.hpp carries them.
 //
-// A bench is a key of its deployment that expires with it, and a message on a channel. Scripts keep
-// both in step, and the later deadline: whatever is under the key is replaced if it is not a bench
-// of ours, so foreign or broken values do no harm.
+// A bench is a key of its deployment that expires some time after it, and a message on a channel;
+// while its probe is out there is a second key. Scripts keep all in step, and the later deadline:
+// whatever is under the key is replaced if it is not a bench of ours, so foreign or broken values
+// do no harm.
 #pragma once
 
 #include <optional>
@@ -54,6 +55,7 @@ class SharedBenches {
   const std::string& id_of(DeploymentIndex deployment) const;
   BenchView view(DeploymentIndex deployment, TimePoint now) const;
   std::string key(DeploymentIndex deployment) const;
+  std::string probe_key(DeploymentIndex deployment) const;
   // Own ids have no instance here, and ours outside.
   BenchId to_outside(BenchId id) const;
   BenchId to_inside(BenchId id) const;

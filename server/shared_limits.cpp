@@ -12,12 +12,15 @@ namespace spillway::server {
 
 namespace {
 
-// A field is "1 <end of the lease> <requests held> <tokens held> <time>:<requests>:<tokens> ...",
-// in milliseconds of Redis' clock. What an instance held when it was last heard of counts, from the
-// end of its lease on, as used then. Ends far ahead are those of a clock that was put back.
+// A field is "1 <end of the lease> <requests held> <tokens held> <number of the statement>
+// <time>:<requests>:<tokens> ...", in milliseconds of Redis' clock. What an instance held when it
+// was last heard of counts, from the end of its lease on, as used then. Ends far ahead are those of
+// a clock that was put back.
+//
+// A statement that was overtaken by a later one, on another connection, changes nothing.
 //
 // self, rpm, tpm, keep, need, want (of requests and tokens each), length of a lease, channel,
-// message, what was used as <age>:<requests>:<tokens> ...
+// message, number of the statement, what was used as <age>:<requests>:<tokens> ...
 constexpr std::string_view kScript = R"(
 local minute = 60000
 local clock = redis.call('TIME')
@@ -33,8 +36,12 @@ local function count(at, requests, tokens)
 end
 local fields = redis.call('HGETALL', KEYS[1])
 for i = 1, #fields, 2 do
-  if fields[i] ~= ARGV[1] then
-    local ends, requests, tokens, parts = string.match(fields[i + 1], '^1 (%d+) (%d+) (%d+)(.*)$')
+  if fields[i] == ARGV[1] then
+    local number = string.match(fields[i + 1], '^1 %d+ %d+ %d+ (%d+)')
+    if tonumber(number or 0) >= tonumber(ARGV[13]) then return redis.error_reply('ERR late') end
+  else
+    local ends, requests, tokens, parts =
+      string.match(fields[i + 1], '^1 (%d+) (%d+) (%d+) %d+(.*)$')
     ends = tonumber(ends or 0)
     if ends + minute <= now or ends > now + 2 * length then
       redis.call('HDEL', KEYS[1], fields[i])
@@ -51,7 +58,7 @@ for i = 1, #fields, 2 do
   end
 end
 local record = ''
-for age, r, t in string.gmatch(ARGV[13], '(%d+):(%d+):(%d+)') do
+for age, r, t in string.gmatch(ARGV[14], '(%d+):(%d+):(%d+)') do
   count(now - age, tonumber(r), tonumber(t))
   record = record .. string.format(' %.0f:%s:%s', now - age, r, t)
 end
@@ -76,8 +83,8 @@ for kind = 1, 2 do
     end
   end
 end
-redis.call('HSET', KEYS[1], ARGV[1], string.format('1 %.0f %.0f %.0f', now + length, granted[1],
-                                                   granted[2]) .. record)
+local head = string.format('1 %.0f %.0f %.0f %s', now + length, granted[1], granted[2], ARGV[13])
+redis.call('HSET', KEYS[1], ARGV[1], head .. record)
 redis.call('PEXPIRE', KEYS[1], length + minute)
 if wanting then redis.call('PUBLISH', ARGV[11], ARGV[12]) end
 return {granted[1], granted[2], held[1], held[2], wait[1], wait[2]}
@@ -161,9 +168,20 @@ std::vector<SharedCommand> SharedLimits::statements(TimePoint now) {
     const bool renewal = stated == TimePoint{} || now >= stated + bounds::kLeaseRenewal;
     if (!renewal && now < stated + bounds::kLeasePause) continue;
     if (!state_of(shared).lease_changed.exchange(false) && !renewal) continue;
-    shared.stated_at = now;
-    out.push_back({SharedCommand::Part::limit, snapshot_->config.at(shared.deployment).id,
-                   command(shared, now)});
+    out.push_back(command(shared, now));
+  }
+  return out;
+}
+
+std::vector<SharedCommand> SharedLimits::farewell(TimePoint now) {
+  std::vector<SharedCommand> out;
+  for (Shared& shared : shared_) {
+    DeploymentState& state = state_of(shared);
+    {
+      const std::lock_guard lock(state.guard);
+      state.live.lease().give_up();
+    }
+    out.push_back(command(shared, now));
   }
   return out;
 }
@@ -187,7 +205,8 @@ void SharedLimits::lose() {
   }
 }
 
-std::string SharedLimits::command(const Shared& shared, TimePoint now) {
+SharedCommand SharedLimits::command(Shared& shared, TimePoint now) {
+  shared.stated_at = now;
   const std::string& id = snapshot_->config.at(shared.deployment).id;
   const CallLimits limits = limits_of(snapshot_->config, shared.deployment);
   DeploymentState& state = state_of(shared);
@@ -197,11 +216,13 @@ std::string SharedLimits::command(const Shared& shared, TimePoint now) {
   const std::string self = fmt::format("{:016x}", self_);
   const auto text = [](std::int64_t amount) { return std::to_string(amount); };
   const auto length = std::chrono::duration_cast<milliseconds>(bounds::kLeaseLength).count();
-  return redis_command({"EVAL", kScript, "1", "spillway:limits:" + id, self, limit_text(limits.rpm),
-                        limit_text(limits.tpm), text(said.keep.requests), text(said.keep.tokens),
-                        text(said.need.requests), text(said.need.tokens), text(said.want.requests),
-                        text(said.want.tokens), text(length), channel_, self + " " + id,
-                        parts_text(said.used)});
+  std::string bytes =
+      redis_command({"EVAL", kScript, "1", "spillway:limits:" + id, self, limit_text(limits.rpm),
+                     limit_text(limits.tpm), text(said.keep.requests), text(said.keep.tokens),
+                     text(said.need.requests), text(said.need.tokens), text(said.want.requests),
+                     text(said.want.tokens), text(length), channel_, self + " " + id,
+                     std::to_string(++statements_), parts_text(said.used)});
+  return {SharedCommand::Part::limit, id, std::move(bytes)};
 }
 
 SharedLimits::Heard SharedLimits::on_reply(const std::string& deployment, const RedisReply& reply,

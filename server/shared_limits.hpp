@@ -30,6 +30,8 @@ class SharedLimits {
 
   // What is to be stated now: what was asked for, and leases that are to be renewed.
   std::vector<SharedCommand> statements(TimePoint now);
+  // The last ones: nothing is held any more.
+  std::vector<SharedCommand> farewell(TimePoint now);
   // When statements() will have something to say, if nothing happens.
   TimePoint next(TimePoint now) const;
   // Redis is away: every instance's own windows rule.
@@ -50,11 +52,12 @@ class SharedLimits {
   };
   const Shared* find(const std::string& id) const;
   DeploymentState& state_of(const Shared& shared) const;
-  std::string command(const Shared& shared, TimePoint now);
+  SharedCommand command(Shared& shared, TimePoint now);
 
   std::uint64_t self_;
   std::string channel_;
   SnapshotPtr snapshot_;
+  std::uint64_t statements_ = 0;  // made so far
   std::vector<Shared> shared_;
   std::unordered_map<std::string, std::size_t> by_id_;  // positions in shared_
 };

@@ -42,8 +42,19 @@ SharedState::SharedState(RedisSettings settings, TimePoint (*clock)())
 
 SharedState::~SharedState() {
   if (!thread_.joinable()) return;
-  asio::post(io_, [this] { stop_.emit(asio::cancellation_type::terminal); });
+  asio::post(io_, [this] { leave(); });
   thread_.join();
+}
+
+// What is held goes back, if that can be done at once.
+void SharedState::leave() {
+  leaving_ = true;
+  news_.cancel();
+  const bool connected = connected_.load(std::memory_order_relaxed);
+  farewell_.expires_after(connected ? bounds::kLeasePatience : Duration::zero());
+  farewell_.async_wait([this](error_code ec) {
+    if (!ec) stop_.emit(asio::cancellation_type::terminal);
+  });
 }
 
 void SharedState::use(SnapshotPtr snapshot) {
@@ -92,7 +103,7 @@ Awaitable<void> SharedState::run() {
       problem = error.what();
     }
     const auto state = co_await asio::this_coro::cancellation_state;
-    if (state.cancelled() != asio::cancellation_type::none) break;
+    if (leaving_ || state.cancelled() != asio::cancellation_type::none) break;
     lost(problem);
     if (joined_) pause = bounds::kRedisBackoffBase;
     timer.expires_after(jittered(pause, random_));
@@ -140,6 +151,10 @@ Awaitable<SharedState::Problem> SharedState::talk(RedisConnection& talker,
   TimePoint heartbeat = clock_();
   const TimePoint settled = heartbeat + bounds::kRedisHeartbeat;
   for (;;) {
+    if (leaving_) {
+      Commands last = limits_.farewell(clock_());
+      co_return co_await carry(talker, std::move(last));
+    }
     const bool due = clock_() >= heartbeat;
     if (clock_() >= settled) outage_told_ = false;
     wake_pending_.store(false);
@@ -159,7 +174,7 @@ Awaitable<SharedState::Problem> SharedState::talk(RedisConnection& talker,
     }
     // A change meanwhile has been posted after the flag was taken back, and would be slept over.
     const TimePoint next = std::min(heartbeat, limits_.next(clock_()));
-    news_.expires_at(wake_pending_.load() ? clock_() : next);
+    news_.expires_at(leaving_ || wake_pending_.load() ? clock_() : next);
     error_code ec;
     co_await news_.async_wait(to(ec));
   }

@@ -54,6 +54,7 @@ class SharedState final : public ChangeListener {
   Awaitable<Problem> talk(RedisConnection& talker, RedisConnection& listener);
   Awaitable<Problem> listen(RedisConnection& listener);
   Awaitable<Problem> carry(RedisConnection& talker, Commands commands);
+  void leave();
   Commands news(TimePoint now);
   void hear(const RedisReply& reply);
   bool understood(const SharedCommand& command, const RedisReply& reply);
@@ -74,13 +75,15 @@ class SharedState final : public ChangeListener {
   SharedBenches benches_;
   SharedLimits limits_;
   SharedAffinities affinities_;
-  Timer news_{io_};  // cancelled when there are some
+  Timer news_{io_};      // cancelled when there are some
+  Timer farewell_{io_};  // how long it may take
   asio::cancellation_signal stop_;
   bool outage_told_ = false;    // once, until a session has lasted
   bool sharing_told_ = false;   // since an outage was told
   bool refusal_told_ = false;   // once in each session
   bool slowness_told_ = false;  // once, until an answer came in time
-  bool joined_ = false;         // in this session
+  bool leaving_ = false;
+  bool joined_ = false;  // in this session
 
   std::atomic<bool> wake_pending_{false};
   std::atomic<bool> connected_{false};

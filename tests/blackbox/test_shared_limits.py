@@ -10,7 +10,7 @@ import pytest
 from behaviours import answer
 from canned import chat_completion
 from concurrency import at_once, eventually
-from redis_server import url_of
+from redis_server import SlowRedis, url_of
 from settings import deployment
 from state import connected, deployment_state, metric, wait_until_connected
 from upstream_connection import Behaviour, Exchange
@@ -130,6 +130,15 @@ def test_an_instance_that_was_killed_keeps_nobody_from_the_rest(fleet):
     assert 16 <= answered <= 19, "what it held ahead of need is lost for a minute"
 
 
+def test_an_instance_that_ends_gives_back_what_it_held(fleet):
+    made = fleet(count=2, rpm=20)
+    all_connected(*made.gateways)
+    leaving, staying = made.gateways
+    assert leaving.chat().status == 200
+    leaving.stop()
+    assert [staying.chat().status for _ in range(20)] == [200] * 19 + [429]
+
+
 # --- tokens ---------------------------------------------------------------------------------------
 
 
@@ -226,7 +235,31 @@ def test_a_redis_that_hangs_delays_nobody(fleet):
         made.redis.process.send_signal(signal.SIGCONT)
     for running in made.gateways:
         eventually(lambda running=running: shared(running), 20)
-    assert [running.chat().status for running in made.gateways] == [429] * 2
+    eventually(lambda: [each.chat().status for each in made.gateways] == [429] * 2)
+
+
+@pytest.fixture
+def slow_redis(redis):
+    made = SlowRedis(redis())
+    yield made
+    made.close()
+
+
+def test_a_slow_redis_is_not_waited_for(gateway, upstream, slow_redis):
+    made = Fleet(gateway, upstream(default=using(30)), url_of(slow_redis), 2, rpm=10)
+    wait_until_connected(*made.gateways)
+    slow_redis.delay = 0.5
+    for running in made.gateways:
+        running.wait_for_message("is slow: limits are this instance's own")
+        eventually(lambda running=running: not shared(running))
+    begun = time.monotonic()
+    assert made.storm(each=12) == 20
+    assert time.monotonic() - begun < SLACK, "nobody waited for an answer"
+    slow_redis.delay = 0
+    for running in made.gateways:
+        eventually(lambda running=running: shared(running), 20)
+        assert running.stderr.text.count("is slow") == 1
+    eventually(lambda: made.storm(each=2) == 0)
 
 
 def test_junk_on_the_channel_is_counted_and_ignored(fleet):
@@ -239,3 +272,40 @@ def test_junk_on_the_channel_is_counted_and_ignored(fleet):
             made.redis.command("PUBLISH", f"spillway:{channel}:0", junk)
     eventually(lambda: metric(running, "spillway_shared_state_errors_total") >= before + 9)
     assert shared(running) and made.storm(each=5) == 3
+
+
+# --- affinity -------------------------------------------------------------------------------------
+
+
+def test_a_session_stays_with_its_deployment_over_all_instances(gateway, upstream, redis):
+    url = url_of(redis())
+    members = [deployment(upstream(), id=f"d{i}") for i in range(4)]
+    affine = {"optional_pre_call_checks": ["session_affinity", "prompt_caching"]}
+    first, second = (gateway(*members, router={"redis_url": url, **affine}) for _ in range(2))
+    wait_until_connected(first, second)
+    received = 'spillway_shared_state_messages_total{direction="received"}'
+    for session in ("a", "b", "c", "d"):
+        before = metric(second, received)
+        home = first.chat(litellm_session_id=session).header("x-spillway-deployment")
+        eventually(lambda before=before: metric(second, received) > before)
+        for running in (second, first):
+            answered = running.chat(litellm_session_id=session)
+            assert answered.header("x-spillway-deployment") == home
+
+
+def test_affinities_are_told_as_hashes_and_kept_nowhere(gateway, upstream, redis):
+    server = redis()
+    members = [deployment(upstream(), id=name) for name in ("here", "there")]
+    checks = ["session_affinity", "prompt_caching", "deployment_affinity"]
+    router = {"redis_url": url_of(server), "optional_pre_call_checks": checks}
+    running = gateway(*members, router=router)
+    wait_until_connected(running)
+    with server.listening("spillway:affinities:0") as messages:
+        secret = "canary" * 1000
+        running.chat(litellm_session_id="canary-session")
+        running.chat(messages=[{"role": "user", "content": secret}])
+        heard = [next(messages), next(messages)]
+    for text in heard:
+        key, ttl, name = text.split(" ")
+        assert (len(key), ttl) == (16, "3600000") and name in ("here", "there")
+    assert server.keys() == []
