@@ -58,7 +58,8 @@ void SharedState::leave() {
 }
 
 void SharedState::use(SnapshotPtr snapshot) {
-  expect_leases(*snapshot, clock_());
+  latest_ = snapshot;
+  if (thread_.joinable()) expect_leases(*latest_, clock_());
   asio::post(io_, [this, snapshot = std::move(snapshot)]() mutable {
     benches_.use(snapshot);
     limits_.use(snapshot);
@@ -68,6 +69,7 @@ void SharedState::use(SnapshotPtr snapshot) {
 }
 
 void SharedState::start() {
+  expect_leases(*latest_, clock_());
   thread_ = std::thread([this] { run_thread(); });
 }
 

@@ -72,6 +72,7 @@ class SharedState final : public ChangeListener {
   TlsClient tls_;
   Random random_;
   const std::uint64_t self_;
+  SnapshotPtr latest_;  // main thread
   SharedBenches benches_;
   SharedLimits limits_;
   SharedAffinities affinities_;

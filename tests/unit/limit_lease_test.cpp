@@ -164,6 +164,17 @@ TEST_CASE("of two that wait for more tokens than each has, one gives way") {
   }
 }
 
+TEST_CASE("whoever gives way does not ask back what it gives") {
+  Holder here(kThousandTokens);
+  here.grant({0, 100}, {0, 100});
+  CHECK_FALSE(here.begin(150));
+  CHECK(here.load.lease().recall(Yields::yes, here.now));
+  const LeaseStatement said = here.state();
+  CHECK(said.need == said.keep);
+  CHECK(here.answer(granting({0, 0}, {0, 200})));
+  CHECK(here.state().need.tokens == 150);
+}
+
 TEST_CASE("tokens are set aside for a call, and what it did not use comes back") {
   Holder here(kThousandTokens);
   here.grant({0, 300}, {0, 1});
@@ -188,6 +199,7 @@ TEST_CASE("tokens of calls in flight stay held, whatever is asked back or lost")
   here.grant({0, 300});
   CHECK(here.begin(200));
   here.load.lease().recall(Yields::yes, here.now);
+  CHECK_FALSE(here.begin(1));
   CHECK(here.state().keep == LeaseAmounts{0, 200});
   here.load.lease().lose();
   CHECK(here.state().keep == LeaseAmounts{0, 200});
@@ -223,10 +235,24 @@ TEST_CASE("a question without an answer ends the lease's rule, though some of it
   CHECK(here.state().keep == LeaseAmounts{});
 }
 
-TEST_CASE("a lease that nobody renews ends") {
+TEST_CASE("what was asked for after a statement is not answered by its answer") {
   Holder here(kTenRequests);
-  here.grant({1, 0});
-  here.now += bounds::kLeaseLength - milliseconds(1);
+  here.grant({0, 0}, {3, 0});
+  here.state();
+  CHECK(here.room().taken);
+  here.now += bounds::kLeasePatience / 2;
+  REQUIRE(here.answer(granting({0, 0}, {3, 0})));
+  CHECK(here.load.lease().rules(here.now));
+  here.now += bounds::kLeasePatience / 2;
+  CHECK_FALSE(here.load.lease().rules(here.now));
+}
+
+TEST_CASE("a lease that nobody renews ends, counted from when it was asked for") {
+  Holder here(kTenRequests);
+  here.state();
+  here.now += bounds::kLeasePatience / 2;
+  REQUIRE(here.answer(granting({1, 0})));
+  here.now = kStart + bounds::kLeaseLength - milliseconds(1);
   CHECK(here.load.lease().rules(here.now));
   here.now += milliseconds(1);
   CHECK_FALSE(here.load.lease().rules(here.now));
