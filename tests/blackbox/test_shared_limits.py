@@ -245,6 +245,15 @@ def slow_redis(redis):
     made.close()
 
 
+def test_a_redis_that_takes_half_a_minute_delays_nobody(gateway, upstream, slow_redis):
+    slow_redis.delay = 30
+    made = Fleet(gateway, upstream(default=using(30)), url_of(slow_redis), 2, rpm=10)
+    begun = time.monotonic()
+    assert made.storm(each=12) == 20
+    assert time.monotonic() - begun < SLACK
+    assert not any(shared(running) for running in made.gateways)
+
+
 def test_a_slow_redis_is_not_waited_for(gateway, upstream, slow_redis):
     made = Fleet(gateway, upstream(default=using(30)), url_of(slow_redis), 2, rpm=10)
     wait_until_connected(*made.gateways)
