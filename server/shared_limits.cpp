@@ -233,7 +233,11 @@ SharedLimits::Heard SharedLimits::on_reply(const std::string& deployment, const 
   const CallLimits limits = limits_of(snapshot_->config, shared->deployment);
   DeploymentState& state = state_of(*shared);
   const std::lock_guard lock(state.guard);
-  if (answer) return state.live.lease().answered(*answer, limits, now) ? Heard::fine : Heard::late;
+  if (answer) {
+    if (state.live.lease().answered(*answer, limits, now)) return Heard::fine;
+    state.lease_changed.store(true);  // asked again at once: it may have been a hiccup
+    return Heard::late;
+  }
   state.live.lease().lose();
   return Heard::useless;
 }

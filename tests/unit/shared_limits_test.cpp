@@ -135,6 +135,8 @@ TEST_CASE("a late answer is told as such, and one about an unknown deployment is
   CHECK(here.limits.on_reply("gone", RedisReply(), here.now) == Heard::fine);
   here.now += seconds(1);
   CHECK(here.limits.on_reply("groq", numbers({10, 0, 0, 0, 1, 1}), here.now) == Heard::late);
+  CHECK(here.limits.next(here.now) <= here.now);
+  CHECK(here.limits.statements(here.now).size() == 1);
 }
 
 TEST_CASE("what is asked back is given back with the next statement, but not by who asks") {
