@@ -51,20 +51,36 @@ std::optional<std::string> AffinityTable::find(std::uint64_t key, TimePoint now)
   return std::nullopt;
 }
 
-void AffinityTable::remember(std::uint64_t key, std::string_view deployment_id, Duration ttl,
-                             TimePoint now) {
+// The latest from now on; the oldest one makes room for a new one.
+AffinityTable::Entry& AffinityTable::entry(std::uint64_t key) {
   if (const auto found = by_key_.find(key); found != by_key_.end()) {
     entries_.splice(entries_.begin(), entries_, found->second);
-    found->second->deployment_id = deployment_id;
-    found->second->until = now + ttl;
-    return;
+    return entries_.front();
   }
   if (entries_.size() >= bounds::kAffinityEntries) {
     by_key_.erase(entries_.back().key);
     entries_.pop_back();
   }
-  entries_.push_front({key, std::string(deployment_id), now + ttl});
+  entries_.push_front({.key = key, .deployment_id = {}, .until = {}});
   by_key_.emplace(key, entries_.begin());
+  return entries_.front();
+}
+
+bool AffinityTable::remember(std::uint64_t key, std::string_view deployment_id, Duration ttl,
+                             TimePoint now) {
+  Entry& held = entry(key);
+  const bool news = held.deployment_id != deployment_id || held.told_until < now + ttl / 2;
+  held.deployment_id = deployment_id;
+  held.until = now + ttl;
+  if (news) held.told_until = held.until;
+  return news;
+}
+
+void AffinityTable::learn(std::uint64_t key, std::string_view deployment_id, Duration ttl,
+                          TimePoint now) {
+  Entry& held = entry(key);
+  held.deployment_id = deployment_id;
+  held.until = held.told_until = now + ttl;
 }
 
 std::optional<std::uint64_t> affinity_of(const AffinityRules& rules, std::string_view body,

@@ -26,8 +26,11 @@ class AffinityTable {
  public:
   // The deployment's id, unless the entry is older than its time to live.
   std::optional<std::string> find(std::uint64_t key, TimePoint now);
-  // `ttl` counts from now on, whatever was left.
-  void remember(std::uint64_t key, std::string_view deployment_id, Duration ttl, TimePoint now);
+  // `ttl` counts from now on, whatever was left. True if other instances should be told: they know
+  // of another deployment, of none, or of an end that is much sooner.
+  bool remember(std::uint64_t key, std::string_view deployment_id, Duration ttl, TimePoint now);
+  // What another instance remembers.
+  void learn(std::uint64_t key, std::string_view deployment_id, Duration ttl, TimePoint now);
   std::size_t size() const { return entries_.size(); }
 
  private:
@@ -35,8 +38,11 @@ class AffinityTable {
     std::uint64_t key;
     std::string deployment_id;
     TimePoint until;
+    TimePoint told_until{};  // what all instances know
   };
   using Entries = std::list<Entry>;
+
+  Entry& entry(std::uint64_t key);
 
   Entries entries_;  // latest first
   std::unordered_map<std::uint64_t, Entries::iterator> by_key_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "core/time.hpp"
 
@@ -17,7 +18,10 @@ inline constexpr std::size_t kRequestTags = 64;
 inline constexpr std::size_t kTagBytes = 256;
 inline constexpr unsigned kRequestRetries = 100;  // as in the configuration; kAskAgain bounds more
 inline constexpr Duration kRequestTimeout = std::chrono::hours(24);
-inline constexpr std::size_t kAffinityEntries = 100'000;   // about 15 MB; the oldest make room
+inline constexpr std::size_t kAffinityEntries = 100'000;  // about 15 MB; the oldest make room
+inline constexpr Duration kAffinityTtlCap = std::chrono::hours(30 * 24);  // that others may name
+inline constexpr std::size_t kAffinityNews = 4096;  // untold ones; what is beyond is a cache miss
+inline constexpr std::size_t kAffinityNewsBatch = 64;  // in one message, well below a reply's bytes
 inline constexpr std::size_t kAffinityPrefixBytes = 4096;  // the least that providers cache
 
 // --- HTTP -------------------------------------------------------------------------------------
@@ -92,12 +96,23 @@ inline constexpr unsigned kSharedFailedProbes = 64;  // doubling stopped long be
 // Adopted benches end at least this far apart: longer than the news of a probe takes.
 inline constexpr Duration kAdoptedJitterLeast = milliseconds(50);
 inline constexpr Duration kProbeLease = seconds(30);  // an instance that dies probing is waited for
-inline constexpr std::size_t kRedisReplyBytes = 64 * 1024;  // the longest real one is a record
-inline constexpr std::size_t kRedisReplyItems = 64;         // of one array
-inline constexpr std::size_t kRedisBatch = 64;              // commands under way at once
-inline constexpr Duration kRedisTimeout = seconds(2);       // to connect, or for a batch's replies
-inline constexpr Duration kRedisHeartbeat = seconds(5);     // and how often benches are said again
-inline constexpr Duration kRedisSilence = seconds(15);      // of the subscription: it is dead
+// What requests wait for an instance's share of rpm and tpm, at most: a Redis that takes longer is
+// not asked again until it is quick.
+inline constexpr Duration kLeasePatience = milliseconds(200);
+inline constexpr Duration kLeaseLength = seconds(5);   // an instance that dies holds its share on
+inline constexpr Duration kLeaseRenewal = seconds(1);  // well within the length
+inline constexpr Duration kLeasePause = milliseconds(5);  // between two statements, however urgent
+inline constexpr Duration kLeaseWish = milliseconds(50);  // waiting requests come back before that
+inline constexpr std::int64_t kStandingLeaseShare = 10;   // part of a limit held ahead of need
+inline constexpr std::uint64_t kLeaseMost = 1'000'000'000'000;  // a Redis script counts in doubles
+// A bench is known this long after its end, and as long as anybody still holds it.
+inline constexpr Duration kHalfOpenMemory = seconds(30);
+inline constexpr std::size_t kRedisReplyBytes = 64 * 1024;      // the longest real one is a record
+inline constexpr std::size_t kRedisReplyItems = 64;             // of one array
+inline constexpr std::size_t kRedisBatch = 64;                  // commands under way at once
+inline constexpr Duration kRedisTimeout = seconds(2);    // to connect, or for a batch's replies
+inline constexpr Duration kRedisHeartbeat = seconds(5);  // and how often benches are said again
+inline constexpr Duration kRedisSilence = seconds(15);   // of the subscription: it is dead
 inline constexpr Duration kRedisBackoffBase = milliseconds(250);  // before connecting again
 inline constexpr Duration kRedisBackoffCap = seconds(5);
 

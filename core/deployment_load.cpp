@@ -31,23 +31,16 @@ double left_of(const Quota& quota, Duration age) {
 
 }  // namespace
 
-CallLimits limits_of(const Config& config, DeploymentIndex index) {
-  const Deployment& deployment = config.at(index);
-  CallLimits limits{.rpm = {}, .tpm = {}, .parallel = deployment.max_parallel_requests};
-  if (config.router.rates_are_limits()) {
-    limits.rpm = deployment.rpm;
-    limits.tpm = deployment.tpm;
-  }
-  return limits;
-}
-
-std::uint64_t expected_tokens(std::size_t body_bytes) {
-  return std::min(body_bytes / bounds::kTokenBytes, bounds::kReservedTokens);
-}
-
-Room DeploymentLoad::room(const CallLimits& limits, unsigned in_flight, TimePoint now) {
+Room DeploymentLoad::room(const CallLimits& limits, unsigned in_flight, TimePoint now,
+                          std::optional<std::uint64_t> tokens) {
   Room room;
   room.taken = limits.parallel && in_flight >= *limits.parallel;
+  if (lease_.rules(now)) {
+    const Room leased = lease_.room(limits, tokens, now);
+    room.limited_until = leased.limited_until;
+    room.taken |= leased.taken;
+    return room;
+  }
   if (limits.rpm) room.limited_until = window_.requests_below(*limits.rpm, now);
   if (!limits.tpm) return room;
   room.limited_until = std::max(room.limited_until, window_.tokens_below(*limits.tpm, now));
@@ -55,15 +48,17 @@ Room DeploymentLoad::room(const CallLimits& limits, unsigned in_flight, TimePoin
   return room;
 }
 
-void DeploymentLoad::begin(std::uint64_t tokens, TimePoint now) {
+void DeploymentLoad::begin(std::uint64_t tokens, const CallLimits& limits, TimePoint now) {
   window_.add({.requests = 1, .tokens = 0}, now);
   expected_ += tokens;
+  lease_.begin(tokens, limits);
   // The upstream's own count is older than this call.
   if (quotas_.requests && quotas_.requests->remaining > 0) --quotas_.requests->remaining;
 }
 
 void DeploymentLoad::end(std::uint64_t tokens) {
   expected_ -= std::min(expected_, tokens);
+  lease_.end(tokens);
 }
 
 void DeploymentLoad::note_time(Delivery delivery, Duration time, TimePoint now) {
@@ -77,8 +72,9 @@ void DeploymentLoad::note_answer(Delivery delivery, Duration time, TimePoint now
   errors_.note(0.0, now);
 }
 
-void DeploymentLoad::note_tokens(std::uint64_t tokens, TimePoint now) {
+void DeploymentLoad::note_tokens(std::uint64_t tokens, const CallLimits& limits, TimePoint now) {
   window_.add({.requests = 0, .tokens = tokens}, now);
+  lease_.use(tokens, limits);
 }
 
 void DeploymentLoad::note_quotas(const Quotas& quotas, TimePoint now) {
@@ -99,6 +95,7 @@ Load DeploymentLoad::load(Delivery delivery, const CallLimits& limits, Duration 
   load.tokens = used.tokens + expected_;
   load.headroom = headroom(limits, now);
   load.recovered_at = recovered_at_;
+  load.limits_shared = (limits.rpm || limits.tpm) && lease_.rules(now);
   return load;
 }
 

@@ -11,7 +11,8 @@
 #include <vector>
 
 #include "core/bounds.hpp"
-#include "core/config.hpp"
+#include "core/call_limits.hpp"
+#include "core/limit_lease.hpp"
 #include "core/rate_limit_headers.hpp"
 #include "core/rate_window.hpp"
 #include "core/time.hpp"
@@ -35,44 +36,32 @@ struct Load {
   std::uint64_t tokens = 0;    // used in the last minute, or expected of calls in flight
   double headroom = 1.0;       // share of the scarcest rate limit that is left, in [0, 1]
   std::optional<TimePoint> recovered_at;  // from its last bench
+  bool limits_shared = false;             // with other instances, at the moment
 };
-
-// What of a deployment's configuration limits its calls.
-struct CallLimits {
-  std::optional<std::uint64_t> rpm, tpm;
-  std::optional<unsigned> parallel;
-  bool operator==(const CallLimits&) const = default;
-};
-
-// rpm and tpm are weights to simple-shuffle and limits to the strategies that LiteLLM holds to
-// them, or to all where they are enforced.
-CallLimits limits_of(const Config& config, DeploymentIndex deployment);
-
-// Whether the limits leave room for one more call.
-struct Room {
-  bool taken = false;         // by calls in flight: it may be free at any moment
-  TimePoint limited_until{};  // rpm or tpm are used up until then
-  bool left(TimePoint now) const { return !taken && limited_until <= now; }
-};
-
-// Tokens to set aside for a call of which only the body's size is known.
-std::uint64_t expected_tokens(std::size_t body_bytes);
 
 class DeploymentLoad {
  public:
-  Room room(const CallLimits& limits, unsigned in_flight, TimePoint now);
+  // Room for one more call, which will set `tokens` aside if that is known.
+  Room room(const CallLimits& limits, unsigned in_flight, TimePoint now,
+            std::optional<std::uint64_t> tokens = std::nullopt);
 
   // A call begins, and ends. `tokens` are set aside for it in between.
-  void begin(std::uint64_t tokens, TimePoint now);
+  void begin(std::uint64_t tokens, const CallLimits& limits, TimePoint now);
   void end(std::uint64_t tokens);
 
   // It began to answer after that time; it took at least that long, and says no more than that.
   void note_answer(Delivery delivery, Duration time, TimePoint now);
   void note_time(Delivery delivery, Duration time, TimePoint now);
   void note_failure(TimePoint now) { errors_.note(1.0, now); }
-  void note_tokens(std::uint64_t tokens, TimePoint now);
+  void note_tokens(std::uint64_t tokens, const CallLimits& limits, TimePoint now);
   void note_quotas(const Quotas& quotas, TimePoint now);
   void note_recovery(TimePoint now) { recovered_at_ = now; }
+
+  // Of rpm and tpm, where they are shared with other instances.
+  LimitLease& lease() { return lease_; }
+  LeaseStatement lease_statement(const CallLimits& limits, TimePoint now) {
+    return lease_.state(limits, window_, now);
+  }
 
   // Everything but in_flight, which the deployment's health counts. `time_to_live`: of the times
   // that the mean is made of.
@@ -130,6 +119,7 @@ class DeploymentLoad {
   double headroom(const CallLimits& limits, TimePoint now);
 
   RateWindow window_;
+  LimitLease lease_;
   std::uint64_t expected_ = 0;  // tokens of calls in flight
   std::array<Times, 2> times_;  // by Delivery
   Errors errors_;

@@ -52,7 +52,7 @@ void LocalFleet::silent_so_far(const Permit& permit, Delivery delivery, TimePoin
 }
 
 void LocalFleet::used_tokens(DeploymentIndex deployment, std::uint64_t tokens, TimePoint now) {
-  at(deployment).used_tokens(tokens, now);
+  at(deployment).used_tokens(tokens, limits(deployment), now);
 }
 
 void LocalFleet::told_quotas(DeploymentIndex deployment, const Quotas& quotas, TimePoint now) {

@@ -92,8 +92,8 @@ class DeploymentHealth {
   // --- what instances tell each other ---
   BenchView bench_view(TimePoint now) const;
   // Takes over another instance's bench, ended a little later than there so that not all probe at
-  // once. False and nothing changed: it is known already, was closed here, is over, or ends before
-  // the one that is held.
+  // once; one that is over is half-open. False and nothing changed: it is known already, was closed
+  // here, or ends before the one that is held.
   bool adopt(const Bench& bench, Random& random, TimePoint now);
   // Another instance's probe of that bench succeeded. False: another bench is held, or none.
   bool close(BenchId id);

@@ -21,14 +21,15 @@ BenchView DeploymentHealth::bench_view(TimePoint now) const {
 
 bool DeploymentHealth::adopt(const Bench& bench, Random& random, TimePoint now) {
   if (bench.id == bench_id_ || bench.id == closed_id_) return false;
-  if (bench.remaining <= Duration::zero()) return false;
+  if (bench.remaining <= Duration::zero() && benched()) return false;
   const TimePoint agreed = now + bench.remaining;
   if (benched() && agreed < agreed_until_) return false;
-  const auto share =
-      std::chrono::duration_cast<Duration>(bench.remaining * bounds::kCooldownJitter);
+  const auto share = std::chrono::duration_cast<Duration>(
+      std::max(bench.remaining, Duration::zero()) * bounds::kCooldownJitter);
   const auto jitter = std::chrono::duration_cast<Duration>(
       std::max(share, bounds::kAdoptedJitterLeast) * uniform(random));
-  until_ = benched() ? std::max(until_, agreed + jitter) : agreed + jitter;
+  const TimePoint until = std::max(agreed, now) + jitter;
+  until_ = benched() ? std::max(until_, until) : until;
   agreed_until_ = agreed;
   state_ = bench.state;
   named_by_upstream_ = bench.named_by_upstream;

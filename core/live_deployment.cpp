@@ -21,11 +21,12 @@ Load LiveDeployment::load(Delivery delivery, const CallLimits& limits, Duration 
 std::optional<Permit> LiveDeployment::begin(DeploymentIndex deployment, const CallLimits& limits,
                                             std::uint64_t tokens, TimePoint now,
                                             DeploymentHealth::Force force) {
-  if (!load_.room(limits, health_.availability(now).in_flight, now).left(now)) return std::nullopt;
+  const unsigned in_flight = health_.availability(now).in_flight;
+  if (!load_.room(limits, in_flight, now, tokens).left(now)) return std::nullopt;
   auto permit = health_.begin(deployment, now, force);
   if (!permit) return std::nullopt;
   permit->tokens = tokens;
-  load_.begin(tokens, now);
+  load_.begin(tokens, limits, now);
   return permit;
 }
 

@@ -29,9 +29,17 @@ class LiveDeployment {
   // What a call measured; see Fleet.
   void first_token(const Permit& permit, Delivery delivery, TimePoint now);
   void silent_so_far(const Permit& permit, Delivery delivery, TimePoint now);
-  void used_tokens(std::uint64_t tokens, TimePoint now) { load_.note_tokens(tokens, now); }
+  void used_tokens(std::uint64_t tokens, const CallLimits& limits, TimePoint now) {
+    load_.note_tokens(tokens, limits, now);
+  }
   std::optional<Duration> p95_time(Delivery delivery) const { return load_.p95_time(delivery); }
   void told_quotas(const Quotas& quotas, TimePoint now) { load_.note_quotas(quotas, now); }
+
+  // What instances share of its limits; see LimitLease.
+  LimitLease& lease() { return load_.lease(); }
+  LeaseStatement lease_statement(const CallLimits& limits, TimePoint now) {
+    return load_.lease_statement(limits, now);
+  }
 
   // What instances tell each other; see DeploymentHealth.
   BenchView bench_view(TimePoint now) const { return health_.bench_view(now); }

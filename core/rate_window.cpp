@@ -35,6 +35,13 @@ RateWindow::Usage RateWindow::used(TimePoint now) {
   return total_;
 }
 
+std::vector<RateWindow::Spent> RateWindow::spent(TimePoint now) {
+  forget(now);
+  std::vector<Spent> out;
+  for (std::size_t i = 0; i < count_; ++i) out.push_back({now - at(i).latest, at(i).usage});
+  return out;
+}
+
 TimePoint RateWindow::below(std::uint64_t Usage::*kind, std::uint64_t limit, TimePoint now) {
   forget(now);
   if (limit == 0) return now + bounds::kRateWindow;

@@ -10,7 +10,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
+#include <vector>
 
 #include "core/time.hpp"
 
@@ -24,8 +24,17 @@ class RateWindow {
     bool operator==(const Usage&) const = default;
   };
 
+  // What calls close to each other used, and how long the latest of them is past.
+  struct Spent {
+    Duration age{};
+    Usage usage;
+    bool operator==(const Spent&) const = default;
+  };
+
   void add(const Usage& usage, TimePoint now);
   Usage used(TimePoint now);
+  // The same in parts, oldest first.
+  std::vector<Spent> spent(TimePoint now);
 
   // When fewer than `limit` requests, or tokens, are left in the window: now, or later. A limit of
   // 0 is never met: a whole window from now.

@@ -223,11 +223,26 @@ void add_rest(Families& families, const ProcessTotal& total, std::string_view ve
   families.push_back(build.add({{"version", std::string(version)}}, 1.0).take());
 }
 
+void add_shared_limits(Families& families, const Config& config, Fleet& fleet, TimePoint now) {
+  Family family = gauge("spillway_deployment_limits_shared",
+                        "1 while rpm and tpm are limits of all instances together, 0 while each "
+                        "instance has its own.");
+  for (std::uint32_t i = 0; i < config.deployments.size(); ++i) {
+    const Deployment& deployment = config.deployments[i];
+    const CallLimits limits = limits_of(config, {i});
+    if (!deployment.usable() || (!limits.rpm && !limits.tpm)) continue;
+    const Load load = fleet.load({i}, Delivery::whole, now);
+    family.add({{"deployment", deployment.id}, {"group", config.at(deployment.group).name}},
+               load.limits_shared ? 1.0 : 0.0);
+  }
+  families.push_back(family.take());
+}
+
 void add_shared(Families& families, const SharedStateCounts& shared) {
-  families.push_back(
-      gauge("spillway_shared_state_connected", "1 while cooldowns are shared with other instances.")
-          .add({}, shared.connected ? 1.0 : 0.0)
-          .take());
+  families.push_back(gauge("spillway_shared_state_connected",
+                           "1 while Redis connects this instance with the others.")
+                         .add({}, shared.connected ? 1.0 : 0.0)
+                         .take());
   families.push_back(counter("spillway_shared_state_errors_total",
                              "Outages of the shared state, and what it said that was of no use.")
                          .add({}, shared.errors)
@@ -251,7 +266,10 @@ std::string render_metrics(const Config& config, std::span<const MetricsShard* c
   add_deployments(families, totals);
   add_fleet(families, config, fleet, now);
   add_rest(families, totals.process, version);
-  if (shared) add_shared(families, *shared);
+  if (shared) {
+    add_shared(families, *shared);
+    add_shared_limits(families, config, fleet, now);
+  }
   return prometheus::TextSerializer().Serialize(families);
 }
 

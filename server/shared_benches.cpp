@@ -2,50 +2,82 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/bounds.hpp"
 
 namespace spillway::server {
 
 namespace {
 
-// Of every script: what is held under the key, and for how many milliseconds more. `known` is the
-// id of the bench, and nil for anything that is none.
+// Of every script: what is held under the key, and for how many milliseconds more; not positive if
+// it is over and waits for its probe, for which the key outlives it by `memory`. `known` is the id
+// of the bench, and nil for anything that is none. The second key is the bench whose probe is out.
 constexpr std::string_view kLook = R"(
-local left, held = 0, ''
+local left, held, known = 0, '', nil
 if redis.call('TYPE', KEYS[1]).ok == 'string' and redis.call('STRLEN', KEYS[1]) <= 256 then
-  left, held = redis.call('PTTL', KEYS[1]), redis.call('GET', KEYS[1])
+  local life = redis.call('PTTL', KEYS[1])
+  left, held = life - memory, redis.call('GET', KEYS[1])
+  known = life > 0 and string.match(held, '^1 (%x+%-%d+) ') or nil
 end
-local known = left > 0 and string.match(held, '^1 (%x+%-%d+) ') or nil
 )";
 
 constexpr std::string_view kTell = R"(
-if known then return {left, held} end
-return {0, ''}
+if not known then return {0, '', 0} end
+local probed = redis.call('TYPE', KEYS[2]).ok == 'string' and redis.call('GET', KEYS[2]) == known
+return {left, held, probed and redis.call('PTTL', KEYS[2]) or 0}
 )";
 
-// id, milliseconds, record, channel, message
+// id, milliseconds (0: over, to be kept in mind), record, channel, message
 constexpr std::string_view kBench = R"(
-if known and (known == ARGV[1] or left >= tonumber(ARGV[2])) then return {left, held} end
-redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[2])
-redis.call('PUBLISH', ARGV[4], ARGV[5])
-return {0, ''}
+local length = tonumber(ARGV[2])
+if known and known == ARGV[1] and left > 0 then return {left, held, 0} end
+if known and known ~= ARGV[1] and (left >= length or length == 0) then return {left, held, 0} end
+redis.call('SET', KEYS[1], ARGV[3], 'PX', length + memory)
+if length > 0 then
+  redis.call('DEL', KEYS[2])
+  redis.call('PUBLISH', ARGV[4], ARGV[5])
+end
+return {0, '', 0}
 )";
 
 // id, channel, message
 constexpr std::string_view kClose = R"(
-if known and known ~= ARGV[1] then return {left, held} end
-redis.call('DEL', KEYS[1])
+if known and known ~= ARGV[1] then return {left, held, 0} end
+redis.call('DEL', KEYS[1], KEYS[2])
 redis.call('PUBLISH', ARGV[2], ARGV[3])
-return {0, ''}
+return {0, '', 0}
 )";
 
+// id, milliseconds (0: it ended without an outcome), channel, message
+constexpr std::string_view kProbe = R"(
+if tonumber(ARGV[2]) > 0 then
+  redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+else
+  redis.call('DEL', KEYS[2])
+end
+redis.call('PUBLISH', ARGV[3], ARGV[4])
+return {0, '', 0}
+)";
+
+std::string milliseconds_text(Duration length) {
+  return std::to_string(std::chrono::duration_cast<milliseconds>(length).count());
+}
+
+Duration bounded(std::int64_t count, Duration most) {
+  const auto clamped = std::clamp<std::int64_t>(count, -INT32_MAX, INT32_MAX);
+  return std::clamp<Duration>(milliseconds(clamped), -most, most);
+}
+
 std::string script(std::string_view rest) {
-  return std::string(kLook) + std::string(rest);
+  return "local memory = " + milliseconds_text(bounds::kHalfOpenMemory) + "\n" +
+         std::string(kLook) + std::string(rest);
 }
 
 const std::string kTellScript = script(kTell);
 const std::string kBenchScript = script(kBench);
 const std::string kCloseScript = script(kClose);
+const std::string kProbeScript = script(kProbe);
 
 }  // namespace
 
@@ -82,6 +114,10 @@ std::string SharedBenches::key(DeploymentIndex deployment) const {
   return "spillway:bench:" + id_of(deployment);
 }
 
+std::string SharedBenches::probe_key(DeploymentIndex deployment) const {
+  return "spillway:probe:" + id_of(deployment);
+}
+
 BenchId SharedBenches::to_outside(BenchId id) const {
   return {id.instance == 0 ? self_ : id.instance, id.number};
 }
@@ -103,7 +139,9 @@ std::vector<SharedBenches::Command> SharedBenches::questions() {
     announced_[i] = {};
     snapshot_->deployments[i]->bench_changed.store(true);
     if (!may_be_benched(deployment)) continue;
-    out.push_back({id_of(deployment), redis_command({"EVAL", kTellScript, "1", key(deployment)})});
+    out.push_back(
+        {SharedCommand::Part::bench, id_of(deployment),
+         redis_command({"EVAL", kTellScript, "2", key(deployment), probe_key(deployment)})});
   }
   return out;
 }
@@ -121,8 +159,7 @@ std::vector<SharedBenches::Command> SharedBenches::reminders(TimePoint now) {
   std::vector<Command> out;
   for (std::uint32_t i = 0; i < announced_.size(); ++i) {
     const BenchView held = view({i}, now);
-    if (held.bench && held.bench->remaining >= milliseconds(1))
-      say(out, {i}, {BenchNews::benched, *held.bench});
+    if (held.bench) say(out, {i}, {BenchNews::benched, *held.bench});
   }
   return out;
 }
@@ -134,39 +171,49 @@ void SharedBenches::say(std::vector<Command>& out, DeploymentIndex deployment,
   const std::string id = bench_id_text(bench.id);
   const BenchMessage told{self_, announcement, id_of(deployment)};
   const std::string message = to_string(told);
-  const auto length =
-      std::to_string(std::chrono::duration_cast<milliseconds>(bench.remaining).count());
+  const std::string first = key(deployment);
+  const std::string second = probe_key(deployment);
   std::string bytes;
   switch (announcement.news) {
-    case BenchNews::benched:
-      bytes = redis_command({"EVAL", kBenchScript, "1", key(deployment), id, length,
+    case BenchNews::benched: {
+      const auto length = milliseconds_text(std::max(bench.remaining, Duration::zero()));
+      bytes = redis_command({"EVAL", kBenchScript, "2", first, second, id, length,
                              bench_record(bench), channel_, message});
       break;
+    }
     case BenchNews::closed:
-      bytes = redis_command({"EVAL", kCloseScript, "1", key(deployment), id, channel_, message});
+      bytes = redis_command({"EVAL", kCloseScript, "2", first, second, id, channel_, message});
       break;
     case BenchNews::probing:
-    case BenchNews::released:
-      bytes = redis_command({"PUBLISH", channel_, message});
+    case BenchNews::released: {
+      const bool begins = announcement.news == BenchNews::probing;
+      const auto length = milliseconds_text(begins ? bounds::kProbeLease : Duration::zero());
+      bytes =
+          redis_command({"EVAL", kProbeScript, "2", first, second, id, length, channel_, message});
       break;
+    }
   }
-  out.push_back({id_of(deployment), std::move(bytes)});
+  out.push_back({SharedCommand::Part::bench, id_of(deployment), std::move(bytes)});
 }
 
 bool SharedBenches::on_reply(const std::string& deployment, const RedisReply& reply,
                              TimePoint now) {
-  if (reply.kind == RedisReply::Kind::number) return true;  // of PUBLISH
   const auto& list = reply.list;
-  if (list.size() != 2 || list[0].kind != RedisReply::Kind::number ||
-      list[1].kind != RedisReply::Kind::text)
+  if (list.size() != 3 || list[0].kind != RedisReply::Kind::number ||
+      list[1].kind != RedisReply::Kind::text || list[2].kind != RedisReply::Kind::number)
     return false;
-  if (list[0].number <= 0) return true;  // nothing there that we do not know
+  if (list[1].text.empty()) return true;  // nothing there that we do not know
   auto bench = parse_bench_record(list[1].text);
   if (!bench) return false;
-  bench->remaining =
-      std::min(Duration(milliseconds(std::min<std::int64_t>(list[0].number, INT32_MAX))),
-               bounds::kSharedBenchCap);
-  if (const auto index = find(deployment)) adopt(*index, *bench, now);
+  bench->remaining = bounded(list[0].number, bounds::kSharedBenchCap);
+  const auto index = find(deployment);
+  if (!index) return true;
+  adopt(*index, *bench, now);
+  const Duration probed = bounded(list[2].number, bounds::kProbeLease);
+  if (probed <= Duration::zero()) return true;
+  DeploymentState& state = *snapshot_->deployments[index->value];
+  const std::lock_guard lock(state.guard);
+  state.live.probed_elsewhere(to_inside(bench->id), now + probed);
   return true;
 }
 

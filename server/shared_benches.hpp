@@ -1,9 +1,10 @@
 // What is said to Redis about this instance's benches, and what becomes of its answers and of other
 // instances' messages. Commands and replies only: server/shared_state.hpp carries them.
 //
-// A bench is a key of its deployment that expires with it, and a message on a channel. Scripts keep
-// both in step, and the later deadline: whatever is under the key is replaced if it is not a bench
-// of ours, so foreign or broken values do no harm.
+// A bench is a key of its deployment that expires some time after it, and a message on a channel;
+// while its probe is out there is a second key. Scripts keep all in step, and the later deadline:
+// whatever is under the key is replaced if it is not a bench of ours, so foreign or broken values
+// do no harm.
 #pragma once
 
 #include <optional>
@@ -15,6 +16,7 @@
 #include "core/random.hpp"
 #include "core/shared_bench.hpp"
 #include "server/redis_reply.hpp"
+#include "server/shared_command.hpp"
 #include "server/snapshot.hpp"
 
 namespace spillway::server {
@@ -28,12 +30,7 @@ class SharedBenches {
 
   void use(SnapshotPtr snapshot);
 
-  // A command whose reply goes to on_reply() with the deployment's id: by then another snapshot may
-  // be in use.
-  struct Command {
-    std::string deployment;
-    std::string bytes;
-  };
+  using Command = SharedCommand;
   // After connecting: what others know, about every deployment that may be benched. What this
   // instance had announced counts as forgotten.
   std::vector<Command> questions();
@@ -58,6 +55,7 @@ class SharedBenches {
   const std::string& id_of(DeploymentIndex deployment) const;
   BenchView view(DeploymentIndex deployment, TimePoint now) const;
   std::string key(DeploymentIndex deployment) const;
+  std::string probe_key(DeploymentIndex deployment) const;
   // Own ids have no instance here, and ours outside.
   BenchId to_outside(BenchId id) const;
   BenchId to_inside(BenchId id) const;

@@ -35,27 +35,46 @@ SharedState::SharedState(RedisSettings settings, TimePoint (*clock)())
       address_(address_of(settings_)),
       clock_(clock),
       random_(seeded_random()),
-      benches_(random_() | 1, settings_.database, seeded_random()) {}
+      self_(random_() | 1),
+      benches_(self_, settings_.database, seeded_random()),
+      limits_(self_, settings_.database),
+      affinities_(settings_.database) {}
 
 SharedState::~SharedState() {
   if (!thread_.joinable()) return;
-  asio::post(io_, [this] { stop_.emit(asio::cancellation_type::terminal); });
+  asio::post(io_, [this] { leave(); });
   thread_.join();
 }
 
+// What is held goes back, if that can be done at once.
+void SharedState::leave() {
+  leaving_ = true;
+  news_.cancel();
+  const bool connected = connected_.load(std::memory_order_relaxed);
+  farewell_.expires_after(connected ? bounds::kLeasePatience : Duration::zero());
+  farewell_.async_wait([this](error_code ec) {
+    if (!ec) stop_.emit(asio::cancellation_type::terminal);
+  });
+}
+
 void SharedState::use(SnapshotPtr snapshot) {
+  latest_ = snapshot;
+  if (thread_.joinable()) expect_leases(*latest_, clock_());
   asio::post(io_, [this, snapshot = std::move(snapshot)]() mutable {
-    benches_.use(std::move(snapshot));
+    benches_.use(snapshot);
+    limits_.use(snapshot);
+    affinities_.use(std::move(snapshot));
     news_.cancel();
   });
 }
 
 void SharedState::start() {
+  expect_leases(*latest_, clock_());
   thread_ = std::thread([this] { run_thread(); });
 }
 
 // At most one handler is queued, however much happens: what changed is found by looking.
-void SharedState::bench_changed() {
+void SharedState::changed() {
   if (wake_pending_.exchange(true)) return;
   asio::post(io_, [this] { news_.cancel(); });
 }
@@ -86,7 +105,7 @@ Awaitable<void> SharedState::run() {
       problem = error.what();
     }
     const auto state = co_await asio::this_coro::cancellation_state;
-    if (state.cancelled() != asio::cancellation_type::none) break;
+    if (leaving_ || state.cancelled() != asio::cancellation_type::none) break;
     lost(problem);
     if (joined_) pause = bounds::kRedisBackoffBase;
     timer.expires_after(jittered(pause, random_));
@@ -115,13 +134,16 @@ Awaitable<SharedState::Problem> SharedState::join(RedisConnection& talker,
   auto opened = co_await listener.open(settings_);
   if (opened) opened = co_await talker.open(settings_);
   if (!opened) co_return opened.error();
-  std::string subscribe = redis_command({"SUBSCRIBE", benches_.channel()});
-  const auto subscribed = co_await listener.ask(std::move(subscribe), 1);
+  std::string subscribe;
+  for (const auto& channel : {benches_.channel(), limits_.channel(), affinities_.channel()})
+    subscribe += redis_command({"SUBSCRIBE", channel});
+  const auto subscribed = co_await listener.ask(std::move(subscribe), 3);
   if (!subscribed) co_return subscribed.error();
-  const RedisReply& reply = subscribed->front();
-  if (reply.kind == RedisReply::Kind::error)
-    co_return fmt::format("it refuses to be listened to: {}", redis_error_code(reply));
-  if (reply.list.size() != 3) co_return "it does not speak Redis' protocol";
+  for (const RedisReply& reply : *subscribed) {
+    if (reply.kind == RedisReply::Kind::error)
+      co_return fmt::format("it refuses to be listened to: {}", redis_error_code(reply));
+    if (reply.list.size() != 3) co_return "it does not speak Redis' protocol";
+  }
   Commands questions = benches_.questions();
   co_return co_await carry(talker, std::move(questions));
 }
@@ -131,11 +153,14 @@ Awaitable<SharedState::Problem> SharedState::talk(RedisConnection& talker,
   TimePoint heartbeat = clock_();
   const TimePoint settled = heartbeat + bounds::kRedisHeartbeat;
   for (;;) {
+    if (leaving_) {
+      Commands last = limits_.farewell(clock_());
+      co_return co_await carry(talker, std::move(last));
+    }
     const bool due = clock_() >= heartbeat;
     if (clock_() >= settled) outage_told_ = false;
     wake_pending_.store(false);
-    Commands commands = benches_.news(clock_());
-    published_.fetch_add(commands.size(), std::memory_order_relaxed);
+    Commands commands = news(clock_());
     if (due) {
       heartbeat = clock_() + bounds::kRedisHeartbeat;
       std::ranges::move(benches_.reminders(clock_()), std::back_inserter(commands));
@@ -150,10 +175,19 @@ Awaitable<SharedState::Problem> SharedState::talk(RedisConnection& talker,
       if (!sent) co_return sent.error();
     }
     // A change meanwhile has been posted after the flag was taken back, and would be slept over.
-    news_.expires_at(wake_pending_.load() ? clock_() : heartbeat);
+    const TimePoint next = std::min(heartbeat, limits_.next(clock_()));
+    news_.expires_at(leaving_ || wake_pending_.load() ? clock_() : next);
     error_code ec;
     co_await news_.async_wait(to(ec));
   }
+}
+
+SharedState::Commands SharedState::news(TimePoint now) {
+  Commands commands = benches_.news(now);
+  std::ranges::move(affinities_.news(), std::back_inserter(commands));
+  published_.fetch_add(commands.size(), std::memory_order_relaxed);
+  std::ranges::move(limits_.statements(now), std::back_inserter(commands));
+  return commands;
 }
 
 Awaitable<SharedState::Problem> SharedState::listen(RedisConnection& listener) {
@@ -168,12 +202,41 @@ Awaitable<SharedState::Problem> SharedState::listen(RedisConnection& listener) {
 void SharedState::hear(const RedisReply& reply) {
   if (reply.list.size() != 3 || reply.list[0].text != "message") return;  // an answer to a PING
   received_.fetch_add(1, std::memory_order_relaxed);
-  if (!benches_.on_message(reply.list[2].text, clock_())) count_error();
+  const std::string& channel = reply.list[1].text;
+  const std::string& text = reply.list[2].text;
+  const TimePoint now = clock_();
+  const bool ours = channel == limits_.channel()       ? limits_.on_message(text, now)
+                    : channel == affinities_.channel() ? affinities_.on_message(text, now)
+                                                       : benches_.on_message(text, now);
+  if (!ours) count_error();
+  if (channel == limits_.channel()) news_.cancel();  // something may have been asked back
+}
+
+bool SharedState::understood(const SharedCommand& command, const RedisReply& reply) {
+  switch (command.part) {
+    case SharedCommand::Part::bench:
+      return benches_.on_reply(command.deployment, reply, clock_());
+    case SharedCommand::Part::limit: {
+      const auto heard = limits_.on_reply(command.deployment, reply, clock_());
+      note_pace(heard);
+      return heard == SharedLimits::Heard::fine;
+    }
+    case SharedCommand::Part::affinity:
+      return reply.kind == RedisReply::Kind::number;
+  }
+  return false;
+}
+
+void SharedState::note_pace(SharedLimits::Heard heard) {
+  if (heard == SharedLimits::Heard::fine) slowness_told_ = false;
+  if (heard != SharedLimits::Heard::late || std::exchange(slowness_told_, true)) return;
+  log_warn(
+      fmt::format("{} is slow: limits are this instance's own until it is quick again", address_));
 }
 
 // In batches, so that what waits for replies is bounded.
 Awaitable<SharedState::Problem> SharedState::carry(RedisConnection& talker, Commands commands) {
-  std::span<const SharedBenches::Command> rest = commands;
+  std::span<const SharedCommand> rest = commands;
   while (!rest.empty()) {
     const auto batch = rest.first(std::min(rest.size(), bounds::kRedisBatch));
     rest = rest.subspan(batch.size());
@@ -183,7 +246,7 @@ Awaitable<SharedState::Problem> SharedState::carry(RedisConnection& talker, Comm
     if (!replies) co_return replies.error();
     for (std::size_t i = 0; i < batch.size(); ++i) {
       const RedisReply& reply = (*replies)[i];
-      if (benches_.on_reply(batch[i].deployment, reply, clock_())) continue;
+      if (understood(batch[i], reply)) continue;
       count_error();
       if (refused(reply)) co_return fmt::format("it refuses commands: {}", redis_error_code(reply));
     }
@@ -207,11 +270,12 @@ void SharedState::connected() {
   joined_ = true;
   connected_.store(true, std::memory_order_relaxed);
   if (std::exchange(sharing_told_, true)) return;
-  log_info(fmt::format("sharing cooldowns with other instances through {}", address_));
+  log_info(fmt::format("sharing cooldowns and limits with other instances through {}", address_));
 }
 
 void SharedState::lost(const Problem& problem) {
   connected_.store(false, std::memory_order_relaxed);
+  limits_.lose();
   count_error();
   if (std::exchange(outage_told_, true)) return;
   sharing_told_ = false;

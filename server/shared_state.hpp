@@ -1,9 +1,10 @@
-// Shares the deployments' benches with the other instances, through Redis or Valkey.
+// Shares the deployments' benches, their limits' windows and affinities with the other instances,
+// through Redis or Valkey.
 //
 // What the workers' decisions read stays in this process; here is only a thread of its own that
 // tells others what changed and takes over what they tell. No request ever waits for it, and while
 // Redis is away, slow or talking nonsense, each instance goes by what it knows itself
-// (docs/decisions/0005-shared-benches.md).
+// (docs/decisions/0005-shared-benches.md, 0006-leased-limits.md).
 //
 // Two connections, because a subscribed one takes no other commands. Both are opened, what others
 // know is asked for, and then talk() and listen() run until one of them ends; after a pause that
@@ -21,13 +22,15 @@
 #include "server/metrics.hpp"
 #include "server/redis_connection.hpp"
 #include "server/resolver.hpp"
+#include "server/shared_affinities.hpp"
 #include "server/shared_benches.hpp"
+#include "server/shared_limits.hpp"
 #include "server/snapshot.hpp"
 #include "server/tls_client.hpp"
 
 namespace spillway::server {
 
-class SharedState final : public BenchListener {
+class SharedState final : public ChangeListener {
  public:
   SharedState(RedisSettings settings, TimePoint (*clock)());
   ~SharedState() override;
@@ -37,12 +40,12 @@ class SharedState final : public BenchListener {
   void start();
 
   // --- any thread ---
-  void bench_changed() override;
+  void changed() override;
   SharedStateCounts counts() const;
 
  private:
   using Problem = RedisConnection::Problem;
-  using Commands = std::vector<SharedBenches::Command>;
+  using Commands = std::vector<SharedCommand>;
 
   void run_thread();
   Awaitable<void> run();
@@ -51,7 +54,11 @@ class SharedState final : public BenchListener {
   Awaitable<Problem> talk(RedisConnection& talker, RedisConnection& listener);
   Awaitable<Problem> listen(RedisConnection& listener);
   Awaitable<Problem> carry(RedisConnection& talker, Commands commands);
+  void leave();
+  Commands news(TimePoint now);
   void hear(const RedisReply& reply);
+  bool understood(const SharedCommand& command, const RedisReply& reply);
+  void note_pace(SharedLimits::Heard heard);
   bool refused(const RedisReply& reply);
   void connected();
   void lost(const Problem& problem);
@@ -64,13 +71,20 @@ class SharedState final : public BenchListener {
   Resolver resolver_{io_, clock_};
   TlsClient tls_;
   Random random_;
+  const std::uint64_t self_;
+  SnapshotPtr latest_;  // main thread
   SharedBenches benches_;
-  Timer news_{io_};  // cancelled when there are some
+  SharedLimits limits_;
+  SharedAffinities affinities_;
+  Timer news_{io_};      // cancelled when there are some
+  Timer farewell_{io_};  // how long it may take
   asio::cancellation_signal stop_;
-  bool outage_told_ = false;   // once, until a session has lasted
-  bool sharing_told_ = false;  // since an outage was told
-  bool refusal_told_ = false;  // once in each session
-  bool joined_ = false;        // in this session
+  bool outage_told_ = false;    // once, until a session has lasted
+  bool sharing_told_ = false;   // since an outage was told
+  bool refusal_told_ = false;   // once in each session
+  bool slowness_told_ = false;  // once, until an answer came in time
+  bool leaving_ = false;
+  bool joined_ = false;  // in this session
 
   std::atomic<bool> wake_pending_{false};
   std::atomic<bool> connected_{false};

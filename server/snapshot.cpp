@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "core/bounds.hpp"
+
 namespace spillway::server {
 
 namespace {
@@ -11,7 +13,7 @@ using GroupStates = std::unordered_map<std::string, std::shared_ptr<GroupState>>
 
 }  // namespace
 
-SnapshotPtr make_snapshot(Config config, const SnapshotPtr& previous, BenchListener* listener) {
+SnapshotPtr make_snapshot(Config config, const SnapshotPtr& previous, ChangeListener* listener) {
   DeploymentStates old_deployments;
   GroupStates old_groups;
   if (previous) {
@@ -33,14 +35,18 @@ SnapshotPtr make_snapshot(Config config, const SnapshotPtr& previous, BenchListe
   }
   snapshot->affinity = previous ? previous->affinity : std::make_shared<AffinityState>();
   snapshot->config = std::move(config);
-  snapshot->bench_listener = listener;
+  snapshot->listener = listener;
   return snapshot;
 }
 
 Availability WorkerFleet::availability(DeploymentIndex deployment, TimePoint now) {
   DeploymentState& state = *snapshot_.deployments[deployment.value];
-  const std::lock_guard lock(state.guard);
-  return state.live.availability(limits(deployment), now);
+  std::unique_lock lock(state.guard);
+  const Availability availability = state.live.availability(limits(deployment), now);
+  const bool news = state.live.lease().take_news();
+  lock.unlock();
+  if (news) tell_lease(deployment);
+  return availability;
 }
 
 RecentOutcomes WorkerFleet::recent(DeploymentIndex deployment, TimePoint now) {
@@ -55,10 +61,16 @@ Load WorkerFleet::load(DeploymentIndex deployment, Delivery delivery, TimePoint 
   return state.live.load(delivery, limits(deployment), snapshot_.config.router.latency_ttl, now);
 }
 
-void WorkerFleet::tell(DeploymentIndex deployment) {
-  if (!snapshot_.bench_listener) return;
+void WorkerFleet::tell_bench(DeploymentIndex deployment) {
+  if (!snapshot_.listener) return;
   snapshot_.deployments[deployment.value]->bench_changed.store(true);
-  snapshot_.bench_listener->bench_changed();
+  snapshot_.listener->changed();
+}
+
+void WorkerFleet::tell_lease(DeploymentIndex deployment) {
+  if (!snapshot_.listener) return;
+  snapshot_.deployments[deployment.value]->lease_changed.store(true);
+  snapshot_.listener->changed();
 }
 
 std::optional<Permit> WorkerFleet::begin(DeploymentIndex deployment, TimePoint now,
@@ -67,8 +79,10 @@ std::optional<Permit> WorkerFleet::begin(DeploymentIndex deployment, TimePoint n
   std::unique_lock lock(state.guard);
   const std::optional<Permit> permit =
       state.live.begin(deployment, limits(deployment), tokens, now, force);
+  const bool news = state.live.lease().take_news();
   lock.unlock();
-  if (permit && permit->probe) tell(deployment);
+  if (permit && permit->probe) tell_bench(deployment);
+  if (news) tell_lease(deployment);
   return permit;
 }
 
@@ -77,7 +91,7 @@ HealthChange WorkerFleet::succeeded(const Permit& permit, TimePoint now) {
   std::unique_lock lock(state.guard);
   const HealthChange change = state.live.succeeded(permit, now);
   lock.unlock();
-  if (change != HealthChange::none || permit.probe) tell(permit.deployment);
+  if (change != HealthChange::none || permit.probe) tell_bench(permit.deployment);
   return change;
 }
 
@@ -88,7 +102,7 @@ HealthChange WorkerFleet::failed(const Permit& permit, const Failure& failure, B
   std::unique_lock lock(state.guard);
   const HealthChange change = state.live.failed(permit, failure, rules, benching, random_, now);
   lock.unlock();
-  if (change != HealthChange::none || permit.probe) tell(permit.deployment);
+  if (change != HealthChange::none || permit.probe) tell_bench(permit.deployment);
   return change;
 }
 
@@ -97,7 +111,7 @@ void WorkerFleet::give_back(const Permit& permit) {
   std::unique_lock lock(state.guard);
   state.live.give_back(permit);
   lock.unlock();
-  if (permit.probe) tell(permit.deployment);
+  if (permit.probe) tell_bench(permit.deployment);
 }
 
 void WorkerFleet::end(const Permit& permit) {
@@ -120,8 +134,11 @@ void WorkerFleet::silent_so_far(const Permit& permit, Delivery delivery, TimePoi
 
 void WorkerFleet::used_tokens(DeploymentIndex deployment, std::uint64_t tokens, TimePoint now) {
   DeploymentState& state = *snapshot_.deployments[deployment.value];
-  const std::lock_guard lock(state.guard);
-  state.live.used_tokens(tokens, now);
+  std::unique_lock lock(state.guard);
+  state.live.used_tokens(tokens, limits(deployment), now);
+  const bool news = state.live.lease().take_news();
+  lock.unlock();
+  if (news) tell_lease(deployment);
 }
 
 void WorkerFleet::told_quotas(DeploymentIndex deployment, const Quotas& quotas, TimePoint now) {
@@ -180,9 +197,15 @@ void WorkerFleet::pin(GroupIndex group, std::uint64_t affinity, DeploymentIndex 
                       TimePoint now) {
   const Config& config = snapshot_.config;
   const std::uint64_t key = affinity_key(config.at(group).name, affinity);
-  const std::lock_guard lock(snapshot_.affinity->guard);
-  snapshot_.affinity->table.remember(key, config.at(deployment).id, config.router.affinity.ttl,
-                                     now);
+  const std::string& id = config.at(deployment).id;
+  const Duration ttl = config.router.affinity.ttl;
+  AffinityState& state = *snapshot_.affinity;
+  std::unique_lock lock(state.guard);
+  const bool worth_telling = state.table.remember(key, id, ttl, now);
+  if (!worth_telling || !snapshot_.listener || state.news.size() >= bounds::kAffinityNews) return;
+  state.news.push_back({key, ttl, id});
+  lock.unlock();
+  snapshot_.listener->changed();
 }
 
 }  // namespace spillway::server

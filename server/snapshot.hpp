@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/affinity.hpp"
+#include "core/affinity_news.hpp"
 #include "core/config.hpp"
 #include "core/fleet.hpp"
 
@@ -19,15 +20,18 @@ namespace spillway::server {
 struct DeploymentState {
   std::mutex guard;
   LiveDeployment live;
-  std::atomic<bool> bench_changed{false};  // since the listener looked last
+  // Since the listener looked last:
+  std::atomic<bool> bench_changed{false};
+  std::atomic<bool> lease_changed{false};
 };
 
-// Told by any worker that a deployment's bench began, was extended or ended, or that its probe
-// began or ended. Never waits.
-class BenchListener {
+// Told by any worker that a flag was set: a deployment's bench began, was extended or ended, its
+// probe began or ended, its limits' lease runs low; or that an affinity was remembered. Never
+// waits.
+class ChangeListener {
  public:
-  virtual ~BenchListener() = default;
-  virtual void bench_changed() = 0;
+  virtual ~ChangeListener() = default;
+  virtual void changed() = 0;
 };
 
 struct GroupState {
@@ -40,6 +44,7 @@ struct GroupState {
 struct AffinityState {
   std::mutex guard;
   AffinityTable table;
+  std::vector<AffinityNews> news;  // for other instances; at most bounds::kAffinityNews
 };
 
 struct Snapshot {
@@ -47,14 +52,14 @@ struct Snapshot {
   std::vector<std::shared_ptr<DeploymentState>> deployments;  // by DeploymentIndex
   std::vector<std::shared_ptr<GroupState>> groups;            // by GroupIndex
   std::shared_ptr<AffinityState> affinity;
-  BenchListener* bench_listener = nullptr;  // nullptr: this instance is alone
+  ChangeListener* listener = nullptr;  // nullptr: this instance is alone
 };
 using SnapshotPtr = std::shared_ptr<const Snapshot>;
 
 // Makes snapshots, carrying the state of deployments and groups over from the one before. Main
 // thread only. `listener` outlives every snapshot.
 SnapshotPtr make_snapshot(Config config, const SnapshotPtr& previous,
-                          BenchListener* listener = nullptr);
+                          ChangeListener* listener = nullptr);
 
 // A snapshot's state as one worker's decisions see it. Borrows both; lives as long as the request.
 class WorkerFleet final : public Fleet {
@@ -90,7 +95,9 @@ class WorkerFleet final : public Fleet {
   CallLimits limits(DeploymentIndex deployment) const {
     return limits_of(snapshot_.config, deployment);
   }
-  void tell(DeploymentIndex deployment);  // that its bench changed, without holding its lock
+  // Without holding its lock.
+  void tell_bench(DeploymentIndex deployment);
+  void tell_lease(DeploymentIndex deployment);
 
   const Snapshot& snapshot_;
   Random& random_;

@@ -32,6 +32,7 @@ LOOP, VISIT, ROUTE = "core/attempt_loop.cpp", "core/group_visit.cpp", "core/itin
 HEALTH, RECOURSE, BUDGET = "core/health.cpp", "core/recourse.cpp", "core/retry_budget.cpp"
 SELECTION, HINTS, CLASSIFY, RELAY = "core/selection.cpp", "core/hints.cpp", "core/classify.cpp", "core/stream_relay.cpp"
 HEDGE, HELD = "core/attempt_hedge.cpp", "core/held_call.cpp"
+LEASE = "core/limit_lease.cpp"
 LIVE, LOAD, STRATEGY = "core/live_deployment.cpp", "core/deployment_load.cpp", "core/strategy.cpp"
 
 MUTATIONS = [
@@ -148,6 +149,21 @@ MUTATIONS = [
              "max_parallel_requests is never exceeded"),
     Mutation(LOAD, "expected_ += tokens;", "(void)tokens;",
              "tokens of calls in flight count towards tpm"),
+    # --- limits that instances share
+    Mutation(LEASE, "account->granted_at = account->statement_at;", "account->granted_at = account->spent;",
+             "what was spent while a statement was under way is spent of its answer"),
+    Mutation(LEASE, "if (giving_) hold_nothing();  // it", "// it",
+             "what is asked back is given back, whatever is granted meanwhile"),
+    Mutation(LEASE, "if (!rules(now)) hold_nothing();", "",
+             "what was held before an outage is not held after it"),
+    Mutation(LEASE, "valid_until_ = stated_at_ + bounds::kLeaseLength;", "valid_until_ = now + bounds::kLeaseLength;",
+             "a lease ends here no later than in the ledger"),
+    Mutation(LEASE, "return !asked_at_ || now - *asked_at_ < bounds::kLeasePatience;", "return true;",
+             "no request waits for a ledger that is slow"),
+    Mutation(LEASE, "(alone_ && left >= 1)", "left >= 1",
+             "only who holds all that is left begins a call that may exceed it"),
+    Mutation(LEASE, "if (now < kept_until_ || (waited_for(now)", "if ((waited_for(now)",
+             "what a waiting request got is not given away before it comes back"),
     Mutation(STRATEGY, "(load.in_flight + 1.0) *", "1.0 *",
              "adaptive weighs calls in flight"),
     Mutation(STRATEGY, "* (bounds::kLowHeadroom / headroom)", "+ 0.0 * headroom",

@@ -22,6 +22,7 @@ from behaviours import plausible  # noqa: E402
 from certificates import Certificates  # noqa: E402
 from edge import SMALL  # noqa: E402
 from gateway import Gateway, clean_environment  # noqa: E402
+from redis_server import RedisServer  # noqa: E402
 from settings import configuration, deployment  # noqa: E402
 from upstream import Upstream  # noqa: E402
 
@@ -157,6 +158,20 @@ def module_upstream() -> Iterator[UpstreamFactory]:
     factory = UpstreamFactory()
     yield factory
     factory.close()
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
+    """Starts servers; keyword arguments are those of RedisServer."""
+    started: list[RedisServer] = []
+
+    def start(**options: Any) -> RedisServer:
+        started.append(RedisServer(tmp_path / f"redis-{len(started)}", **options))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.kill()
 
 
 @pytest.fixture(scope="session")

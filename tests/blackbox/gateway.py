@@ -86,6 +86,7 @@ class Gateway:
         self.stdout = Output(self.process.stdout)
         self.stderr = Output(self.process.stderr)
         self.terminated = False
+        self.killed = False
         self.port = self._wait_until_listening()
 
     # --- life ---
@@ -124,6 +125,8 @@ class Gateway:
 
     def stop(self) -> None:
         """SIGTERM drains and exits 0, without a sanitizer's complaint."""
+        if self.killed:
+            return
         self.terminate()
         try:
             code = self.process.wait(STOP_SECONDS)
@@ -137,6 +140,12 @@ class Gateway:
         for report in SANITIZER_REPORTS:
             assert report not in self.stderr.text, self.stderr.text
         assert code == 0, f"exit code {code}:\n{self.stderr.text}"
+
+    def kill(self) -> None:
+        """Ends it as a crash does."""
+        self.killed = True
+        self.process.kill()
+        self.process.wait()
 
     @property
     def alive(self) -> bool:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import socket
 import subprocess
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Iterator, Optional
 
 import pytest
 
@@ -86,8 +88,21 @@ class RedisServer:
             peer.sendall(encode(*words))
             return read_reply(stream)
 
+    @contextmanager
+    def listening(self, channel: str) -> Iterator[Iterator[str]]:
+        """What is published on the channel from now on."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as peer:
+            stream = peer.makefile("rb")
+            peer.sendall(encode("SUBSCRIBE", channel))
+            read_reply(stream)
+            yield (read_reply(stream)[2] for _ in itertools.count())
+
     def keys(self) -> list[str]:
         return sorted(self.command("KEYS", "*"))
+
+
+def url_of(server: Any, password: str = "") -> str:
+    return f"redis://{':' + password + '@' if password else ''}127.0.0.1:{server.port}/0"
 
 
 def encode(*words: str) -> bytes:
@@ -151,3 +166,41 @@ class FakeRedis:
         self._listener.close()
         for peer in self._peers:
             peer.close()
+
+
+class SlowRedis:
+    """Stands before a server and holds back what it answers for `delay` seconds."""
+
+    def __init__(self, server: RedisServer) -> None:
+        self.server, self.delay = server, 0.0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._sockets = [self._listener]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                peer, _ = self._listener.accept()
+                onward = socket.create_connection(("127.0.0.1", self.server.port))
+            except OSError:
+                return
+            self._sockets += [peer, onward]
+            for source, sink, held_back in ((peer, onward, False), (onward, peer, True)):
+                threading.Thread(
+                    target=self._carry, args=(source, sink, held_back), daemon=True
+                ).start()
+
+    def _carry(self, source: socket.socket, sink: socket.socket, held_back: bool) -> None:
+        try:
+            while data := source.recv(65536):
+                if held_back and self.delay:
+                    time.sleep(self.delay)
+                sink.sendall(data)
+        except OSError:
+            pass
+        sink.close()
+
+    def close(self) -> None:
+        for each in self._sockets:
+            each.close()

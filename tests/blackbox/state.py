@@ -1,8 +1,10 @@
-"""Reads GET /router/state: the names of its fields are known here only."""
+"""Reads GET /router/state and GET /metrics: the names of their fields are known here only."""
 
 from __future__ import annotations
 
 from typing import Any, Optional
+
+from concurrency import eventually
 
 
 def find_deployment(document: Any, deployment_id: str) -> Optional[dict]:
@@ -38,3 +40,19 @@ def cooldown_seconds(gateway: Any, deployment_id: str) -> float:
 
 def in_flight(gateway: Any, deployment_id: str) -> int:
     return deployment_state(gateway, deployment_id)["in_flight"]
+
+
+def metric(gateway: Any, name: str) -> float:
+    for line in gateway.get("/metrics").body.decode().splitlines():
+        if line.startswith(name + " "):
+            return float(line.split()[-1])
+    raise AssertionError(f"no {name}")
+
+
+def connected(gateway: Any) -> bool:
+    return metric(gateway, "spillway_shared_state_connected") == 1
+
+
+def wait_until_connected(*gateways: Any) -> None:
+    for running in gateways:
+        eventually(lambda running=running: connected(running), 20)

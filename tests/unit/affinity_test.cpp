@@ -94,6 +94,23 @@ std::uint32_t first_asked(const Config& config, Fleet& fleet, TimePoint now = kS
 
 }  // namespace
 
+TEST_CASE("others are told of a new pin, of another deployment, and of an end that moved far") {
+  AffinityTable table;
+  CHECK(table.remember(1, "a", seconds(100), kStart));
+  CHECK_FALSE(table.remember(1, "a", seconds(100), kStart + seconds(40)));
+  CHECK(table.remember(1, "a", seconds(100), kStart + seconds(60)));
+  CHECK(table.remember(1, "b", seconds(100), kStart + seconds(61)));
+}
+
+TEST_CASE("what another instance remembers is remembered, and not told back") {
+  AffinityTable table;
+  table.remember(1, "a", seconds(100), kStart);
+  table.learn(1, "b", seconds(100), kStart);
+  CHECK(table.find(1, kStart) == "b");
+  CHECK_FALSE(table.remember(1, "b", seconds(100), kStart + seconds(1)));
+  CHECK_FALSE(table.find(1, kStart + seconds(200)));
+}
+
 TEST_CASE("an affinity is remembered until its time to live is over") {
   AffinityTable table;
   CHECK_FALSE(table.find(1, kStart));

@@ -74,7 +74,7 @@ TEST_CASE("an upstream's own count of what is left is the headroom, and calls si
   DeploymentLoad load;
   load.note_quotas({.requests = Quota{100, 50}, .tokens = Quota{1000, 900}}, kStart);
   CHECK(load_of(load, kStart).headroom == 0.5);
-  for (int i = 0; i < 20; ++i) load.begin(0, kStart);
+  for (int i = 0; i < 20; ++i) load.begin(0, {}, kStart);
   CHECK(load_of(load, kStart).headroom == 0.3);
   load.note_quotas({.requests = Quota{100, 90}, .tokens = Quota{1000, 200}}, kStart);
   CHECK(load_of(load, kStart).headroom == 0.2);
@@ -98,8 +98,8 @@ TEST_CASE("an upstream that named its reset is taken at its word until then") {
 
 TEST_CASE("limits that are configured are headroom too") {
   DeploymentLoad load;
-  load.begin(0, kStart);
-  load.note_tokens(60, kStart);
+  load.begin(0, {}, kStart);
+  load.note_tokens(60, {}, kStart);
   const CallLimits limits{.rpm = 2, .tpm = 100, .parallel = {}};
   CHECK(load.load(Delivery::whole, limits, kHour, kStart).headroom == 0.4);
 }
@@ -148,7 +148,7 @@ TEST_CASE("tpm counts what was used, and what is expected of calls in flight") {
   live.end(*first);
   live.end(*second);
   CHECK(live.availability(limits, kStart).callable);
-  live.used_tokens(100, kStart + seconds(5));
+  live.used_tokens(100, limits, kStart + seconds(5));
   CHECK_FALSE(begin(live, limits, kStart + seconds(5)));
   CHECK(live.availability(limits, kStart + seconds(5)).limited_until == kStart + seconds(65));
 }

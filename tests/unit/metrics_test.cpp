@@ -224,6 +224,20 @@ TEST_CASE("how sharing goes is told where instances share, and nowhere else") {
   CHECK(has_line(text, R"(spillway_shared_state_messages_total{direction="received"} 4)"));
 }
 
+TEST_CASE("a metric tells of each limited deployment whether its limits are shared") {
+  Config config;
+  add_group(config, "chat", {"a", "b"});
+  config.router.enforce_model_rate_limits = true;
+  config.deployments[0].rpm = 5;
+  const MetricsShard shard(config);
+  LocalFleet fleet(config, 1);
+  const MetricsShard* const shards[] = {&shard};
+  const std::string text =
+      render_metrics(config, shards, fleet, kNow, "1.2.3", SharedStateCounts{.connected = true});
+  CHECK(has_line(text, R"(spillway_deployment_limits_shared{deployment="a",group="chat"} 0)"));
+  CHECK(text.find(R"(limits_shared{deployment="b")") == std::string::npos);
+}
+
 TEST_CASE("names are escaped as label values") {
   Config config;
   add_group(config, "a\"b\\c\nd", {"x"});

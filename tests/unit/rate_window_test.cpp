@@ -40,6 +40,17 @@ TEST_CASE("a limit of nothing is never met") {
   CHECK(window.requests_below(0, kStart) > kStart);
 }
 
+TEST_CASE("a window tells its parts, each as old as the latest call in it") {
+  RateWindow window;
+  window.add({.requests = 1, .tokens = 10}, kStart);
+  window.add({.requests = 1, .tokens = 5}, kStart + milliseconds(900));
+  window.add({.requests = 1, .tokens = 0}, kStart + seconds(30));
+  const auto spent = window.spent(kStart + seconds(40));
+  REQUIRE(spent.size() == 2);
+  CHECK(spent[0] == RateWindow::Spent{milliseconds(39'100), {2, 15}});
+  CHECK(spent[1] == RateWindow::Spent{seconds(10), {1, 0}});
+}
+
 // Whatever the rhythm: a call goes whenever the window has room, and the calls are counted by hand.
 TEST_CASE("no minute, wherever it begins, holds more than the limit, and none far less") {
   constexpr std::uint64_t kLimit = 20;

@@ -55,7 +55,7 @@ TEST_CASE("an adopted bench replaces an earlier end, never a later one") {
   CHECK(patient.benched_for(seconds(60)));
 }
 
-TEST_CASE("a bench that is known, was closed here or is over is not adopted again") {
+TEST_CASE("a bench that is known or was closed here is not adopted again") {
   Patient patient;
   patient.fail(ErrorClass::rate_limit, seconds(2));
   Bench echo = *patient.health.bench_view(patient.now).bench;
@@ -64,8 +64,18 @@ TEST_CASE("a bench that is known, was closed here or is over is not adopted agai
   patient.pass_bench();
   patient.succeed();
   CHECK_FALSE(patient.health.adopt(echo, patient.random, patient.now));
-  CHECK_FALSE(patient.health.adopt(bench_of(Duration::zero()), patient.random, patient.now));
   CHECK(patient.look().state == HealthState::closed);
+}
+
+TEST_CASE("a bench that is over elsewhere is half-open here, unless one is held already") {
+  Patient patient;
+  CHECK(patient.health.adopt(bench_of(-seconds(3), 1), patient.random, patient.now));
+  CHECK_FALSE(patient.callable());
+  patient.pass(bounds::kAdoptedJitterLeast);
+  CHECK(patient.look().state == HealthState::half_open);
+  CHECK(patient.callable());
+  CHECK_FALSE(patient.health.adopt(bench_of(-seconds(1), 2), patient.random, patient.now));
+  CHECK(patient.begin().probe);
 }
 
 TEST_CASE("what was in flight when a bench was adopted neither closes nor doubles it") {

@@ -26,8 +26,8 @@ struct Instance {
     benches.use(snapshot);
   }
 
-  struct Listener final : BenchListener {
-    void bench_changed() override { ++told; }
+  struct Listener final : ChangeListener {
+    void changed() override { ++told; }
     unsigned told = 0;
   };
 
@@ -52,7 +52,7 @@ struct Instance {
 };
 
 // The last argument of the only command: the message that its script publishes.
-std::string message_of(const std::vector<SharedBenches::Command>& commands) {
+std::string message_of(const std::vector<SharedCommand>& commands) {
   REQUIRE(commands.size() == 1);
   RedisReader reader;
   reader.feed(commands[0].bytes);
@@ -61,14 +61,16 @@ std::string message_of(const std::vector<SharedBenches::Command>& commands) {
   return (*words)->list.back().text;
 }
 
-RedisReply pair(std::int64_t number, std::string text) {
-  RedisReply reply, left, held;
+RedisReply told(std::int64_t number, std::string text, std::int64_t probed_for = 0) {
+  RedisReply reply, left, held, probed;
   left.kind = RedisReply::Kind::number;
   left.number = number;
   held.kind = RedisReply::Kind::text;
   held.text = std::move(text);
   reply.kind = RedisReply::Kind::list;
-  reply.list = {left, held};
+  probed.kind = RedisReply::Kind::number;
+  probed.number = probed_for;
+  reply.list = {left, held, probed};
   return reply;
 }
 
@@ -130,7 +132,7 @@ TEST_CASE("what is kept for a deployment is asked for, and taken over") {
   REQUIRE(questions.size() == 2);
   CHECK(questions[0].deployment == "groq");
   CHECK(questions[0].bytes.find("spillway:bench:groq") != std::string::npos);
-  CHECK(here.benches.on_reply("groq", pair(9000, kRecord), here.now));
+  CHECK(here.benches.on_reply("groq", told(9000, kRecord), here.now));
   CHECK(here.look().state == HealthState::cooling);
   CHECK(here.look().until >= here.now + seconds(9));
   CHECK(here.look(1).state == HealthState::closed);
@@ -145,13 +147,39 @@ TEST_CASE("after connecting again everything that is held is told again") {
   CHECK(here.benches.news(here.now).size() == 1);
 }
 
-TEST_CASE("a bench is told again and again until it is over") {
+TEST_CASE("a bench is told again and again") {
   Instance here(1);
   CHECK(here.benches.reminders(here.now).empty());
   here.limit(seconds(10));
   CHECK(here.benches.reminders(here.now).size() == 1);
   CHECK(here.benches.reminders(here.now).size() == 1);
-  CHECK(here.benches.reminders(here.now + seconds(11)).empty());
+}
+
+TEST_CASE("a bench that is over is kept in mind until its probe succeeded") {
+  Instance here(1);
+  here.limit(seconds(10));
+  here.benches.news(here.now);
+  here.now += seconds(20);
+  CHECK(here.benches.reminders(here.now).size() == 1);
+  WorkerFleet workers = here.fleet();
+  const auto probe = workers.begin({0}, here.now, DeploymentHealth::Force::no);
+  REQUIRE(probe);
+  workers.succeeded(*probe, here.now);
+  CHECK(here.benches.reminders(here.now).empty());
+}
+
+TEST_CASE("what waits for its probe elsewhere is half-open here, and being probed if it is there") {
+  Instance here(1), late(2);
+  CHECK(here.benches.on_reply("groq", told(-2000, kRecord), here.now));
+  CHECK(late.benches.on_reply("groq", told(-2000, kRecord, 9000), late.now));
+  here.now += seconds(1);
+  late.now += seconds(1);
+  CHECK(here.look().state == HealthState::half_open);
+  CHECK(here.look().callable);
+  CHECK(late.look().state == HealthState::half_open);
+  CHECK_FALSE(late.look().callable);
+  late.now += seconds(9);
+  CHECK(late.look().callable);
 }
 
 TEST_CASE("a deployment that is never benched here is not benched by others") {
@@ -159,7 +187,7 @@ TEST_CASE("a deployment that is never benched here is not benched by others") {
   CHECK(here.benches.on_message(std::string("ff benched 9000 ") + kRecord + " alone", here.now));
   CHECK(here.look(2).state == HealthState::closed);
   CHECK(here.benches.on_message(std::string("ff benched 9000 ") + kRecord + " unknown", here.now));
-  CHECK(here.benches.on_reply("unknown", pair(9000, kRecord), here.now));
+  CHECK(here.benches.on_reply("unknown", told(9000, kRecord), here.now));
 }
 
 TEST_CASE("replies that are none of ours are refused, and change nothing") {
@@ -168,11 +196,10 @@ TEST_CASE("replies that are none of ours are refused, and change nothing") {
   error.kind = RedisReply::Kind::error;
   CHECK_FALSE(here.benches.on_reply("groq", error, here.now));
   CHECK_FALSE(here.benches.on_reply("groq", RedisReply(), here.now));
-  CHECK_FALSE(here.benches.on_reply("groq", pair(9000, "junk"), here.now));
-  CHECK(here.benches.on_reply("groq", pair(0, ""), here.now));
-  CHECK(here.benches.on_reply("groq", pair(-1, kRecord), here.now));
+  CHECK_FALSE(here.benches.on_reply("groq", told(9000, "junk"), here.now));
+  CHECK(here.benches.on_reply("groq", told(0, ""), here.now));
   CHECK(here.look().state == HealthState::closed);
-  CHECK(here.benches.on_reply("groq", pair(INT64_MAX, kRecord), here.now));
+  CHECK(here.benches.on_reply("groq", told(INT64_MAX, kRecord), here.now));
   CHECK(here.look().until <= here.now + 2 * bounds::kSharedBenchCap);
 }
 
