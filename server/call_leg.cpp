@@ -219,7 +219,8 @@ Awaitable<CallLeg::Ending> CallLeg::await_content() {
 // ------------------------------------------------------------------------------------- a stream
 
 Awaitable<CallLeg::Ending> CallLeg::read_stream() {
-  const bool content_started = relay_->state() == StreamState::relaying;
+  // A leg that repeats what was sent shows nothing of it, but has begun as well.
+  const bool content_started = relay_->begun();
   const TimePoint deadline = content_started
                                  ? request_.worker.now() + request_.config.timeouts.stream_idle
                                  : call_.deadline;

@@ -226,7 +226,7 @@ Awaitable<attempt::Event> Forward::conclude(CallLeg& leg) {
   }
   count_wait(leg.begun(), leg.upstream().waited());
   leg.finish();
-  note_tokens(leg);
+  note_usage(leg);
   if (auto* failed = std::get_if<attempt::Failed>(&event))
     failed->resumable = transcript_ && transcript_->resumable();
   co_return event;
@@ -252,10 +252,16 @@ Awaitable<void> Forward::join_legs() {
   }
 }
 
-// An answer that does not tell its usage counts as what was expected of it.
-void Forward::note_tokens(CallLeg& leg) {
-  if (answering_ != &leg) return;
+// An answer that does not tell its usage counts as what was expected of it. What was said in vain
+// counts too.
+void Forward::note_usage(CallLeg& leg) {
   const bool streamed = leg.answer() == CallLeg::Answer::stream;
+  if (streamed) {
+    usage_.add(leg.relay().usage());
+    worker_.metrics().count_dropped_events(leg.relay().dropped_events());
+  }
+  const bool answered = streamed ? leg.relay().begun() : answering_ == &leg;
+  if (!answered) return;
   const TokenUsage& usage = streamed ? leg.relay().usage() : usage_;
   const std::uint64_t tokens = usage.known ? usage.prompt + usage.completion : about_.tokens;
   fleet_.used_tokens(leg.call().deployment, tokens, worker_.now());

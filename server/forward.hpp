@@ -86,7 +86,7 @@ class Forward {
   bool client_left() const { return ending_ == ClientConnection::Ending::client_left; }
   Awaitable<std::optional<Answer>> say_why_it_ended();
   void report(const attempt::Event& event);
-  void note_tokens(CallLeg& leg);
+  void note_usage(CallLeg& leg);
   Duration uncounted_wait(TimePoint from, Duration waited) const;
   void count_wait(TimePoint from, Duration waited);
   void record(int status, std::optional<ErrorClass> error_class);

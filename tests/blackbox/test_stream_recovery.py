@@ -10,6 +10,7 @@ from canned import DONE, sse
 from catalogue import text_of
 from loop import Gate
 from settings import deployment
+from state import deployment_state
 from streams import assert_ends_in_an_error_event, open_stream, without_comments
 
 TEXT = "It was a bright cold day in April, and the clocks were striking thirteen: “déjà vu” 🦊."
@@ -47,9 +48,10 @@ def cut_after(events, count):
 def pair(gateway, first, second, **options):
     spillway = options.pop("spillway", {})
     info = {"assistant_prefill": True} if options.pop("prefill", False) else None
+    limits = options.pop("limits", {})
     return gateway(
-        deployment(first, id="first", order=1),
-        deployment(second, id="second", order=2, info=info),
+        deployment(first, id="first", order=1, **limits),
+        deployment(second, id="second", order=2, info=info, **limits),
         spillway=spillway,
         **options,
     )
@@ -204,6 +206,58 @@ def test_a_recovered_stream_is_counted_with_the_tokens_of_both(gateway, upstream
     assert (line["status"], line["class"], line["deployment"]) == (200, "success", "second")
     assert (line["prompt_tokens"], line["completion_tokens"]) == (10, 4)
     assert "spillway_recovered_streams_total 1" in running.get("/metrics").body.decode()
+
+
+def test_what_was_said_in_vain_is_counted_too(gateway, upstream):
+    usage = {"usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}}
+    first = upstream(cut_after(telling("a", TEXT), 6))
+    other = [
+        chunk_event("b", {"content": TEXT[:4]}, **usage),
+        chunk_event("b", {"content": "something else"}),
+    ]
+    second = upstream(stream(*other, end="stall"))
+    running = pair(
+        gateway,
+        first,
+        second,
+        router={"optional_pre_call_checks": ["enforce_model_rate_limits"]},
+        limits={"tpm": 100000},
+    )
+    answer = running.chat(stream=True, headers={"x-request-id": "in-vain"})
+    assert_ends_in_an_error_event(answer)
+    line = running.wait_for_log(lambda entry: entry["request_id"] == "in-vain")
+    assert (line["prompt_tokens"], line["completion_tokens"]) == (5, 2)
+    assert deployment_state(running, "second")["load"]["tokens"] == 7
+
+
+def test_a_leg_that_stalls_while_it_repeats_is_given_the_idle_gap_only(gateway, upstream):
+    first = upstream(cut_after(telling("a", TEXT), 6))
+    second = upstream(stream(*telling("b", TEXT)[:3], end="stall"))
+    third = upstream(stream(*telling("c", TEXT)))
+    legs = (deployment(leg, id=str(at), order=at) for at, leg in enumerate([first, second, third]))
+    running = gateway(*legs, spillway={"timeouts": {"stream_idle": "300ms"}})
+    answer = running.chat(stream=True)
+    assert answer.complete and text_of(answer.body) == (TEXT, {"a"})
+    second.wait_for_disconnect()
+
+
+def test_repeating_what_was_sent_may_take_longer_than_a_first_token(gateway, upstream):
+    events, go_on = telling("b", TEXT), Gate()
+    first = upstream(cut_after(telling("a", TEXT), 6))
+    second = upstream(stream(*events[:3], go_on, *events[3:]))
+    running = gateway(
+        deployment(first, id="first", order=1),
+        deployment(second, id="second", order=2, stream_timeout=0.3),
+        spillway={"stream_keepalive": "100ms"},
+    )
+    client = open_stream(running, running.connect())
+    answer = client.read_head()
+    while answer.body.count(b": keep-alive") < 5:  # half a second without a word
+        answer.body += client.read_chunk()
+    go_on.open()
+    client.read_body(answer, "POST")
+    assert text_of(answer.body) == (TEXT, {"a"})
+    assert deployment_state(running, "second")["window"]["failures"] == 0
 
 
 def test_comments_keep_the_client_while_the_text_is_repeated(gateway, upstream):
