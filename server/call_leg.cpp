@@ -238,7 +238,9 @@ attempt::Event CallLeg::stream_failure() const {
   AttemptOutcome outcome = relay_->failure();
   if (auto* error = std::get_if<InBandError>(&outcome)) error->headers = upstream_.headers();
   attempt::Event event = failed(outcome);
-  std::get<attempt::Failed>(event).failure.excused = relay_->diverged();
+  auto& told = std::get<attempt::Failed>(event);
+  told.failure.excused = relay_->diverged();
+  told.begun_anew = relay_->diverged() && resume_ == Resume::prefix && !transcript_->caught_up();
   return event;
 }
 

@@ -102,6 +102,21 @@ def test_the_openai_sdk_sees_one_answer(gateway, upstream):
     assert chunks[-1].choices[0].finish_reason == "stop"
 
 
+def test_the_sdks_stream_helper_sees_one_role(gateway, upstream):
+    openai = pytest.importorskip("openai")
+    first = upstream(cut_after(telling("a", TEXT), 6))
+    words = [TEXT[at : at + 4] for at in range(0, len(TEXT), 4)]
+    spoken = [chunk_event("b", {"role": "assistant", "content": word}) for word in words]
+    last = chunk_event("b", {"role": "assistant"}, "stop")
+    second = upstream(stream(*spoken, last, DONE))
+    running = pair(gateway, first, second)
+    client = openai.OpenAI(base_url=running.url + "/v1", api_key="none", max_retries=0)
+    messages = [{"role": "user", "content": "x"}]
+    with client.chat.completions.stream(model="m", messages=messages) as events:
+        message = events.get_final_completion().choices[0].message
+    assert (message.role, message.content) == ("assistant", TEXT)
+
+
 def test_an_answer_that_says_something_else_is_not_mixed_in(gateway, upstream):
     first = upstream(cut_after(telling("a", TEXT), 6))
     second = upstream(stream(*telling("b", TEXT.replace("bright", "BRIGHT")), end="stall"))
@@ -174,6 +189,43 @@ def test_the_rejection_of_a_prefix_is_never_the_answer(gateway, upstream):
     answer = pair(gateway, first, second, prefill=True).chat(stream=True)
     told = assert_ends_in_an_error_event(answer)
     assert "last message" not in told["message"]
+
+
+@pytest.mark.parametrize("size", [1, 7, 50])
+def test_a_prefix_that_is_not_heeded_means_asking_afresh(gateway, upstream, size):
+    first = upstream(cut_after(telling("a", TEXT), 6))
+    second = upstream(default=stream(*telling("b", TEXT, size)))
+    running = pair(gateway, first, second, prefill=True)
+    answer = running.chat(stream=True)
+    assert answer.complete and text_of(answer.body) == (TEXT, {"a"})
+    assert [len(asked.json()["messages"]) for asked in second.requests] == [2, 1]
+    assert deployment_state(running, "second")["window"]["failures"] == 0
+
+
+@pytest.mark.parametrize("limit", ["max_tokens", "max_completion_tokens"])
+def test_a_limit_of_tokens_bounds_the_whole_text(gateway, upstream, limit):
+    first = upstream(cut_after(telling("a", TEXT), 6))
+    second = upstream(stream(*telling("b", TEXT)))
+    answer = pair(gateway, first, second, prefill=True).chat(stream=True, **{limit: 40})
+    assert answer.complete and text_of(answer.body) == (TEXT, {"a"})
+    assert second.last.json() == first.last.json(), "asked for the whole text"
+
+
+def test_a_prefix_of_the_clients_own_is_not_joined_by_another(gateway, upstream):
+    first = upstream(cut_after(telling("a", TEXT), 6))
+    second = upstream(stream(*telling("b", TEXT)))
+    messages = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "Well: "}]
+    answer = pair(gateway, first, second, prefill=True).chat(stream=True, messages=messages)
+    assert answer.complete and text_of(answer.body) == (TEXT, {"a"})
+    assert second.last.json()["messages"] == messages
+
+
+def test_a_fallback_of_the_request_goes_on_where_the_group_has_nobody_else(gateway, upstream):
+    first = upstream(cut_after(telling("a", TEXT), 6))
+    second = upstream(stream(*telling("b", TEXT)))
+    running = gateway(deployment(first), deployment(second, "other"))
+    answer = running.chat(stream=True, fallbacks=["other"])
+    assert answer.complete and text_of(answer.body) == (TEXT, {"a"})
 
 
 def test_a_fallback_goes_on_where_the_group_has_nobody_else(gateway, upstream):
