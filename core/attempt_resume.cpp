@@ -16,16 +16,18 @@ Action AttemptLoop::resume(const Slot& cut, const attempt::Failed& event, TimePo
   const GiveUp broken{.failure = *stream_failure_, .committed = committed_, .retry_after = {}};
   if (!event.resumable || !config_.stream_recovery || !config_.router.failover) return broken;
   const Resume asked_to = cut.call.resume;
-  const bool rejected = recourse(event.failure).elsewhere == Elsewhere::nowhere;
+  const bool by_prefix = asked_to == Resume::prefix;
+  const bool rejected = by_prefix && recourse(event.failure).elsewhere == Elsewhere::nowhere;
+  const bool unheeded = by_prefix && event.begun_anew;
   Call& next = first().call;
   // It may only have refused to continue another's words, or have paid no heed to them.
-  if ((rejected || event.begun_anew) && asked_to == Resume::prefix) {
+  if (rejected || unheeded) {
     if (call(cut.call.deployment, now)) {
       next.resume = Resume::afresh;
       return next;
     }
   }
-  if (event.failure.excused && !event.begun_anew) return broken;
+  if (event.failure.excused && !unheeded) return broken;
   if (is_verdict(event.failure) && asked_to == Resume::no) return broken;
   do {
     if (ask_fresh(now)) {

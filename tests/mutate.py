@@ -106,7 +106,7 @@ MUTATIONS = [
              "after content was sent only an exact continuation is called"),
     Mutation(RESUME, "if (!event.resumable || !config_.stream_recovery", "if (!config_.stream_recovery",
              "what cannot be continued exactly is not continued"),
-    Mutation(RESUME, "(rejected || event.begun_anew)", "rejected",
+    Mutation(RESUME, "if (rejected || unheeded)", "if (rejected)",
              "a prefix that was not heeded means asking afresh"),
     Mutation(RESUME, "event.by_prefix && ", "",
              "a prefix is used only where it is exact"),
