@@ -52,6 +52,10 @@ struct Failed {
   // After content was sent: another deployment could continue the stream exactly.
   bool resumable = false;
   Leg leg = Leg::first;
+  // The request allows that this is done from a prefix (core/continuation.hpp).
+  bool by_prefix = true;
+  // A call with Resume::prefix: it may have begun the answer anew, and nothing of it was sent.
+  bool begun_anew = false;
 };
 // A reused connection closed before any response byte: not the deployment's fault.
 struct StaleConnection {

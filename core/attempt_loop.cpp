@@ -86,7 +86,9 @@ Action AttemptLoop::on(const attempt::Failed& event, TimePoint now) {
     return GiveUp{.failure = failure, .committed = committed_, .retry_after = {}};
   if (committed_ == CommitPoint::content_sent) {
     visited.note_failure(failed.call.deployment, failure, now);
-    return resume(failed, attempt::Failed{failure, event.resumable}, now);
+    attempt::Failed broken = event;
+    broken.failure = std::move(failure);
+    return resume(failed, broken, now);
   }
 
   // A verdict on the request tells the client more than the trouble met on the way to it.
@@ -105,40 +107,16 @@ Action AttemptLoop::on(const attempt::Failed& event, TimePoint now) {
 void AttemptLoop::excuse(Failure& failure, const GroupVisit& visited) const {
   const bool missing = failure.error_class == ErrorClass::not_found;
   if (!missing && failure.error_class != ErrorClass::permission_denied) return;
+  const bool made_up = missing && config_.at(visited.group()).wildcard;
+  // Whoever refuses to go on with another's stream refuses that.
+  if (committed_ == CommitPoint::content_sent) {
+    failure.concerns_deployment &= !made_up;
+    return;
+  }
   const bool unexplained = !failure.concerns_deployment && traits_.endpoint != Endpoint::responses;
-  if (!unexplained && !(missing && config_.at(visited.group()).wildcard)) return;
+  if (!unexplained && !made_up) return;
   failure.excused = true;
   failure.concerns_deployment |= unexplained;
-}
-
-// Another deployment of the group, then the fallbacks; nobody is waited for or asked again. The
-// client is told what broke its stream, not what came of the attempts to mend it.
-Action AttemptLoop::resume(const Slot& cut, const attempt::Failed& event, TimePoint now) {
-  if (!stream_failure_) stream_failure_ = event.failure;
-  const GiveUp broken{.failure = *stream_failure_, .committed = committed_, .retry_after = {}};
-  if (!event.resumable || !config_.stream_recovery || !config_.router.failover ||
-      event.failure.excused)
-    return broken;
-  const Resume asked_to = cut.call.resume;
-  const bool rejected = recourse(event.failure).elsewhere == Elsewhere::nowhere;
-  Call& next = first().call;
-  // It may only have refused to continue another's words.
-  if (rejected && asked_to == Resume::prefix) {
-    if (call(cut.call.deployment, now)) {
-      next.resume = Resume::afresh;
-      return next;
-    }
-  }
-  if (is_verdict(event.failure) && asked_to == Resume::no) return broken;
-  do {
-    if (ask_fresh(now)) {
-      const bool prefix = traits_.endpoint == Endpoint::chat_completions &&
-                          config_.at(next.deployment).assistant_prefill;
-      next.resume = prefix ? Resume::prefix : Resume::afresh;
-      return next;
-    }
-  } while (enter_fallback(now));
-  return broken;
 }
 
 // The pooled connection had been closed by the other side before this request came: the same

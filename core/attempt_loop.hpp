@@ -47,6 +47,9 @@ class AttemptLoop {
   unsigned fallbacks() const { return itinerary_.fallbacks(); }      // fallback groups entered
   GroupIndex group() const { return itinerary_.current().group(); }  // the one being asked now
   CommitPoint committed() const { return committed_; }
+  // Once content was sent: true if anybody is left who may be asked to go on, should the stream
+  // break.
+  bool others_left() const;
   const std::vector<AttemptRecord>& records() const { return records_; }
 
  private:

@@ -107,12 +107,12 @@ inline constexpr std::int64_t kStandingLeaseShare = 10;   // part of a limit hel
 inline constexpr std::uint64_t kLeaseMost = 1'000'000'000'000;  // a Redis script counts in doubles
 // A bench is known this long after its end, and as long as anybody still holds it.
 inline constexpr Duration kHalfOpenMemory = seconds(30);
-inline constexpr std::size_t kRedisReplyBytes = 64 * 1024;      // the longest real one is a record
-inline constexpr std::size_t kRedisReplyItems = 64;             // of one array
-inline constexpr std::size_t kRedisBatch = 64;                  // commands under way at once
-inline constexpr Duration kRedisTimeout = seconds(2);    // to connect, or for a batch's replies
-inline constexpr Duration kRedisHeartbeat = seconds(5);  // and how often benches are said again
-inline constexpr Duration kRedisSilence = seconds(15);   // of the subscription: it is dead
+inline constexpr std::size_t kRedisReplyBytes = 64 * 1024;  // the longest real one is a record
+inline constexpr std::size_t kRedisReplyItems = 64;         // of one array
+inline constexpr std::size_t kRedisBatch = 64;              // commands under way at once
+inline constexpr Duration kRedisTimeout = seconds(2);       // to connect, or for a batch's replies
+inline constexpr Duration kRedisHeartbeat = seconds(5);     // and how often benches are said again
+inline constexpr Duration kRedisSilence = seconds(15);      // of the subscription: it is dead
 inline constexpr Duration kRedisBackoffBase = milliseconds(250);  // before connecting again
 inline constexpr Duration kRedisBackoffCap = seconds(5);
 

@@ -114,6 +114,13 @@ std::optional<DeploymentIndex> GroupVisit::pick_fresh(std::span<const Deployment
   return std::nullopt;
 }
 
+bool GroupVisit::others_left(DeploymentIndex answering) const {
+  if (content_rejected_ || closed_to_request()) return false;
+  return std::ranges::any_of(eligible_.members(), [&](DeploymentIndex other) {
+    return other != answering && fits(other) && !has_failed(other);
+  });
+}
+
 std::optional<DeploymentIndex> GroupVisit::pick(const std::vector<DeploymentIndex>& excluded,
                                                 TimePoint now) {
   const Delivery delivery = traits_->streaming ? Delivery::streamed : Delivery::whole;

@@ -68,6 +68,8 @@ class GroupVisit {
   // A callable deployment that has not failed this request and is not among `refused`.
   std::optional<DeploymentIndex> pick_fresh(std::span<const DeploymentIndex> refused,
                                             TimePoint now);
+  // Somebody besides `answering` has not failed this request and may take it, now or later.
+  bool others_left(DeploymentIndex answering) const;
   // Everybody who may be asked later, or again.
   std::vector<Prospect> prospects(TimePoint now);
   // Of those that only the breaker holds back and that have not failed this request.

@@ -81,6 +81,11 @@ class EventReader {
     return string ? literal : std::string_view();
   }
 
+  static std::string_view member(const JsonString& key, std::string_view literal) {
+    const char* begin = key.raw.data() - 1;  // of its quote
+    return {begin, literal.data() + literal.size()};
+  }
+
   void object() {
     JsonString key;
     bool code = false, message = false, answer = false;
@@ -198,7 +203,10 @@ class EventReader {
       if (key.is("content")) {
         text();
       } else {
-        const bool nothing = says_nothing(value()) || key.is("role");
+        const std::string_view literal = value();
+        const bool role = key.is("role");
+        if (role) facts_.role = member(key, literal);
+        const bool nothing = role || says_nothing(literal);
         facts_.content |= !nothing;
         facts_.plain &= nothing;
       }

@@ -40,6 +40,7 @@ struct EventFacts {
   // For core/stream_transcript.hpp.
   std::string_view id;    // the `id` member's literal, with its quotes; empty: not a string
   std::string_view text;  // likewise, the text that choice 0 adds
+  std::string_view role;  // the member of choice 0's delta, from its key to its value's end
   // The event says nothing that text of one choice does not: no tool calls, no reasoning, no log
   // probabilities.
   bool plain = true;

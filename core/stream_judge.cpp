@@ -52,6 +52,7 @@ StreamRelay::Verdict StreamRelay::judge(const SseEvent& event) {
 StreamRelay::Verdict StreamRelay::judge_choices(const EventFacts& facts, std::string_view data) {
   choices_ |= facts.choices;
   finished_ |= facts.finished;
+  begun_ |= facts.content;
   using Step = StreamTranscript::Step;
   const Step step = transcript_ ? transcript_->take(facts, data, replacement_) : Step::pass;
   if (step == Step::swallow) return Verdict::swallow;

@@ -180,6 +180,7 @@ void StreamRelay::hold(std::string_view raw) {
 void StreamRelay::start_relaying() {
   if (state_ != StreamState::holding) return;
   state_ = StreamState::relaying;
+  begun_ = true;
   if (!held_.empty()) output_.push_back(kept_.emplace_back(std::exchange(held_, {})));
 }
 

@@ -64,6 +64,8 @@ class StreamRelay {
   // When failed: the stream said something else than what it was to continue.
   bool diverged() const { return diverged_; }
 
+  // True once the provider has said something, whether or not that was put out.
+  bool begun() const { return begun_; }
   // True while more is awaited.
   bool open() const { return state_ == StreamState::holding || state_ == StreamState::relaying; }
   // True if the stream failed by its dialect's own terminal event (response.failed after content),
@@ -131,6 +133,7 @@ class StreamRelay {
   std::size_t oversized_bytes_ = 0;
   bool terminal_relayed_ = false;
   bool diverged_ = false;
+  bool begun_ = false;
   std::string replacement_;  // of the event being judged; empty: put out as it came
 };
 

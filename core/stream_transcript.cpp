@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "core/body.hpp"
 #include "core/bounds.hpp"
@@ -11,6 +12,11 @@ namespace spillway {
 namespace {
 
 constexpr std::string_view kReplacementCharacter = "\xEF\xBF\xBD";
+constexpr std::string_view kSpace = " \t\r\n";
+
+// Bytes. A continuation seldom begins with what its own text began with; somebody who answers anew
+// in other words soon differs. Whoever is wrongly doubted is only asked once more.
+constexpr std::size_t kTellingBytes = 4;
 
 struct Text {
   std::string value;
@@ -23,6 +29,16 @@ Text decode(std::string_view literal) {
   text.exact = text.value.find(kReplacementCharacter) == std::string::npos ||
                literal.find("\\u") == std::string_view::npos;
   return text;
+}
+
+// A member of an object, with the comma that would be left over without it.
+std::string_view with_comma(std::string_view data, std::string_view member) {
+  const auto begin = static_cast<std::size_t>(member.data() - data.data());
+  const std::size_t end = begin + member.size();
+  const std::size_t next = data.find_first_not_of(kSpace, end);
+  if (data[next] == ',') return data.substr(begin, next + 1 - begin);
+  const std::size_t previous = data.find_last_not_of(kSpace, begin - 1);
+  return data[previous] == ',' ? data.substr(previous, end - previous) : member;
 }
 
 }  // namespace
@@ -42,6 +58,8 @@ void StreamTranscript::begin_leg(Resume resume) {
   said_more_ = false;
   matched_ = resume == Resume::prefix ? text_.size() : 0;
   caught_up_ = resume != Resume::afresh || text_.empty();
+  trusted_ = resume != Resume::prefix || text_.empty();
+  withheld_.clear();
 }
 
 StreamTranscript::Step StreamTranscript::take(const EventFacts& facts, std::string_view data,
@@ -64,20 +82,15 @@ StreamTranscript::Step StreamTranscript::go_on(const EventFacts& facts, std::str
                                                std::string& replacement) {
   const Text text = decode(facts.text);
   if (!facts.plain || (!caught_up_ && !text.exact)) return Step::diverged;
-  std::string_view rest = text.value;
-  if (!caught_up_) {
-    const std::size_t common = std::min(rest.size(), text_.size() - matched_);
-    if (text_.compare(matched_, common, rest.substr(0, common)) != 0) return Step::diverged;
-    matched_ += common;
-    rest.remove_prefix(common);
-    caught_up_ = matched_ == text_.size();
-  }
+  std::string rest = text.value;
+  const bool may_go_on = trusted_ ? pass_over_sent(rest) : sound_out(rest);
   const bool finished = facts.finished.any();
-  if (finished && !caught_up_) return Step::diverged;
+  if (!may_go_on || (finished && !caught_up_)) return Step::diverged;
   // Roles and filter results were said by the first leg.
   if (rest.empty() && !finished && !said_more_) return Step::swallow;
   said_more_ = true;
-  replacement = rewrite(facts, data, rest);
+  const bool as_it_came = rest == text.value;
+  replacement = rewrite(facts, data, as_it_came ? std::nullopt : std::optional(rest));
   if (resumable_ && text.exact)
     append(rest, finished);
   else
@@ -85,24 +98,50 @@ StreamTranscript::Step StreamTranscript::go_on(const EventFacts& facts, std::str
   return Step::replace;
 }
 
+// Leaves of `text` what the client does not have yet. False: it differs from what was sent.
+bool StreamTranscript::pass_over_sent(std::string& text) {
+  if (caught_up_) return true;
+  const std::size_t common = std::min(text.size(), text_.size() - matched_);
+  if (text_.compare(matched_, common, text, 0, common) != 0) return false;
+  matched_ += common;
+  text.erase(0, common);
+  caught_up_ = matched_ == text_.size();
+  return true;
+}
+
+// Leaves of `text` what is new beyond doubt. False: it may well be what was sent, once more.
+bool StreamTranscript::sound_out(std::string& text) {
+  withheld_ += std::exchange(text, {});
+  if (withheld_.empty()) return true;
+  const std::size_t telling = std::min(kTellingBytes, text_.size());
+  const std::size_t compared = std::min(telling, withheld_.size());
+  trusted_ = text_.compare(0, compared, withheld_, 0, compared) != 0;
+  caught_up_ = trusted_;
+  if (trusted_) text = std::exchange(withheld_, {});
+  return trusted_ || compared < telling;
+}
+
 void StreamTranscript::append(std::string_view text, bool finished) {
   text_.append(text);
   if (finished || text_.size() > bounds::kResumableTextBytes) forsake();
 }
 
-// The event with the first leg's id and only `text` of its text; all else is as it came.
+// The event with the first leg's id, without a role, which the first leg told, and with `text`, if
+// that is another than its own; all else is as it came.
 std::string StreamTranscript::rewrite(const EventFacts& facts, std::string_view data,
-                                      std::string_view text) const {
+                                      std::optional<std::string_view> text) const {
   struct Edit {
     std::string_view literal;
     std::string by;
   };
-  Edit edits[] = {{facts.id, id_}, {facts.text, quote(text)}};
-  if (edits[0].literal.data() > edits[1].literal.data()) std::swap(edits[0], edits[1]);
+  std::vector<Edit> edits;
+  if (!facts.id.empty() && !id_.empty()) edits.push_back({facts.id, id_});
+  if (!facts.role.empty()) edits.push_back({with_comma(data, facts.role), ""});
+  if (!facts.text.empty() && text) edits.push_back({facts.text, quote(*text)});
+  std::ranges::sort(edits, {}, [](const Edit& edit) { return edit.literal.data(); });
   std::string event = "data: ";
   std::size_t done = 0;
   for (const Edit& edit : edits) {
-    if (edit.literal.empty() || edit.by.empty()) continue;
     const auto at = static_cast<std::size_t>(edit.literal.data() - data.data());
     event.append(data.substr(done, at - done)).append(edit.by);
     done = at + edit.literal.size();

@@ -3,11 +3,13 @@
 //
 // A first leg is only taken down. In a later leg the text that comes must begin with what was sent,
 // which is swallowed; what follows is put out under the first leg's id. A deployment that was asked
-// to continue the text is taken at its word: everything it says is new.
+// to continue the text is taken at its word, unless its first characters are those that the text
+// began with: then it may be continuing or repeating, and whoever has to know asks it afresh.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -36,14 +38,16 @@ class StreamTranscript {
   // resumable().
   void begin_leg(Resume resume);
   bool resuming() const { return resume_ != Resume::no; }
-  // False while a later leg still repeats what was sent.
+  // False while a later leg still repeats what was sent, or may be doing so.
   bool caught_up() const { return caught_up_; }
 
   enum class Step : std::uint8_t {
-    pass,      // put out as it came
-    swallow,   // the client has it already
-    replace,   // put out `replacement` instead
-    diverged,  // it says something else than what was sent
+    pass,     // put out as it came
+    swallow,  // the client has it already
+    replace,  // put out `replacement` instead
+    // It says something else than what was sent; or, unless caught_up(), it was to continue that
+    // and may be repeating it.
+    diverged,
   };
   // `facts` were read from `data`, one whole event of the leg. `replacement` is a whole event.
   Step take(const EventFacts& facts, std::string_view data, std::string& replacement);
@@ -51,14 +55,20 @@ class StreamTranscript {
  private:
   Step take_down(const EventFacts& facts);
   Step go_on(const EventFacts& facts, std::string_view data, std::string& replacement);
+  bool pass_over_sent(std::string& text);
+  bool sound_out(std::string& text);
   void append(std::string_view text, bool finished);
-  std::string rewrite(const EventFacts& facts, std::string_view data, std::string_view text) const;
+  std::string rewrite(const EventFacts& facts, std::string_view data,
+                      std::optional<std::string_view> text) const;
 
   std::string text_;
   std::string id_;  // literal of the first leg's completion id
   Resume resume_ = Resume::no;
   std::size_t matched_ = 0;  // of text_, in this leg
   bool caught_up_ = true;
+  std::string
+      withheld_;         // what a leg that is to continue has said, while that is text_'s beginning
+  bool trusted_ = true;  // it does continue
   bool said_more_ = false;  // in this leg
   bool resumable_ = true;
 };

@@ -232,7 +232,8 @@ Awaitable<CallLeg::Ending> CallLeg::await_content() {
 // ------------------------------------------------------------------------------------- a stream
 
 Awaitable<CallLeg::Ending> CallLeg::read_stream() {
-  const bool content_started = relay_->state() == StreamState::relaying;
+  // A leg that repeats what was sent shows nothing of it, but has begun as well.
+  const bool content_started = relay_->begun();
   const TimePoint deadline = content_started
                                  ? request_.worker.now() + request_.config.timeouts.stream_idle
                                  : call_.deadline;
@@ -250,7 +251,9 @@ attempt::Event CallLeg::stream_failure() const {
   AttemptOutcome outcome = relay_->failure();
   if (auto* error = std::get_if<InBandError>(&outcome)) error->headers = upstream_.headers();
   attempt::Event event = failed(outcome);
-  std::get<attempt::Failed>(event).failure.excused = relay_->diverged();
+  auto& told = std::get<attempt::Failed>(event);
+  told.failure.excused = relay_->diverged();
+  told.begun_anew = relay_->diverged() && resume_ == Resume::prefix && !transcript_->caught_up();
   return event;
 }
 

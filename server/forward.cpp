@@ -5,6 +5,7 @@
 #include <exception>
 #include <utility>
 
+#include "core/continuation.hpp"
 #include "server/gateway.hpp"
 #include "server/metrics.hpp"
 #include "server/worker.hpp"
@@ -93,7 +94,6 @@ void Forward::release() {
 }
 
 Awaitable<std::optional<Answer>> Forward::run_attempts(AttemptLoop& loop) {
-  recoverable_ = recoverable();
   attempt::Event event = attempt::Begin();
   std::optional<Answer> unanswered;
   for (;;) {
@@ -126,20 +126,6 @@ Awaitable<std::optional<Answer>> Forward::run_attempts(AttemptLoop& loop) {
   co_return unanswered;
 }
 
-// True if the stream, should it break, could be continued by another deployment.
-bool Forward::recoverable() const {
-  const ModelGroup& group = config_.at(match_->group);
-  const StreamDialect dialect = traits(endpoint_).dialect;
-  const bool has_choices = dialect == StreamDialect::chat || dialect == StreamDialect::completions;
-  const BodyMember* n = body_->find("n");
-  const bool one_choice =
-      !n || n->type == JsonType::null ||
-      std::string_view(request_.body).substr(n->value_begin, n->value_end - n->value_begin) == "1";
-  return config_.stream_recovery && body_->stream && has_choices && one_choice &&
-         request_.body.size() <= bounds::kResumableBodyBytes &&
-         (group.deployments.size() > 1 || !group.fallbacks.empty());
-}
-
 Awaitable<void> Forward::wait_until(TimePoint until) {
   const TimePoint begun = worker_.now();
   wait_timer_.expires_at(until);
@@ -161,7 +147,7 @@ void Forward::end_early(ClientConnection::Ending why) {
 Awaitable<attempt::Event> Forward::call(attempt::Call call) {
   const auto index = static_cast<std::size_t>(call.leg);
   std::shared_ptr<StreamTranscript> transcript = transcript_;
-  if (call.resume == Resume::no && recoverable_) transcript = std::make_shared<StreamTranscript>();
+  if (call.resume == Resume::no && continuable_) transcript = std::make_shared<StreamTranscript>();
   asked_ = call.deployment;
   hedge_at_ = call.hedge_at;
   if (answering_ == legs_[index].get()) answering_ = nullptr;
@@ -226,9 +212,11 @@ Awaitable<attempt::Event> Forward::conclude(CallLeg& leg) {
   }
   count_wait(leg.begun(), leg.upstream().waited());
   leg.finish();
-  note_tokens(leg);
-  if (auto* failed = std::get_if<attempt::Failed>(&event))
+  note_usage(leg);
+  if (auto* failed = std::get_if<attempt::Failed>(&event)) {
     failed->resumable = transcript_ && transcript_->resumable();
+    failed->by_prefix = failed->resumable && continues_by_prefix(request_.body);
+  }
   co_return event;
 }
 
@@ -252,10 +240,16 @@ Awaitable<void> Forward::join_legs() {
   }
 }
 
-// An answer that does not tell its usage counts as what was expected of it.
-void Forward::note_tokens(CallLeg& leg) {
-  if (answering_ != &leg) return;
+// An answer that does not tell its usage counts as what was expected of it. What was said in vain
+// counts too.
+void Forward::note_usage(CallLeg& leg) {
   const bool streamed = leg.answer() == CallLeg::Answer::stream;
+  if (streamed) {
+    usage_.add(leg.relay().usage());
+    worker_.metrics().count_dropped_events(leg.relay().dropped_events());
+  }
+  const bool answered = streamed ? leg.relay().begun() : answering_ == &leg;
+  if (!answered) return;
   const TokenUsage& usage = streamed ? leg.relay().usage() : usage_;
   const std::uint64_t tokens = usage.known ? usage.prompt + usage.completion : about_.tokens;
   fleet_.used_tokens(leg.call().deployment, tokens, worker_.now());

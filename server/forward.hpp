@@ -73,7 +73,6 @@ class Forward {
   std::string head_before_content();
   void begin_content(CallLeg& leg, bool event_stream);
   void fix_overhead(CallLeg& leg);
-  bool recoverable() const;
   void let_go_of_body();
   // `from_provider` is nullptr when comments send the head before anybody has answered.
   std::string stream_head(const UpstreamCall* from_provider, bool event_stream);
@@ -86,7 +85,7 @@ class Forward {
   bool client_left() const { return ending_ == ClientConnection::Ending::client_left; }
   Awaitable<std::optional<Answer>> say_why_it_ended();
   void report(const attempt::Event& event);
-  void note_tokens(CallLeg& leg);
+  void note_usage(CallLeg& leg);
   Duration uncounted_wait(TimePoint from, Duration waited) const;
   void count_wait(TimePoint from, Duration waited);
   void record(int status, std::optional<ErrorClass> error_class);
@@ -127,7 +126,7 @@ class Forward {
   std::size_t request_bytes_;
   int status_ = 200;           // of the answer that was begun
   bool event_stream_ = false;  // what was begun
-  bool recoverable_ = false;   // the stream, should it break
+  bool continuable_ = false;   // the stream may be one that another can go on with
   bool admitted_ = false;      // counted by the gateway as running
   bool must_close_ = false;
 };

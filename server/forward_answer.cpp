@@ -28,6 +28,7 @@ void Forward::begin_content(CallLeg& leg, bool event_stream) {
   transcript_ = leg.transcript();
   const attempt::ContentStarted started(leg.call().leg);
   report(started);
+  if (transcript_ && !loop_->others_left()) transcript_->forsake();
   if (first_token_at_) return;  // another deployment goes on with the stream
   first_token_at_ = worker_.now();
   status_ = leg.upstream().status();
@@ -132,7 +133,8 @@ std::string Forward::routing_headers(Naming naming) const {
   }
   append_header(lines, "x-spillway-attempts", std::uint64_t{loop_->attempts()});
   append_header(lines, "x-spillway-fallbacks", std::uint64_t{loop_->fallbacks()});
-  if (loop_->attempts() > 0) append_header(lines, "x-spillway-attempt-history", history());
+  const std::string tried = history();
+  if (!tried.empty()) append_header(lines, "x-spillway-attempt-history", tried);
   if (overhead_) {
     const auto us = std::chrono::duration_cast<std::chrono::microseconds>(*overhead_).count();
     append_header(lines, "x-spillway-overhead-us",
@@ -142,8 +144,8 @@ std::string Forward::routing_headers(Naming naming) const {
   return lines;
 }
 
-// "groq-1=rate_limit:12ms, openai-1=success:340ms"; the call under way, if any, has succeeded so
-// far.
+// "groq-1=rate_limit:12ms, openai-1=success:340ms"; whoever gives the answer has succeeded so far.
+// A call that nothing has come of yet is left out.
 std::string Forward::history() const {
   std::string text;
   const auto add = [&](DeploymentIndex deployment, std::string_view outcome, Duration took) {

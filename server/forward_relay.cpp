@@ -32,8 +32,6 @@ Awaitable<attempt::Event> Forward::give(CallLeg& leg) {
 
 Awaitable<attempt::Event> Forward::give_stream(CallLeg& leg) {
   attempt::Event event = co_await relay_stream(leg);
-  usage_.add(leg.relay().usage());
-  worker_.metrics().count_dropped_events(leg.relay().dropped_events());
   const bool completed = std::holds_alternative<attempt::Completed>(event);
   if (completed && leg.resumed()) worker_.metrics().count_recovered_stream();
   co_return event;

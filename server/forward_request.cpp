@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/affinity.hpp"
+#include "core/continuation.hpp"
 #include "core/input_size.hpp"
 #include "core/read_request_options.hpp"
 #include "server/forward.hpp"
@@ -29,6 +30,7 @@ std::optional<Answer> Forward::read_request() {
     about_.least_input_tokens = least_input_tokens(request_.body, *body_);
   about_.affinity = affinity_of(config_.router.affinity, request_.body, *body_, request_.headers,
                                 request_.key_name);
+  continuable_ = config_.stream_recovery && may_be_continued(endpoint_, request_.body, *body_);
   match_ = find_model(config_, body_->model);
   // As in LiteLLM, a name that nobody knows goes where everything else goes at last.
   if (!match_ && !config_.default_fallbacks.empty()) match_ = config_.default_fallbacks.front();

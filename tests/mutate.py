@@ -31,7 +31,8 @@ DEADLINE, ELIGIBILITY = "core/attempt_deadline.cpp", "core/eligibility.cpp"
 LOOP, VISIT, ROUTE = "core/attempt_loop.cpp", "core/group_visit.cpp", "core/itinerary.cpp"
 HEALTH, RECOURSE, BUDGET = "core/health.cpp", "core/recourse.cpp", "core/retry_budget.cpp"
 SELECTION, HINTS, CLASSIFY, RELAY = "core/selection.cpp", "core/hints.cpp", "core/classify.cpp", "core/stream_relay.cpp"
-HEDGE, HELD = "core/attempt_hedge.cpp", "core/held_call.cpp"
+HEDGE, HELD, RESUME = "core/attempt_hedge.cpp", "core/held_call.cpp", "core/attempt_resume.cpp"
+TRANSCRIPT = "core/stream_transcript.cpp"
 LEASE = "core/limit_lease.cpp"
 LIVE, LOAD, STRATEGY = "core/live_deployment.cpp", "core/deployment_load.cpp", "core/strategy.cpp"
 
@@ -104,8 +105,16 @@ MUTATIONS = [
              "a client that leaves gives its permit back"),
     Mutation(LOOP, "if (committed_ == CommitPoint::content_sent) {\n    visited", "if (false) {\n    visited",
              "after content was sent only an exact continuation is called"),
-    Mutation(LOOP, "if (!event.resumable || !config_.stream_recovery", "if (!config_.stream_recovery",
+    Mutation(RESUME, "if (!event.resumable || !config_.stream_recovery", "if (!config_.stream_recovery",
              "what cannot be continued exactly is not continued"),
+    Mutation(RESUME, "if (rejected || unheeded)", "if (rejected)",
+             "a prefix that was not heeded means asking afresh"),
+    Mutation(RESUME, "event.by_prefix && ", "",
+             "a prefix is used only where it is exact"),
+    Mutation(TRANSCRIPT, "return trusted_ || compared < telling;", "return true;",
+             "a leg that may repeat the text is not taken to continue it"),
+    Mutation(TRANSCRIPT, "if (!facts.role.empty()) edits", "if (false) edits",
+             "the role is told once"),
     Mutation(LOOP, "return fresh_calls_ + kept < most;", "return fresh_calls_ < most + kept;",
              "calls are bounded by max_attempts, and the last is kept for a fallback"),
     Mutation(LOOP, "if (end && now >= *end) return give_up(now);", "if (end && now < begun_) return give_up(now);",

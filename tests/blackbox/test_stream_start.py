@@ -139,6 +139,32 @@ def test_comments_keep_a_waiting_client_and_the_answer_follows(gateway, upstream
     assert answer.complete and without_comments(answer.body).endswith(DONE)
 
 
+def test_the_head_that_comments_send_tells_only_what_is_known(gateway, upstream):
+    """Who was tried in vain, but nothing of the one that has not answered yet."""
+    gate = Gate()
+    first, silent = upstream(error(503)), upstream(after(gate, error(500)))
+    last = upstream()
+    legs = (deployment(leg, id=f"d{at}", order=at) for at, leg in enumerate([first, silent, last]))
+    running = gateway(*legs, spillway=FAST_COMMENTS)
+    with running.connect() as client:
+        answer = open_stream(running, client).read_head()
+        gate.open()
+        client.read_body(answer)
+    history = answer.header("x-spillway-attempt-history")
+    assert history.startswith("d0=unavailable:") and "," not in history
+    assert answer.complete and last.count == 1
+
+
+def test_the_head_that_comments_send_at_first_has_no_history(gateway, upstream):
+    gate = Gate()
+    running = gateway(deployment(upstream(after(gate, plausible()))), spillway=FAST_COMMENTS)
+    with running.connect() as client:
+        answer = open_stream(running, client).read_head()
+        gate.open()
+        client.read_body(answer)
+    assert answer.header("x-spillway-attempt-history") is None
+
+
 def test_failover_is_possible_after_comments_were_sent(gateway, upstream):
     gate = Gate()
     first, second = upstream(after(gate, error(503))), upstream()

@@ -206,8 +206,7 @@ TEST_CASE("a fallback by id to a deployment that failed already is not asked as 
   config.groups[0].num_retries = 10;
   config.groups[0].fallbacks = {{GroupIndex{0}, {}, DeploymentIndex{0}}};
   Scene scene(std::move(config));
-  CHECK(scene.calls_if_all_fail(ErrorClass::rate_limit, milliseconds(10)) <=
-        1 + bounds::kAskAgain);
+  CHECK(scene.calls_if_all_fail(ErrorClass::rate_limit, milliseconds(10)) <= 1 + bounds::kAskAgain);
   CHECK(scene.calls_if_all_fail(ErrorClass::unavailable) <= 2);
 }
 

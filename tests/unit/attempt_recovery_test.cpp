@@ -85,6 +85,88 @@ TEST_CASE("a deployment that rejects the prefix is asked afresh, once") {
   CHECK(scene.end().failure.error_class == ErrorClass::protocol);
 }
 
+TEST_CASE("a deployment that may have begun anew is asked afresh, and not blamed") {
+  Scene scene(group_of(2));
+  for (Deployment& deployment : scene.config.deployments) deployment.assistant_prefill = true;
+  begin_stream(scene);
+  break_stream(scene);
+  const DeploymentIndex second = scene.call().deployment;
+  attempt::Failed doubtful{failed_with(ErrorClass::protocol), true};
+  doubtful.failure.excused = true;
+  doubtful.begun_anew = true;
+  scene.report(doubtful);
+  REQUIRE(scene.calling());
+  CHECK(scene.call().deployment == second);
+  CHECK(scene.call().resume == Resume::afresh);
+  CHECK(scene.fleet.recent(second, scene.now).failures == 0);
+}
+
+TEST_CASE("a request that a prefix would not answer exactly is asked afresh") {
+  for (const bool own_limit : {false, true}) {
+    Scene scene(group_of(2));
+    for (Deployment& deployment : scene.config.deployments) {
+      deployment.assistant_prefill = true;
+      if (own_limit) deployment.body.defaults = {{"max_tokens", "9"}};
+    }
+    begin_stream(scene);
+    attempt::Failed broken{failed_with(ErrorClass::protocol), true};
+    broken.by_prefix = own_limit;
+    scene.report(broken);
+    CHECK(scene.call().resume == Resume::afresh);
+  }
+}
+
+TEST_CASE("others are left as long as one of the group or a fallback was not asked yet") {
+  Scene scene(group_of(2));
+  begin_stream(scene);
+  CHECK(scene.loop->others_left());
+  break_stream(scene);
+  scene.report(attempt::ContentStarted{});
+  CHECK_FALSE(scene.loop->others_left());
+
+  Scene fallback(with_fallback(1));
+  begin_stream(fallback);
+  CHECK(fallback.loop->others_left());
+  break_stream(fallback);
+  fallback.report(attempt::ContentStarted{});
+  CHECK_FALSE(fallback.loop->others_left());
+}
+
+TEST_CASE("whoever is benched now may be left to go on later") {
+  Scene scene(group_of(2));
+  scene.bench(1, ErrorClass::rate_limit, seconds(1));
+  begin_stream(scene);
+  CHECK(scene.loop->others_left());
+}
+
+TEST_CASE("nobody is left where recovery or failover is off, or the calls are used up") {
+  for (const int reason : {0, 1, 2}) {
+    CAPTURE(reason);
+    Scene scene(group_of(2));
+    if (reason == 0) scene.config.stream_recovery = false;
+    if (reason == 1) scene.config.router.failover = false;
+    if (reason == 2) scene.config.router.max_attempts = 1;
+    begin_stream(scene);
+    CHECK_FALSE(scene.loop->others_left());
+  }
+}
+
+TEST_CASE("the fallbacks that a request brings or disables decide whether others are left") {
+  const auto left = [](Scene scene, RequestOptions options) {
+    scene.begin({.streaming = true, .options = std::move(options)});
+    scene.report(attempt::ContentStarted{});
+    return scene.loop->others_left();
+  };
+  Config config = with_fallback(1);
+  RequestOptions none, brought;
+  none.disable_fallbacks = true;
+  brought.fallbacks = FallbackRules{{std::nullopt, config.groups[0].fallbacks}};
+  CHECK_FALSE(left(Scene(config), none));
+  config.groups[0].fallbacks.clear();
+  CHECK_FALSE(left(Scene(config), {}));
+  CHECK(left(Scene(config), brought));
+}
+
 TEST_CASE("the group comes first, then its fallback") {
   Scene scene(with_fallback(1));
   begin_stream(scene);

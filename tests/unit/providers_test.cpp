@@ -63,6 +63,14 @@ TEST_CASE("Every shipped provider makes clean targets with its key set") {
   }
 }
 
+// Behind the others the model decides, and one that pays no heed to a prefix answers anew.
+TEST_CASE("Only providers whose every model continues or rejects a prefix are declared so") {
+  for (const auto& [slug, provider] : read(embedded_providers()).registry) {
+    INFO(slug);
+    CHECK(provider.assistant_prefill == (slug == "anthropic"));
+  }
+}
+
 TEST_CASE("The well-known providers are shipped") {
   const Registry registry = read(embedded_providers()).registry;
   for (const std::string_view slug :

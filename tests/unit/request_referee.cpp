@@ -31,15 +31,20 @@ void RequestReferee::note_failure(const attempt::Failed& event, TimePoint now) {
   last_failure_ = failure;
   // The simulation's clients never name what only one provider has.
   const bool missing = failure.error_class == ErrorClass::not_found;
-  if ((missing && at(visit()).wildcard) ||
-      (!failure.concerns_deployment &&
-       (missing || failure.error_class == ErrorClass::permission_denied))) {
+  const bool made_up = missing && at(visit()).wildcard;
+  const bool unexplained = !failure.concerns_deployment &&
+                           (missing || failure.error_class == ErrorClass::permission_denied);
+  if (committed_ == CommitPoint::content_sent) {
+    last_failure_->concerns_deployment &= !made_up;
+  } else if (made_up || unexplained) {
     last_failure_->concerns_deployment = true;
     last_failure_->excused = true;
   }
   const Row row = table(*last_failure_);
   if (failure.error_class == ErrorClass::client_closed) return;
   resumable_ = event.resumable;
+  prefix_allowed_ = event.by_prefix;
+  unheeded_ = event.begun_anew && last_call_.resume == Resume::prefix;
   if (committed_ == CommitPoint::content_sent) {
     if (!broke_stream_) broke_stream_ = failure;
   } else if (visits_.size() == 1 && (!expected_ || row.where != Where::anywhere)) {
@@ -171,18 +176,19 @@ void RequestReferee::judge_action(const Call& call, const SimulatedFleet::Step& 
 }
 
 // What was sent stays sent: another, untried, may go on from there, and one that only refused to
-// begin its answer with another's words is asked once more without them.
+// begin its answer with another's words, or paid no heed to them, is asked once more without them.
 void RequestReferee::judge_resumed(const Call& call) {
   rule(may_resume(), "after content only an exact continuation is tried");
   rule(call.resume != Resume::no, "after content a call continues what was sent");
-  const bool prefix = traits_.endpoint == Endpoint::chat_completions &&
+  const bool prefix = prefix_allowed_ && traits_.endpoint == Endpoint::chat_completions &&
                       config_.at(call.deployment).assistant_prefill;
   if (!find(visit(), call.deployment)) {
     rule((call.resume == Resume::prefix) == prefix, "only who can continue a prefix is asked to");
     return;
   }
+  const bool rejected = table(*last_failure_).where == Where::nowhere;
   rule(call.deployment == last_call_.deployment && last_call_.resume == Resume::prefix &&
-           call.resume == Resume::afresh && table(*last_failure_).where == Where::nowhere,
+           call.resume == Resume::afresh && (rejected || unheeded_),
        "who broke the stream is not asked to continue it");
 }
 

@@ -120,6 +120,8 @@ class RequestReferee {
   std::optional<Failure> expected_;      // of the first group, for the client
   std::optional<Failure> broke_stream_;  // the first one after content, for the client
   bool resumable_ = false;               // the last failure left a stream that can go on
+  bool prefix_allowed_ = true;           // by a prefix too
+  bool unheeded_ = false;                // the last failure is one of a prefix not heeded
   attempt::Call last_call_;
   std::optional<Failure> last_failure_;  // set while the loop decides what follows from it
   CommitPoint committed_ = CommitPoint::nothing_sent;

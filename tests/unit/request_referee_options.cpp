@@ -201,7 +201,7 @@ bool RequestReferee::may_resume() const {
   if (!last_failure_ || !resumable_ || !config_.stream_recovery || !config_.router.failover)
     return false;
   const bool judged = table(*last_failure_).where != Where::anywhere;
-  return !last_failure_->excused && !(judged && last_call_.resume == Resume::no);
+  return (!last_failure_->excused || unheeded_) && !(judged && last_call_.resume == Resume::no);
 }
 
 std::optional<TimePoint> RequestReferee::end_of_time() const {

@@ -196,7 +196,9 @@ void World::fail(std::uint32_t index, Failure failure) {
   // A continuation that says something else is given up at its first differing byte.
   failure.excused = request.loop->committed() == CommitPoint::content_sent &&
                     failure.error_class == ErrorClass::protocol && chance(random_, 0.2);
-  const attempt::Failed event{failure, request.plan.resumable};
+  attempt::Failed event{failure, request.plan.resumable};
+  event.by_prefix = chance(random_, 0.8);
+  event.begun_anew = failure.excused && chance(random_, 0.5);
   request.referee->note_failure(event, now_);
   log("request", index, "failed:", name(failure.error_class), failure.hint ? "hint" : "",
       failure.hint ? ms(failure.hint->delay) : 0);

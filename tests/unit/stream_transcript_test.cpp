@@ -148,6 +148,117 @@ TEST_CASE("a deployment that continues a prefix says only what is new") {
   CHECK(seen.ids == std::vector<std::string>{"a"});
 }
 
+// What a client that had `sent` gets of a leg that was to continue it, and the leg's state.
+struct Continued {
+  explicit Continued(std::string_view sent) {
+    Leg first(transcript);
+    first(says("a", sent), client);
+    before = client;
+    transcript.begin_leg(Resume::prefix);
+  }
+  StreamState say(std::string_view events) { return feed(relay, events, client).state(); }
+
+  StreamTranscript transcript;
+  std::string client, before;
+  StreamRelay relay{StreamDialect::chat, &transcript};
+};
+
+TEST_CASE("a deployment that repeats the text it was to continue is not taken at its word") {
+  for (const std::size_t size : {1, 2, 3, 30}) {
+    CAPTURE(size);
+    const std::string sent = std::string("Once upon a time").substr(0, size);
+    Continued leg(sent);
+    std::string events = role("b");
+    for (const char c : std::string("Once upon a time there")) events += says("b", {&c, 1});
+    CHECK(leg.say(events) == StreamState::failed);
+    CHECK(leg.relay.diverged());
+    CHECK_FALSE(leg.transcript.caught_up());
+    CHECK(leg.client == leg.before);
+    CHECK(leg.transcript.text() == sent);
+  }
+}
+
+TEST_CASE("a deployment that ends before it has shown that it continues is not believed") {
+  for (const std::string& end : {stop("b"), std::string(kDone), std::string()}) {
+    CAPTURE(end);
+    Continued leg("Once upon");
+    leg.say(says("b", "On") + end);
+    CHECK(leg.relay.finish() == StreamState::failed);
+    CHECK(leg.relay.diverged());
+    CHECK_FALSE(leg.transcript.caught_up());
+    CHECK(leg.client == leg.before);
+  }
+}
+
+TEST_CASE("a continuation that begins like its text and then differs is put out whole") {
+  Continued leg("no, no, n");
+  leg.say(says("b", "n"));
+  CHECK(leg.client == leg.before);
+  leg.say(says("b", "o") + says("b", "t now") + stop("b") + std::string(kDone));
+  CHECK(gather(leg.client).text == "no, no, nnot now");
+  CHECK(gather(leg.client).done);
+}
+
+TEST_CASE("a continuation that has nothing to add only finishes") {
+  Continued leg("That is all.");
+  CHECK(leg.say(role("b") + stop("b") + std::string(kDone)) == StreamState::complete);
+  CHECK(gather(leg.client).text == "That is all.");
+}
+
+TEST_CASE("the role is told once, wherever a later leg's events repeat it") {
+  const std::string deltas[] = {
+      R"({"role":"assistant","content":"lo"})",
+      R"({ "content":"lo" , "role" : "assistant" })",
+      R"({"role":"assistant","content":"lo","refusal":null})",
+      R"({"tool_calls":[],"r\u006fle":"assistant","content":"lo"})",
+  };
+  for (const std::string& delta : deltas) {
+    CAPTURE(delta);
+    StreamTranscript transcript;
+    std::string client;
+    Leg first(transcript);
+    first(role("a") + says("a", "Hel"), client);
+    const std::size_t before = client.size();
+    Leg second(transcript, Resume::afresh);
+    second(says("b", "Hel") + chunk("b", delta) + role("b") +
+               chunk("b", R"({"role":"assistant"})", R"(,"finish_reason":"stop")"),
+           client);
+    const std::string later = client.substr(before);
+    CHECK(later.find("assistant") == std::string::npos);
+    CHECK(gather(client).text == "Hello");
+    CHECK(second.relay.finish() == StreamState::complete);
+  }
+}
+
+TEST_CASE("a character that a later leg sends in halves is sent on in halves") {
+  StreamTranscript transcript;
+  std::string client;
+  Leg first(transcript);
+  first(says("a", "Hi "), client);
+  Leg second(transcript, Resume::afresh);
+  second(says("b", "Hi ") + chunk("b", R"({"content":"\ud83e"})") +
+             chunk("b", R"({"content":"\udd8a"})"),
+         client);
+  CHECK(client.find(R"("\ud83e")") != std::string::npos);
+  CHECK(client.find(R"("\udd8a")") != std::string::npos);
+  CHECK_FALSE(transcript.resumable());
+}
+
+TEST_CASE("a leg has begun once it repeats what was sent, though nothing of it is put out") {
+  for (const Resume resume : {Resume::afresh, Resume::prefix}) {
+    StreamTranscript transcript;
+    std::string client;
+    Leg first(transcript);
+    first(says("a", "Hello"), client);
+    Leg second(transcript, resume);
+    second(role("b"), client);
+    CHECK_FALSE(second.relay.begun());
+    second(says("b", "H"), client);
+    CHECK(second.relay.state() == StreamState::holding);
+    CHECK(second.relay.begun());
+  }
+}
+
 TEST_CASE("what is not plain text of one choice is not continued") {
   const std::string events[] = {
       chunk("a", R"({"tool_calls":[{"index":0,"id":"t","function":{"name":"f"}}]})"),
@@ -243,13 +354,16 @@ TEST_CASE("however often and wherever a stream breaks, no character is lost or d
     StreamTranscript transcript;
     std::string client;
     bool done = false;
+    bool repeated = false;
     for (unsigned number = 0; !done; ++number) {
       const std::string id = fmt::format("leg-{}", number);
       const bool first = client.empty();
-      const bool prefix = !first && random() % 2 == 0;
+      const bool prefix = !first && !repeated && random() % 2 == 0;
+      const bool heedless = prefix && random() % 3 == 0;
       Leg leg(transcript, first ? Resume::no : prefix ? Resume::prefix : Resume::afresh);
       std::string bytes = role(id);
-      const std::string rest = prefix ? answer.substr(transcript.text().size()) : answer;
+      const bool continues = prefix && !heedless;
+      const std::string rest = continues ? answer.substr(transcript.text().size()) : answer;
       for (const std::string& piece : pieces_of(rest, random)) bytes += says(id, piece);
       bytes += stop(id) + std::string(kDone);
       const std::size_t cut = number < 6 ? random() % bytes.size() : bytes.size();
@@ -259,7 +373,8 @@ TEST_CASE("however often and wherever a stream breaks, no character is lost or d
         done = leg(std::string_view(bytes).substr(at, size), client) == StreamState::complete;
         at += size;
       }
-      REQUIRE_FALSE(leg.relay.diverged());
+      repeated = leg.relay.diverged();
+      if (repeated) REQUIRE((heedless && !transcript.caught_up()));
       if (!done && !transcript.resumable()) break;  // cut behind the finish reason
     }
     const Gathered seen = gather(client);
