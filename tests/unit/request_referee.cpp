@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 #include <variant>
 
 namespace spillway::simulation {
@@ -23,15 +24,17 @@ RequestReferee::RequestReferee(const Config& config, const SimulatedFleet& fleet
 
 void RequestReferee::note_failure(const attempt::Failed& event, TimePoint now) {
   const Failure& failure = event.failure;
-  if (!calling_) return;
-  const DeploymentIndex deployment = calling_->deployment;
-  last_call_ = *calling_;
-  draws_retry_ = false;
-  calling_.reset();
+  Leg& leg = at(event.leg);
+  if (!leg.calling) return;
+  const DeploymentIndex deployment = leg.calling->deployment;
+  Visit& visited = visit_of(leg);
+  last_call_ = *leg.calling;
+  leg.draws_retry = false;
+  leg.calling.reset();
   last_failure_ = failure;
   // The simulation's clients never name what only one provider has.
   const bool missing = failure.error_class == ErrorClass::not_found;
-  const bool made_up = missing && at(visit()).wildcard;
+  const bool made_up = missing && at(visited).wildcard;
   const bool unexplained = !failure.concerns_deployment &&
                            (missing || failure.error_class == ErrorClass::permission_denied);
   if (committed_ == CommitPoint::content_sent) {
@@ -47,15 +50,16 @@ void RequestReferee::note_failure(const attempt::Failed& event, TimePoint now) {
   unheeded_ = event.begun_anew && last_call_.resume == Resume::prefix;
   if (committed_ == CommitPoint::content_sent) {
     if (!broke_stream_) broke_stream_ = failure;
-  } else if (visits_.size() == 1 && (!expected_ || row.where != Where::anywhere)) {
+  } else if (&visited == &visits_.front() && (!expected_ || row.where != Where::anywhere)) {
     expected_ = last_failure_;
   }
-  visit().content_rejected |= row.where == Where::rejected_list;
-  visit().window_exceeded |= row.where == Where::larger_window;
+  hopeless_ |= row.where == Where::nowhere && committed_ != CommitPoint::content_sent;
+  visited.content_rejected |= row.where == Where::rejected_list;
+  visited.window_exceeded |= row.where == Where::larger_window;
 
-  auto mine = std::ranges::find(visit().asked, deployment, &Asked::deployment);
-  if (mine == visit().asked.end())
-    mine = visit().asked.insert(mine, Asked{deployment, 0, {}, {}, {}});
+  auto mine = std::ranges::find(visited.asked, deployment, &Asked::deployment);
+  if (mine == visited.asked.end())
+    mine = visited.asked.insert(mine, Asked{deployment, 0, {}, {}, {}});
   const Duration full = doubling(milliseconds(500), mine->calls, seconds(8));
   const Duration least = config_.router.retry_after;
   const bool exact = failure.hint || mine->calls >= 3;
@@ -66,7 +70,7 @@ void RequestReferee::note_failure(const attempt::Failed& event, TimePoint now) {
   ++mine->calls;
   mine->last = *last_failure_;
   if (failure.error_class == ErrorClass::rate_limit && !failure.hint) {
-    mine->limited.push_back(called_);
+    mine->limited.push_back(leg.called);
   } else {
     mine->limited.clear();
   }
@@ -76,10 +80,41 @@ void RequestReferee::note_head_sent() {
   committed_ = std::max(committed_, CommitPoint::head_sent);
 }
 
-void RequestReferee::note_content() {
-  if (!calling_) return;
-  draws_retry_ = false;
+void RequestReferee::note_content(attempt::Leg leg) {
+  if (!at(leg).calling) return;
+  at(leg).draws_retry = false;
+  settle_on(leg);
   committed_ = CommitPoint::content_sent;
+}
+
+void RequestReferee::note_complete(attempt::Leg leg) {
+  if (!at(leg).calling) return;
+  settle_on(leg);
+  at(leg).draws_retry = false;
+}
+
+// The other leg, if any, has lost.
+void RequestReferee::settle_on(attempt::Leg winner) {
+  Leg& mine = at(winner);
+  Leg& other = winner == attempt::Leg::first ? legs_[1] : legs_[0];
+  if (other.calling) {
+    if (winner == attempt::Leg::hedge) visit_of(other).outrun = other.calling->deployment;
+    other.calling.reset();
+    other.draws_retry = false;
+  }
+  if (!mine.ahead) return;
+  enter(*std::exchange(ahead_, std::nullopt));
+}
+
+// Whoever is under way there is now in the group being visited.
+void RequestReferee::enter(Visit next) {
+  if (visit().content_rejected) pending_.clear();
+  const auto& own = fallbacks_of(visit());
+  pending_.insert(pending_.end(), own.begin(), own.end());
+  visits_.push_back(std::move(next));
+  Leg& hedge = legs_[1];
+  if (!std::exchange(hedge.ahead, false)) return;
+  hedge.visit = visits_.size() - 1;
 }
 
 // --- what the loop wants done --------------------------------------------------------------------
@@ -93,14 +128,21 @@ void RequestReferee::judge(const attempt::Action& action, const AttemptLoop& loo
   const bool decided = std::holds_alternative<Call>(action) ||
                        std::holds_alternative<Wait>(action) ||
                        std::holds_alternative<GiveUp>(action);
-  if (decided && !calling_)  // else a stale connection, and the same call goes on
+  const auto* call = std::get_if<Call>(&action);
+  const bool first_leg = !call || call->leg == attempt::Leg::first;
+  if (decided && first_leg && !calling())  // else a hedge, or a call that goes on anew
     follow(loop, step, now);
   std::visit([&](const auto& what) { judge_action(what, step, now); }, action);
   last_failure_.reset();
+  hedge_due_ = false;
   rule(loop.committed() == committed_, "the loop knows what the client was sent");
   rule(loop.attempts() == calls_, "every call is an attempt on record");
-  rule(calling_.has_value() == fleet_.holds_permit(request_), "a permit is held during a call");
-  rule(draws_retry_ == fleet_.holds_retry(request_),
+  const auto held = [this](auto holds) { return std::ranges::count_if(legs_, holds); };
+  rule(held([](const Leg& leg) { return leg.calling.has_value(); }) ==
+           static_cast<std::ptrdiff_t>(fleet_.permits(request_)),
+       "a permit is held during a call");
+  rule(held([](const Leg& leg) { return leg.draws_retry; }) ==
+           static_cast<std::ptrdiff_t>(fleet_.retries(request_)),
        "the retry budget is drawn on by asking again, until the head arrives, and never else");
 }
 
@@ -115,15 +157,12 @@ void RequestReferee::follow(const AttemptLoop& loop, const SimulatedFleet::Step&
     if (loop.fallbacks() + 1 <= visits_.size()) break;
     const bool resumes = committed_ == CommitPoint::content_sent;
     rule(!resumes || may_resume(), "after content only an exact continuation is tried");
-    rule(resumes || !last_failure_ || table(*last_failure_).where != Where::nowhere,
-         "what is wrong with the request is not tried elsewhere");
+    rule(resumes || !hopeless_, "what is wrong with the request is not tried elsewhere");
     leave(visit(), now);
     auto next = next_fallback();
     rule(next.has_value(), "a fallback is on the group's own list");
-    if (visit().content_rejected) pending_.clear();
-    const auto& own = fallbacks_of(visit());
-    pending_.insert(pending_.end(), own.begin(), own.end());
-    visits_.push_back({*std::move(next)});
+    const bool known = ahead_ && ahead_->model == *next;
+    enter(known ? *std::exchange(ahead_, std::nullopt) : Visit{*next});
   }
   rule(loop.fallbacks() + 1 == visits_.size() && loop.group() == group(),
        "fallbacks are asked in their order");
@@ -143,24 +182,32 @@ void RequestReferee::leave(const Visit& left, TimePoint now) const {
 void RequestReferee::judge_action(const Call& call, const SimulatedFleet::Step& step,
                                   TimePoint now) {
   const Deployment& deployment = config_.at(call.deployment);
-  if (calling_) {  // a stale connection: the same call goes on
-    rule(calling_->deployment == call.deployment && calling_->deadline == call.deadline,
+  Leg& leg = at(call.leg);
+  if (leg.calling) {  // a stale connection: the same call goes on
+    rule(leg.calling->deployment == call.deployment && leg.calling->deadline == call.deadline,
          "a stale connection is replaced, and nothing else changes");
     rule(call.connection == Call::Connection::fresh && step.counted.empty(),
          "a stale connection is followed by a new one");
-    calling_ = call;
+    leg.calling = call;
     return;
   }
+  waiting_ = false;
+  const bool hedges = call.leg == attempt::Leg::hedge;
+  rule(hedges || !calling(), "two calls are made only for a hedge");
   // timeouts.total is for what comes before the first token.
   const auto end = end_of_time();
   const bool resumes = committed_ == CommitPoint::content_sent;
   TimePoint deadline = now + longest_call(deployment);
   if (end && !resumes) deadline = std::min(deadline, *end);
   rule(call.deadline == deadline && deadline > now, "a call is bounded by its own deadlines");
-  rule(deployment.group == group() && offers(call.deployment), "a call goes to the group's own");
-  rule(call.upstream_model == substitute(deployment.model, visit().model.captures),
+  Visit& visited = hedges ? visit_of_hedge(call, now) : visit();
+  rule(at(visited).name == config_.at(deployment.group).name && offers(call.deployment),
+       "a call goes to the group's own");
+  rule(call.upstream_model == substitute(deployment.model, visited.model.captures),
        "a wildcard's model is passed on");
   rule(call.connection == Call::Connection::pooled, "a call begins on a pooled connection");
+  if (hedges) return judge_hedge(call, visited, now);
+  rule(resumes || !hopeless_, "what is wrong with the request is not tried elsewhere");
   const Asked* failed = find(visit(), call.deployment);
   if (resumes) judge_resumed(call);
   rule(resumes || call.resume == Resume::no, "a stream that has not begun is not resumed");
@@ -169,8 +216,9 @@ void RequestReferee::judge_action(const Call& call, const SimulatedFleet::Step& 
   } else if (!resumes) {
     judge_again(*failed, now, now);
   }
-  calling_ = call;
-  called_ = now;
+  leg.calling = call;
+  leg.called = now;
+  leg.visit = visits_.size() - 1;
   ++calls_;
   ++visit().calls;
 }
@@ -197,7 +245,7 @@ void RequestReferee::judge_fresh(DeploymentIndex deployment, const SimulatedFlee
   rule(usable(visit(), deployment), "what was rejected goes only where it may be accepted");
   rule(may_ask_fresh(visit()), "calls to fresh deployments are bounded by max_attempts");
   ++fresh_;
-  draws_retry_ = step.forced;
+  legs_[0].draws_retry = step.forced;
   if (step.forced) {
     judge_last_resort(deployment, now);
     last_resort_ = true;
@@ -208,6 +256,8 @@ void RequestReferee::judge_fresh(DeploymentIndex deployment, const SimulatedFlee
   // The call itself may have taken the probe's place; everybody else is as before it.
   for (const DeploymentIndex other : at(visit()).deployments) {
     if (other == deployment || !is_fresh(visit(), other, now)) continue;
+    rule(deployment != visit().outrun, "who was too slow once is asked again only at last");
+    if (other == visit().outrun) continue;
     const int tier = config_.at(other).order.value_or(kLast);
     rule(tier >= picked.order.value_or(kLast), "the lowest order is asked first");
     const bool outweighs = picked.weight == 0 && config_.at(other).weight > 0;
@@ -236,7 +286,7 @@ void RequestReferee::judge_again(const Asked& asked, TimePoint called, TimePoint
        "asking again stays within what the class and num_retries say");
   rule(now >= asked.earliest, "asking again waits for the hint or the backoff");
   judge_limited(asked, called);
-  draws_retry_ = true;
+  legs_[0].draws_retry = true;
   ++visit().again;
   ++again_;
 }
@@ -252,8 +302,9 @@ void RequestReferee::judge_limited(const Asked& asked, TimePoint now) const {
 
 void RequestReferee::judge_action(const Wait& wait, const SimulatedFleet::Step& step,
                                   TimePoint now) {
+  waiting_ = true;
   const auto end = end_of_time();
-  rule(!calling_ && committed_ != CommitPoint::content_sent, "nobody waits during a call");
+  rule(!calling() && committed_ != CommitPoint::content_sent, "nobody waits during a call");
   rule(config_.router.failover && wait.until > now, "a wait is for something to come");
   rule(!end || wait.until < *end, "nobody waits beyond timeouts.total");
   rule(!any_fresh(visit(), now), "nobody waits while an untried deployment can be called");
@@ -281,19 +332,21 @@ void RequestReferee::judge_action(const Wait& wait, const SimulatedFleet::Step& 
 }
 
 void RequestReferee::judge_action(const Finish&, const SimulatedFleet::Step&, TimePoint) {
-  rule(calling_.has_value(), "only a call finishes a request");
-  calling_.reset();
-  draws_retry_ = false;
+  rule(calling(), "only a call finishes a request");
+  for (Leg& leg : legs_) leg.calling.reset();
   over_ = true;
 }
 
-void RequestReferee::judge_action(const Continue&, const SimulatedFleet::Step&, TimePoint) {
-  rule(!last_failure_, "a failure is answered by an action");
+void RequestReferee::judge_action(const Continue&, const SimulatedFleet::Step& step,
+                                  TimePoint now) {
+  rule(!last_failure_ || calling(), "a failure is answered by an action, or by the other leg");
+  rule(calling() || waiting_, "something goes on");
+  if (hedge_due_) judge_hedge_due(step, now);
 }
 
 void RequestReferee::judge_action(const GiveUp& end, const SimulatedFleet::Step& step,
                                   TimePoint now) {
-  rule(!calling_, "nobody gives up during a call");
+  rule(!calling(), "nobody gives up during a call");
   rule(end.committed == committed_, "the end says what the client was sent");
   rule(!(end.retry_after && end.should_not_retry), "never both: when to retry, and not to");
   rule(!end.retry_after || *end.retry_after > Duration::zero(), "a recovery is in the future");
@@ -315,7 +368,7 @@ void RequestReferee::judge_action(const GiveUp& end, const SimulatedFleet::Step&
 void RequestReferee::judge_reason_to_end(const SimulatedFleet::Step& step, TimePoint now) const {
   const auto time_over = end_of_time();
   if (time_over && now >= *time_over) return;
-  if (last_failure_ && table(*last_failure_).where == Where::nowhere) return;
+  if (hopeless_) return;
   if (last_failure_ && !config_.router.failover) return;
   rule(!fallback_left(), "nobody gives up while a fallback is left");
   leave(visit(), now);

@@ -22,16 +22,19 @@ class RequestReferee {
 
   // What happened, before the loop is told.
   void note_failure(const attempt::Failed& event, TimePoint now);
-  void note_head() { draws_retry_ = false; }
+  void note_head(attempt::Leg leg) { at(leg).draws_retry = false; }
   void note_head_sent();
-  void note_content();
+  void note_content(attempt::Leg leg);
+  void note_complete(attempt::Leg leg);
+  void note_hedge_due() { hedge_due_ = true; }
 
   // What the loop wants done about it.
   void judge(const attempt::Action& action, const AttemptLoop& loop,
              const SimulatedFleet::Step& step, TimePoint now);
 
   bool over() const { return over_; }
-  bool calling() const { return calling_.has_value(); }
+  bool calling() const { return legs_[0].calling || legs_[1].calling; }
+  bool hedged() const { return hedged_; }
   unsigned calls() const { return calls_; }
   unsigned again() const { return again_; }
   GroupIndex group() const { return visits_.back().model.group; }
@@ -47,13 +50,21 @@ class RequestReferee {
   };
   struct Visit {
     ModelMatch model;
-    std::vector<Asked> asked{};  // those who failed this request
+    std::optional<DeploymentIndex> outrun{};  // too slow once, asked again only at last
+    std::vector<Asked> asked{};               // those who failed this request
     unsigned calls = 0;
     unsigned again = 0;
     bool forgone = false;  // nobody here is asked again
     bool refused = false;  // by the retry budget: perhaps nobody is
     bool content_rejected = false;
     bool window_exceeded = false;
+  };
+  struct Leg {
+    std::optional<attempt::Call> calling{};
+    TimePoint called{};
+    bool draws_retry = false;
+    bool ahead = false;     // asked in the fallback that is not entered yet
+    std::size_t visit = 0;  // else in this one
   };
   // Somebody who could be waited for.
   struct Candidate {
@@ -76,12 +87,20 @@ class RequestReferee {
   void judge_fresh(DeploymentIndex deployment, const SimulatedFleet::Step& step, TimePoint now);
   void judge_last_resort(DeploymentIndex deployment, TimePoint now) const;
   void judge_resumed(const attempt::Call& call);
+  void judge_hedge(const attempt::Call& call, Visit& visited, TimePoint now);
+  void judge_hedge_due(const SimulatedFleet::Step& step, TimePoint now);
+  Visit& visit_of_hedge(const attempt::Call& call, TimePoint now);
+  bool any_to_hedge(const Visit& visit, TimePoint now) const;
+  void settle_on(attempt::Leg winner);
+  void enter(Visit next);
   void judge_again(const Asked& asked, TimePoint called, TimePoint now);
   void judge_limited(const Asked& asked, TimePoint now) const;
   void judge_last_word(const attempt::GiveUp& end, TimePoint now) const;
   void judge_refusal(const Failure& failure) const;
   void judge_reason_to_end(const SimulatedFleet::Step& step, TimePoint now) const;
 
+  Leg& at(attempt::Leg leg) { return legs_[static_cast<std::size_t>(leg)]; }
+  Visit& visit_of(const Leg& leg) { return leg.ahead ? *ahead_ : visits_[leg.visit]; }
   const ModelGroup& at(const Visit& visit) const { return config_.at(visit.model.group); }
   Visit& visit() { return visits_.back(); }
   const Visit& visit() const { return visits_.back(); }
@@ -115,8 +134,12 @@ class RequestReferee {
   std::vector<Visit> visits_;
   std::vector<ModelMatch> pending_;
 
-  std::optional<attempt::Call> calling_;
-  TimePoint called_;
+  std::optional<Visit> ahead_;
+  Leg legs_[attempt::kLegs];
+  bool waiting_ = false;
+  bool hedged_ = false;
+  bool hedge_due_ = false;               // was just said
+  bool hopeless_ = false;                // a call met what would happen everywhere
   std::optional<Failure> expected_;      // of the first group, for the client
   std::optional<Failure> broke_stream_;  // the first one after content, for the client
   bool resumable_ = false;               // the last failure left a stream that can go on
@@ -131,7 +154,6 @@ class RequestReferee {
   Duration waited_least_{};  // of max_wait
   Duration waited_most_{};
   bool last_resort_ = false;
-  bool draws_retry_ = false;
   bool over_ = false;
 };
 

@@ -19,7 +19,8 @@ SimulatedFleet::SimulatedFleet(const Config& config, std::uint64_t seed)
     : config_(config),
       fleet_(config, seed),
       drawn_(config.groups.size()),
-      requests_(config.groups.size()) {
+      requests_(config.groups.size()),
+      hedges_earned_(config.groups.size()) {
   for (const Deployment& deployment : config.deployments) {
     books_.emplace_back(deployment.cooldown, alone(config.at(deployment.group)));
   }
@@ -28,17 +29,21 @@ SimulatedFleet::SimulatedFleet(const Config& config, std::uint64_t seed)
 SimulatedFleet::Step& SimulatedFleet::begin_step(std::uint32_t request) {
   step_.request = request;
   step_.called.reset();
-  step_.forced = step_.probe = false;
+  step_.forced = step_.probe = step_.hedge_refused = false;
   step_.refused.clear();
   step_.counted.clear();
   return step_;
 }
 
 SimulatedFleet::Held& SimulatedFleet::held(const Permit& permit) {
-  const auto found = tickets_.find(step_.request);
-  rule(found != tickets_.end() && found->second.deployment == permit.deployment,
-       "only a permit that is held is used");
+  const auto found = tickets_.find(ticket_of(permit));
+  rule(found != tickets_.end(), "only a permit that is held is used");
   return found->second;
+}
+
+std::size_t SimulatedFleet::permits(std::uint32_t request) const {
+  const auto first = tickets_.lower_bound({request, 0});
+  return static_cast<std::size_t>(std::distance(first, tickets_.lower_bound({request + 1, 0})));
 }
 
 bool SimulatedFleet::could_be_called(DeploymentIndex deployment, TimePoint now) const {
@@ -69,7 +74,7 @@ std::optional<Permit> SimulatedFleet::begin(DeploymentIndex deployment, TimePoin
     rule(!callable && force == DeploymentHealth::Force::no, "who may be called gets a permit");
     return permit;
   }
-  rule(!tickets_.contains(step_.request), "a request makes one call at a time");
+  rule(permits(step_.request) < 2, "a request makes two calls at a time at most");
   rule(callable || force == DeploymentHealth::Force::yes,
        "a deployment in cooldown is called by its one probe only");
   rule(permit->probe == (callable && book.benched()), "after a bench one call probes");
@@ -78,7 +83,9 @@ std::optional<Permit> SimulatedFleet::begin(DeploymentIndex deployment, TimePoin
   step_.probe = permit->probe;
   probes += permit->probe;
   last_resorts += !callable;
-  tickets_.emplace(step_.request, Held{deployment, book.begin(permit->probe)});
+  const bool fresh =
+      tickets_.emplace(ticket_of(*permit), Held{deployment, book.begin(permit->probe)}).second;
+  rule(fresh, "a request calls a deployment once at a time");
   rule(fleet_.availability(deployment, now).in_flight == book.in_flight(),
        "calls in flight are counted");
   return permit;
@@ -114,7 +121,7 @@ void SimulatedFleet::end_step() {
 }
 
 void SimulatedFleet::give_back(const Permit& permit) {
-  const auto mine = tickets_.find(step_.request);
+  const auto mine = tickets_.find(ticket_of(permit));
   note(mine != tickets_.end() && !mine->second.judged, "a permit is given back or used, not both");
   fleet_.give_back(permit);
   if (mine == tickets_.end()) return;
@@ -123,7 +130,7 @@ void SimulatedFleet::give_back(const Permit& permit) {
 }
 
 void SimulatedFleet::end(const Permit& permit) {
-  const auto mine = tickets_.find(step_.request);
+  const auto mine = tickets_.find(ticket_of(permit));
   note(mine != tickets_.end() && mine->second.judged,
        "a call ends with a result, or gives its permit back");
   fleet_.end(permit);
@@ -135,36 +142,65 @@ void SimulatedFleet::end(const Permit& permit) {
 void SimulatedFleet::count_request(GroupIndex group, TimePoint now) {
   step_.counted.push_back(group);
   requests_[group.value].push_back(now);
+  if (config_.router.hedge) {
+    double& earned = hedges_earned_[group.value];
+    earned = std::min(earned + config_.router.hedge->share, 10.0);
+  }
   fleet_.count_request(group, now);
 }
 
-bool SimulatedFleet::draw_retry(GroupIndex group, TimePoint now) {
-  rule(!retries_.contains(step_.request), "a request holds one retry at a time");
+// How many may be held at once, counting the requests of the last `age`.
+double SimulatedFleet::allowed(GroupIndex group, Duration age, TimePoint now) {
   auto& times = requests_[group.value];
   while (!times.empty() && now - times.front() >= seconds(10)) times.pop_front();
-  const auto within = [&](Duration age) {
-    const auto recent = std::ranges::count_if(times, [&](auto at) { return now - at <= age; });
-    return std::max(3.0, static_cast<double>(recent) * config_.router.retry_budget_share);
-  };
-  const double wanted = drawn_[group.value] + 1;
-  const bool drawn = fleet_.draw_retry(group, now);
-  if (!drawn) {
-    rule(wanted > within(seconds(9)), "a retry within the budget is not refused");
-    step_.refused.push_back(group);
-    ++refusals;
-    return false;
-  }
-  rule(wanted <= within(seconds(10)), "retries stay within the group's budget");
+  const auto recent = std::ranges::count_if(times, [&](auto at) { return now - at <= age; });
+  return std::max(3.0, static_cast<double>(recent) * config_.router.retry_budget_share);
+}
+
+void SimulatedFleet::note_drawn(GroupIndex group, TimePoint now) {
+  rule(drawn_[group.value] + 1 <= allowed(group, seconds(10), now),
+       "retries stay within the group's budget");
   ++drawn_[group.value];
   retries_.emplace(step_.request, group);
-  return true;
+}
+
+bool SimulatedFleet::draw_retry(GroupIndex group, TimePoint now) {
+  rule(retries(step_.request) == 0, "a call holds one retry at a time");
+  if (fleet_.draw_retry(group, now)) {
+    note_drawn(group, now);
+    return true;
+  }
+  rule(drawn_[group.value] + 1 > allowed(group, seconds(9), now),
+       "a retry within the budget is not refused");
+  step_.refused.push_back(group);
+  ++refusals;
+  return false;
+}
+
+bool SimulatedFleet::draw_hedge(GroupIndex group, TimePoint now) {
+  rule(retries(step_.request) < 2, "a call holds one retry at a time");
+  constexpr double kRounding = 1e-6;
+  double& earned = hedges_earned_[group.value];
+  if (fleet_.draw_hedge(group, now)) {
+    rule(earned >= 1.0 - kRounding, "hedges stay within their share of the requests");
+    earned -= 1.0;
+    note_drawn(group, now);
+    ++hedges;
+    return true;
+  }
+  rule(earned < 1.0 + kRounding || drawn_[group.value] + 1 > allowed(group, seconds(9), now),
+       "a hedge within its share and the budget is not refused");
+  step_.hedge_refused = true;
+  return false;
 }
 
 void SimulatedFleet::give_back_retry(GroupIndex group) {
-  const auto mine = retries_.find(step_.request);
-  note(mine != retries_.end() && mine->second == group, "only a retry that is held is returned");
+  const auto [first, last] = retries_.equal_range(step_.request);
+  const auto mine =
+      std::find_if(first, last, [&](const auto& held) { return held.second == group; });
+  note(mine != last, "only a retry that is held is returned");
   fleet_.give_back_retry(group);
-  if (mine == retries_.end()) return;
+  if (mine == last) return;
   retries_.erase(mine);
   --drawn_[group.value];
 }

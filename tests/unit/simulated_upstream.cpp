@@ -64,6 +64,11 @@ void vary(RouterSettings& router, Random& random) {
   if (chance(random, 0.3)) router.retry_budget_share = uniform(random) * 0.6;
   router.timeout = seconds(5 + below(random, 20));
   if (chance(random, 0.3)) router.stream_timeout = seconds(2 + below(random, 10));
+  if (chance(random, 0.5)) {
+    router.hedge.emplace();
+    if (chance(random, 0.7)) router.hedge->after = milliseconds(20 + below(random, 1000));
+    if (chance(random, 0.7)) router.hedge->share = uniform(random);
+  }
 }
 
 }  // namespace

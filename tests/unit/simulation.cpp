@@ -95,10 +95,15 @@ void World::run(Tally& tally) {
   tally.probes += fleet_.probes;
   tally.last_resorts += fleet_.last_resorts;
   tally.budget_refusals += fleet_.refusals;
+  tally.hedges += fleet_.hedges;
 }
 
 void World::schedule(TimePoint when, std::uint32_t request, Kind kind) {
   agenda_.push({when, ++sequence_, request, kind});
+}
+
+void World::schedule(TimePoint when, std::uint32_t request, Kind kind, attempt::Leg leg) {
+  agenda_.push({when, ++sequence_, request, kind, leg, requests_[request].at(leg).call});
 }
 
 void World::run_agenda() {
@@ -124,24 +129,15 @@ void World::step(const Entry& entry) {
     case Kind::begin:
       return;
     case Kind::head:
-      request.referee->note_head();
-      report(index, attempt::HeadArrived{}, "head arrived");
-      if (request.plan.ending == Plan::Ending::cut_before_content)
-        return plan_next(index, request.plan.to_content, Kind::fail);
-      return plan_next(index, request.plan.to_content,
-                       request.traits.streaming ? Kind::content : Kind::complete);
     case Kind::content:
-      request.referee->note_content();
-      report(index, attempt::ContentStarted{}, "content started");
-      if (request.plan.ending == Plan::Ending::cut_after_content)
-        return schedule(now_ + request.plan.to_end, index, Kind::fail);
-      return schedule(now_ + request.plan.to_end, index, Kind::complete);
     case Kind::complete:
-      return report(index, attempt::Completed{}, "completed");
     case Kind::fail:
-      return fail(index, request.plan.failure);
     case Kind::stale:
-      return report(index, attempt::StaleConnection{}, "connection was stale");
+    case Kind::hedge: {
+      const Request::Leg& leg = request.at(entry.leg);
+      if (leg.active && leg.call == entry.call) step_call(entry);
+      return;
+    }
     case Kind::timer:
       return report(index, attempt::TimerFired{}, "waited");
     case Kind::keepalive:
@@ -152,6 +148,43 @@ void World::step(const Entry& entry) {
       return;
     case Kind::leave:
       return leave(index);
+  }
+}
+
+// Something happens to a call under way.
+void World::step_call(const Entry& entry) {
+  const std::uint32_t index = entry.request;
+  Request& request = requests_[index];
+  const attempt::Leg leg = entry.leg;
+  Request::Leg& other = request.legs[1 - static_cast<std::size_t>(leg)];
+  const Plan& plan = request.at(leg).plan;
+  switch (entry.kind) {
+    case Kind::head:
+      request.referee->note_head(leg);
+      report(index, attempt::HeadArrived{leg}, "head arrived");
+      if (plan.ending == Plan::Ending::cut_before_content)
+        return plan_next(index, plan.to_content, Kind::fail, leg);
+      return plan_next(index, plan.to_content,
+                       request.traits.streaming ? Kind::content : Kind::complete, leg);
+    case Kind::content:
+      other.active = false;
+      request.referee->note_content(leg);
+      report(index, attempt::ContentStarted{leg}, "content started");
+      if (plan.ending == Plan::Ending::cut_after_content)
+        return schedule(now_ + plan.to_end, index, Kind::fail, leg);
+      return schedule(now_ + plan.to_end, index, Kind::complete, leg);
+    case Kind::complete:
+      other.active = false;
+      request.at(leg).active = false;
+      request.referee->note_complete(leg);
+      return report(index, attempt::Completed{leg}, "completed");
+    case Kind::fail:
+      return fail(index, plan.failure, leg);
+    case Kind::stale:
+      return report(index, attempt::StaleConnection{leg}, "connection was stale");
+    default:  // Kind::hedge
+      request.referee->note_hedge_due();
+      return report(index, attempt::HedgeDue{}, "a hedge is due");
   }
 }
 
@@ -173,8 +206,10 @@ void World::begin(std::uint32_t index) {
 // The client is gone: the driver reports it, or just drops the request.
 void World::leave(std::uint32_t index) {
   Request& request = requests_[index];
-  if (request.referee->calling() && chance(random_, 0.5)) {
-    fail(index, failed_with(ErrorClass::client_closed));
+  const bool one_call = request.legs[0].active != request.legs[1].active;
+  if (one_call && chance(random_, 0.5)) {
+    const auto leg = request.legs[0].active ? attempt::Leg::first : attempt::Leg::hedge;
+    fail(index, failed_with(ErrorClass::client_closed), leg);
     rule(request.ended, "a client that left is not waited for");
     return;
   }
@@ -182,21 +217,22 @@ void World::leave(std::uint32_t index) {
   fleet_.begin_step(index);
   request.loop.reset();
   fleet_.end_step();
-  rule(!fleet_.holds_permit(index) && !fleet_.holds_retry(index),
+  rule(fleet_.permits(index) == 0 && fleet_.retries(index) == 0,
        "a dropped request gives everything back");
   request.referee.reset();
   request.ended = true;
   ++tally_.left;
 }
 
-void World::fail(std::uint32_t index, Failure failure) {
+void World::fail(std::uint32_t index, Failure failure, attempt::Leg leg) {
   // Told apart from every other failure, so that the referee knows whose the last word is.
-  failure.message = fmt::format("{}/{}", index, requests_[index].referee->calls());
+  failure.message = fmt::format("{}/{}", index, ++failures_);
   Request& request = requests_[index];
   // A continuation that says something else is given up at its first differing byte.
   failure.excused = request.loop->committed() == CommitPoint::content_sent &&
                     failure.error_class == ErrorClass::protocol && chance(random_, 0.2);
-  attempt::Failed event{failure, request.plan.resumable};
+  request.at(leg).active = false;
+  attempt::Failed event{failure, request.at(leg).plan.resumable, leg};
   event.by_prefix = chance(random_, 0.8);
   event.begun_anew = failure.excused && chance(random_, 0.5);
   request.referee->note_failure(event, now_);
@@ -218,27 +254,35 @@ void World::report(std::uint32_t index, const attempt::Event& event, const char*
 // --- what the loop wants -------------------------------------------------------------------------
 
 // Before content everything is bounded by the call's deadline.
-void World::plan_next(std::uint32_t index, Duration after, Kind kind) {
+void World::plan_next(std::uint32_t index, Duration after, Kind kind, attempt::Leg leg) {
   Request& request = requests_[index];
   if (!request.loop) return;
-  if (now_ + after < request.deadline) return schedule(now_ + after, index, kind);
-  request.plan.failure = failed_with(ErrorClass::timeout);
-  schedule(request.deadline, index, Kind::fail);
+  Request::Leg& mine = request.at(leg);
+  if (now_ + after < mine.deadline) return schedule(now_ + after, index, kind, leg);
+  mine.plan.failure = failed_with(ErrorClass::timeout);
+  schedule(mine.deadline, index, Kind::fail, leg);
 }
 
 void World::carry_out(std::uint32_t index, const attempt::Call& call) {
   Request& request = requests_[index];
   const bool goes_on = call.connection == attempt::Call::Connection::fresh;
-  log("request", index, goes_on ? "calls anew" : "calls", config_.at(call.deployment).id, "within",
+  const attempt::Leg leg = call.leg;
+  log("request", index, leg == attempt::Leg::hedge ? "hedges:" : "",
+      goes_on ? "calls anew" : "calls", config_.at(call.deployment).id, "within",
       ms(call.deadline - now_));
   if (!goes_on) ++tally_.calls;
   tally_.resumed += !goes_on && call.resume != Resume::no;
-  request.deadline = call.deadline;
-  request.plan = upstreams_[call.deployment.value].answer(random_, now_);
-  const Plan& plan = request.plan;
-  if (plan.stale && !goes_on) return plan_next(index, plan.to_head, Kind::stale);
-  if (plan.silent) return plan_next(index, call.deadline - now_, Kind::fail);
-  plan_next(index, plan.to_head, plan.ending == Plan::Ending::fail_early ? Kind::fail : Kind::head);
+  Request::Leg& mine = request.at(leg);
+  mine.active = true;
+  if (!goes_on) ++mine.call;
+  mine.deadline = call.deadline;
+  mine.plan = upstreams_[call.deployment.value].answer(random_, now_);
+  if (call.hedge_at && !goes_on) schedule(*call.hedge_at, index, Kind::hedge, leg);
+  const Plan& plan = mine.plan;
+  if (plan.stale && !goes_on) return plan_next(index, plan.to_head, Kind::stale, leg);
+  if (plan.silent) return plan_next(index, call.deadline - now_, Kind::fail, leg);
+  plan_next(index, plan.to_head, plan.ending == Plan::Ending::fail_early ? Kind::fail : Kind::head,
+            leg);
 }
 
 void World::carry_out(std::uint32_t index, const attempt::Wait& wait) {
@@ -267,7 +311,7 @@ void World::end(std::uint32_t index) {
   tally_.asked_again += request.referee->again();
   tally_.fallbacks += request.loop->fallbacks();
   rule(request.loop->records().size() == request.referee->calls(), "every attempt is on record");
-  if (healed_ && first_group_offers(request)) {
+  if (healed_ && first_group_offers(request) && !request.referee->hedged()) {
     rule(request.loop->attempts() <= 1 && request.loop->fallbacks() == 0,
          "with everybody healthy again, the first group answers at once");
   }

@@ -3,6 +3,7 @@
 // bench book for each deployment judge every step (request_referee.hpp, simulated_health.hpp).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <queue>
@@ -26,6 +27,7 @@ struct Tally {
   std::uint64_t waits = 0;
   std::uint64_t fallbacks = 0;
   std::uint64_t cut_after_content = 0;
+  std::uint64_t hedges = 0;
   std::uint64_t resumed = 0;  // calls to go on with a stream that broke
   std::uint64_t probes = 0;
   std::uint64_t last_resorts = 0;
@@ -50,6 +52,7 @@ class World {
     stale,
     timer,
     keepalive,
+    hedge,  // due
     noise,
     leave,
   };
@@ -58,6 +61,8 @@ class World {
     std::uint64_t sequence;
     std::uint32_t request;
     Kind kind;
+    attempt::Leg leg = attempt::Leg::first;
+    unsigned call = 0;  // of that leg
     // Later first: a priority queue shows its greatest.
     bool operator<(const Entry& other) const {
       return when != other.when ? when > other.when : sequence > other.sequence;
@@ -67,25 +72,33 @@ class World {
     std::unique_ptr<AttemptLoop> loop;
     std::unique_ptr<RequestReferee> referee;
     RequestTraits traits;
-    Plan plan;
-    TimePoint deadline;
+    struct Leg {
+      Plan plan;
+      TimePoint deadline;
+      unsigned call = 0;  // counts: what was to come of an earlier one does not
+      bool active = false;
+    };
+    std::array<Leg, attempt::kLegs> legs;
+    Leg& at(attempt::Leg leg) { return legs[static_cast<std::size_t>(leg)]; }
     unsigned steps = 0;
     bool ended = false;
   };
 
   void schedule(TimePoint when, std::uint32_t request, Kind kind);
+  void schedule(TimePoint when, std::uint32_t request, Kind kind, attempt::Leg leg);
   void run_agenda();
   void step(const Entry& entry);
   void begin(std::uint32_t index);
   void leave(std::uint32_t index);
   void report(std::uint32_t index, const attempt::Event& event, const char* what);
-  void fail(std::uint32_t index, Failure failure);
+  void fail(std::uint32_t index, Failure failure, attempt::Leg leg);
+  void step_call(const Entry& entry);
   void carry_out(std::uint32_t index, const attempt::Call& call);
   void carry_out(std::uint32_t index, const attempt::Wait& wait);
   void carry_out(std::uint32_t, const attempt::Continue&) {}
   void carry_out(std::uint32_t index, const attempt::Finish&);
   void carry_out(std::uint32_t index, const attempt::GiveUp& end);
-  void plan_next(std::uint32_t index, Duration after, Kind kind);
+  void plan_next(std::uint32_t index, Duration after, Kind kind, attempt::Leg leg);
   void end(std::uint32_t index);
   void poke(std::uint32_t index);
   void heal_and_check();
@@ -103,6 +116,7 @@ class World {
   std::string* trace_;
   Tally tally_;
   std::uint64_t sequence_ = 0;
+  std::uint64_t failures_ = 0;
   TimePoint now_;
   bool healed_ = false;
 };
