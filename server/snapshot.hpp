@@ -42,6 +42,7 @@ struct GroupState {
 
 // What the workers remember of who answered whom; guarded like a deployment's state.
 struct AffinityState {
+  explicit AffinityState(std::uint64_t seed) : table(seed) {}
   std::mutex guard;
   AffinityTable table;
   std::vector<AffinityNews> news;  // for other instances; at most bounds::kAffinityNews
