@@ -46,6 +46,20 @@ SnapshotPtr make_snapshot(Config config, const SnapshotPtr& previous, ChangeList
   return snapshot;
 }
 
+LocalFleet copy_of(const Snapshot& snapshot, std::uint64_t seed) {
+  std::vector<LiveDeployment> deployments;
+  std::vector<RetryBudget> budgets;
+  for (const auto& state : snapshot.deployments) {
+    const std::lock_guard lock(state->guard);
+    deployments.push_back(state->live);
+  }
+  for (const auto& state : snapshot.groups) {
+    const std::lock_guard lock(state->guard);
+    budgets.push_back(state->budget);
+  }
+  return LocalFleet(snapshot.config, std::move(deployments), std::move(budgets), seed);
+}
+
 Availability WorkerFleet::availability(DeploymentIndex deployment, TimePoint now) {
   DeploymentState& state = *snapshot_.deployments[deployment.value];
   std::unique_lock lock(state.guard);

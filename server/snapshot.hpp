@@ -62,6 +62,10 @@ using SnapshotPtr = std::shared_ptr<const Snapshot>;
 SnapshotPtr make_snapshot(Config config, const SnapshotPtr& previous,
                           ChangeListener* listener = nullptr);
 
+// What the deployments and groups of a snapshot have been through, copied: for rehearsals, whose
+// time runs ahead. Any thread. `snapshot` outlives the copy.
+LocalFleet copy_of(const Snapshot& snapshot, std::uint64_t seed);
+
 // A snapshot's state as one worker's decisions see it. Borrows both; lives as long as the request.
 class WorkerFleet final : public Fleet {
  public:
