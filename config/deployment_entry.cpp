@@ -157,6 +157,8 @@ class EntryReader {
                          .api_base = address.api_base};
     const ProviderChoice choice = choose_provider(spec, registry_);
     deployment.model = choice.model;
+    if (!choice.doubt.empty())
+      context_.warn(*params_.get(spec.provider ? "custom_llm_provider" : "model"), choice.doubt);
     deployment.origin.ca_file = defaults_.ca_file;
     read_ssl_verify(params_, context_, deployment.origin.ca_file);
     organizations_ = params_.texts("organization").value_or(std::vector<std::string>{});
