@@ -111,6 +111,11 @@ def test_a_wrong_question_is_refused(scene, query, status, param):
     assert (answer.status, answer.error["param"]) == (status, param)
 
 
+def test_an_unknown_class_is_answered_with_those_there_are(scene):
+    message = scene.get("/router/explain?model=m&if=context_length_exceeded").error["message"]
+    assert "context_window_exceeded" in message and "client_closed" in message
+
+
 def test_the_program_explains_a_configuration_without_serving_it(binary, tmp_path, upstream):
     config = configuration(
         deployment(upstream(), id="one"), deployment(upstream(), "backup", id="two")
