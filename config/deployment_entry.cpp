@@ -11,6 +11,7 @@
 #include "config/upstream.hpp"
 #include "config/upstream_headers.hpp"
 #include "core/bounds.hpp"
+#include "core/fnv.hpp"
 
 namespace spillway::config {
 
@@ -156,6 +157,8 @@ class EntryReader {
                          .api_base = address.api_base};
     const ProviderChoice choice = choose_provider(spec, registry_);
     deployment.model = choice.model;
+    if (!choice.doubt.empty())
+      context_.warn(*params_.get(spec.provider ? "custom_llm_provider" : "model"), choice.doubt);
     deployment.origin.ca_file = defaults_.ca_file;
     read_ssl_verify(params_, context_, deployment.origin.ca_file);
     organizations_ = params_.texts("organization").value_or(std::vector<std::string>{});
@@ -242,13 +245,7 @@ class EntryReader {
 }  // namespace
 
 std::string short_hash(std::string_view text) {
-  // FNV-1a, 64 bits: it names, it does not protect.
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (const char c : text) {
-    hash ^= static_cast<unsigned char>(c);
-    hash *= 0x100000001b3;
-  }
-  return fmt::format("{:016x}", hash);
+  return fmt::format("{:016x}", fnv::hash(text));
 }
 
 std::vector<Draft> read_model_entry(const Node& node, const Registry& registry,

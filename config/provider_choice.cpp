@@ -71,18 +71,31 @@ const Provider* at_address(const Registry& registry, std::string_view api_base) 
   return nullptr;
 }
 
-std::string unknown_provider(std::string_view slug, const Registry& registry) {
+std::string known_provider_near(std::string_view slug, const Registry& registry) {
   std::vector<std::string_view> slugs;
   for (const auto& [name, provider] : registry) slugs.push_back(name);
+  return did_you_mean(slug, slugs);
+}
+
+std::string unknown_provider(std::string_view slug, const Registry& registry) {
   return fmt::format("\"{}\" is not a known provider and there is no api_base{}", slug,
-                     did_you_mean(slug, slugs));
+                     known_provider_near(slug, registry));
+}
+
+// `choice` goes by its api_base, whatever `slug` was meant to be.
+ProviderChoice doubted(ProviderChoice choice, std::string_view slug, const Registry& registry) {
+  choice.doubt =
+      fmt::format("\"{}\" is not a known provider, so the model is called \"{}\" at its api_base{}",
+                  slug, choice.model, known_provider_near(slug, registry));
+  return choice;
 }
 
 ProviderChoice compatible(std::string model, const Registry& registry) {
   return {.provider = find(registry, "openai"),
           .model = std::move(model),
           .inferred = true,
-          .unusable = ""};
+          .unusable = "",
+          .doubt = ""};
 }
 
 }  // namespace
@@ -96,7 +109,7 @@ ProviderChoice choose_provider(const ModelSpec& spec, const Registry& registry) 
     if (prefix == *spec.provider) choice.model = spec.model.substr(slash + 1);
     choice.provider = find(registry, *spec.provider);
     if (choice.provider != nullptr) return choice;
-    if (spec.api_base) return compatible(choice.model, registry);
+    if (spec.api_base) return doubted(compatible(choice.model, registry), *spec.provider, registry);
     choice.unusable = unknown_provider(*spec.provider, registry);
     return choice;
   }
@@ -107,7 +120,8 @@ ProviderChoice choose_provider(const ModelSpec& spec, const Registry& registry) 
   }
   if (spec.api_base) {
     choice.provider = at_address(registry, *spec.api_base);
-    if (choice.provider != nullptr) return choice;
+    if (choice.provider != nullptr)
+      return prefix.empty() ? choice : doubted(std::move(choice), prefix, registry);
   }
   for (const Family& family : kFamilies) {
     if (prefix.empty() && belongs(spec.model, family.prefix)) {
@@ -115,7 +129,10 @@ ProviderChoice choose_provider(const ModelSpec& spec, const Registry& registry) 
       if (choice.provider != nullptr) return choice;
     }
   }
-  if (spec.api_base) return compatible(spec.model, registry);
+  if (spec.api_base) {
+    ProviderChoice guess = compatible(spec.model, registry);
+    return prefix.empty() ? guess : doubted(std::move(guess), prefix, registry);
+  }
   choice.unusable = prefix.empty()
                         ? fmt::format(
                               "nothing says whose model \"{}\" is; write it as provider/model "

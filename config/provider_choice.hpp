@@ -24,6 +24,7 @@ struct ProviderChoice {
   std::string model;      // upstream name
   bool inferred = false;  // nothing names the provider: no key is taken from the environment for it
   std::string unusable;   // why there is no provider
+  std::string doubt;      // what is probably misspelt, though the deployment can be used
 };
 
 ProviderChoice choose_provider(const ModelSpec& spec, const Registry& registry);

@@ -34,6 +34,8 @@ class UrlReader {
     }
     out.user = parsed->user();
     out.password = Secret(parsed->password());
+    if (!out.user.empty() && out.password.empty())
+      context_.warn(node_, "names a user without a password, who has no effect");
     std::string_view path = std::string_view(parsed->encoded_path());
     if (path.starts_with('/')) path.remove_prefix(1);
     if (!path.empty() && !read_database(path, out)) return std::nullopt;
@@ -104,6 +106,8 @@ std::optional<RedisSettings> read_redis(Section& section, Context& context,
   } else if (host && !host->empty()) {
     out = std::move(parts);
     out->host = *host;
+    if (!out->user.empty() && out->password.empty())
+      context.warn(*section.get("redis_username"), "has no effect without redis_password");
   }
   if (out && out->ca_file.empty()) out->ca_file = ca_file;
   return out;

@@ -19,6 +19,8 @@ std::vector<Notice> sorted(std::vector<Notice> notices, const std::vector<std::s
   };
   std::stable_sort(notices.begin(), notices.end(),
                    [&](const Notice& a, const Notice& b) { return position(a) < position(b); });
+  // A default is read for every deployment that has it, and said once.
+  notices.erase(std::unique(notices.begin(), notices.end()), notices.end());
   return notices;
 }
 

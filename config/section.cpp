@@ -110,7 +110,9 @@ std::optional<T> Section::parsed(std::string_view key, Parse parse, std::string_
     if (!value) return std::nullopt;
     if (auto result = parse(*value)) return result;
   }
-  context_.fault(*node, fmt::format("must be {}, not {}", expected, shown(*node)));
+  const bool hidden = node->kind == NodeKind::scalar && may_be_secret(node->path);
+  context_.fault(*node, hidden ? fmt::format("must be {}", expected)
+                               : fmt::format("must be {}, not {}", expected, shown(*node)));
   return std::nullopt;
 }
 
@@ -133,7 +135,7 @@ std::optional<bool> Section::boolean(std::string_view key) {
 }
 
 std::optional<std::uint64_t> Section::count(std::string_view key, Range<std::uint64_t> range) {
-  return within(key, parsed<std::uint64_t>(key, parse_count, "a whole number"), range,
+  return within(key, parsed<std::uint64_t>(key, parse_count, "a whole number of 0 or more"), range,
                 format_count);
 }
 

@@ -1,24 +1,18 @@
 #include "core/affinity.hpp"
 
+#include <algorithm>
+
 #include "core/bounds.hpp"
+#include "core/fnv.hpp"
 #include "core/json_scan.hpp"
 
 namespace spillway {
 
 namespace {
 
-// FNV-1a, 64 bits: it tells sessions apart, it does not protect.
-constexpr std::uint64_t kOffset = 0xcbf29ce484222325;
-constexpr std::uint64_t kPrime = 0x100000001b3;
-
-std::uint64_t hash(std::string_view text, std::uint64_t from = kOffset) {
-  for (const char c : text) from = (from ^ static_cast<unsigned char>(c)) * kPrime;
-  return from;
-}
-
 // Equal texts of different kinds are different affinities.
 std::uint64_t hash_of(std::string_view kind, std::string_view text) {
-  return hash(text, hash(kind) * kPrime);
+  return fnv::hash(text, fnv::hash(kind) * fnv::kPrime);
 }
 
 std::string_view value_of(std::string_view body, const BodyMember& member) {
@@ -41,6 +35,14 @@ std::optional<std::string> session_of(std::string_view body, const BodyView& vie
 }
 
 }  // namespace
+
+// The finalizer of splitmix64: every bit of key and seed tells on every bit of the result.
+std::size_t AffinityTable::SeededHash::operator()(std::uint64_t key) const {
+  std::uint64_t mixed = key ^ seed;
+  mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9;
+  mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
+  return mixed ^ (mixed >> 31);
+}
 
 std::optional<std::string> AffinityTable::find(std::uint64_t key, TimePoint now) {
   const auto found = by_key_.find(key);
@@ -83,6 +85,13 @@ void AffinityTable::learn(std::uint64_t key, std::string_view deployment_id, Dur
   held.until = held.told_until = now + ttl;
 }
 
+std::size_t AffinityTable::longest_bucket() const {
+  std::size_t longest = 0;
+  for (std::size_t i = 0; i < by_key_.bucket_count(); ++i)
+    longest = std::max(longest, by_key_.bucket_size(i));
+  return longest;
+}
+
 std::optional<std::uint64_t> affinity_of(const AffinityRules& rules, std::string_view body,
                                          const BodyView& view, Headers headers,
                                          std::string_view client_key) {
@@ -99,7 +108,7 @@ std::optional<std::uint64_t> affinity_of(const AffinityRules& rules, std::string
 }
 
 std::uint64_t affinity_key(std::string_view group, std::uint64_t affinity) {
-  return hash(group) * kPrime ^ affinity;
+  return fnv::hash(group) * fnv::kPrime ^ affinity;
 }
 
 }  // namespace spillway

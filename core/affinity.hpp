@@ -24,6 +24,10 @@ namespace spillway {
 
 class AffinityTable {
  public:
+  // `seed` is a secret of the process: whoever chooses sessions cannot choose where in the table
+  // they lie, and make looking them up slow. The keys themselves are the same everywhere.
+  explicit AffinityTable(std::uint64_t seed) : by_key_(0, SeededHash{seed}) {}
+
   // The deployment's id, unless the entry is older than its time to live.
   std::optional<std::string> find(std::uint64_t key, TimePoint now);
   // `ttl` counts from now on, whatever was left. True if other instances should be told: they know
@@ -32,6 +36,8 @@ class AffinityTable {
   // What another instance remembers.
   void learn(std::uint64_t key, std::string_view deployment_id, Duration ttl, TimePoint now);
   std::size_t size() const { return entries_.size(); }
+  // How many entries a look-up passes at worst.
+  std::size_t longest_bucket() const;
 
  private:
   struct Entry {
@@ -41,11 +47,15 @@ class AffinityTable {
     TimePoint told_until{};  // what all instances know
   };
   using Entries = std::list<Entry>;
+  struct SeededHash {
+    std::uint64_t seed;
+    std::size_t operator()(std::uint64_t key) const;
+  };
 
   Entry& entry(std::uint64_t key);
 
   Entries entries_;  // latest first
-  std::unordered_map<std::uint64_t, Entries::iterator> by_key_;
+  std::unordered_map<std::uint64_t, Entries::iterator, SeededHash> by_key_;
 };
 
 // What a request shares with those it belongs with: its session id (x-litellm-session-id,

@@ -6,33 +6,24 @@
 
 #include "core/body_error.hpp"
 #include "core/bounds.hpp"
+#include "core/gateway_body_keys.hpp"
 #include "core/json_scan.hpp"
 
 namespace spillway {
 
 namespace {
 
-constexpr auto kCoreReadKeys = std::to_array<std::string_view>({"api_base",
-                                                                "api_key",
-                                                                "base_url",
-                                                                "content_policy_fallbacks",
-                                                                "context_window_fallbacks",
-                                                                "disable_fallbacks",
-                                                                "fallbacks",
-                                                                "litellm_session_id",
-                                                                "litellm_trace_id",
-                                                                "messages",
-                                                                "metadata",
-                                                                "model",
-                                                                "n",
-                                                                "num_retries",
-                                                                "request_timeout",
-                                                                "stream",
-                                                                "stream_options",
-                                                                "stream_timeout",
-                                                                "tags",
-                                                                "temperature",
-                                                                "timeout"});
+constexpr auto kOtherReadKeys =
+    std::to_array<std::string_view>({"api_base", "api_key", "base_url", "messages", "metadata",
+                                     "model", "n", "stream", "stream_options", "temperature"});
+
+constexpr auto kCoreReadKeys = [] {
+  std::array<std::string_view, kGatewayBodyKeys.size() + kOtherReadKeys.size()> keys;
+  const auto behind = std::ranges::copy(kGatewayBodyKeys, keys.begin()).out;
+  std::ranges::copy(kOtherReadKeys, behind);
+  std::ranges::sort(keys);
+  return keys;
+}();
 
 // A client that could set these would choose where its call, and the gateway's credential, goes.
 constexpr std::array<std::string_view, 3> kRefusedKeys{"api_base", "api_key", "base_url"};

@@ -7,7 +7,7 @@
 #include <cmath>
 #include <limits>
 
-#include "core/read_request_options.hpp"
+#include "core/gateway_body_keys.hpp"
 
 namespace spillway {
 
@@ -45,7 +45,7 @@ class MemberEditor {
   }
 
   std::vector<EditedMember> edit(std::string_view upstream_model, Endpoint endpoint) {
-    for (const std::string_view name : gateway_body_keys()) drop(name);
+    for (const std::string_view name : kGatewayBodyKeys) drop(name);
     for (const std::string& name : rules_.drop) {
       if (name != "model") drop(name);
     }

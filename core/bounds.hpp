@@ -40,7 +40,9 @@ inline constexpr std::size_t kErrorBodyBytes = 64 * 1024;  // of an upstream err
 inline constexpr std::size_t kErrorMessageBytes = 4096;    // of it that a caller is shown
 inline constexpr std::size_t kEventBytes = 64 * 1024;      // largest SSE event that is judged
 inline constexpr std::size_t kEventBytesUnjudged =
-    32 * 1024 * 1024;                                       // largest that is relayed at all
+    32 * 1024 * 1024;  // largest that is relayed at all
+inline constexpr std::uint64_t kUsageTokens =
+    1'000'000'000'000;  // that one answer may claim: sums of them do not wrap
 inline constexpr std::size_t kHeldStreamBytes = 64 * 1024;  // held before the first content
 
 inline constexpr std::size_t kResumableBodyBytes = 256 * 1024;  // of a request kept for recovery

@@ -22,10 +22,7 @@ class TextPartJoiner {
 
  private:
   void message() {
-    if (!cursor_.enter_object()) {
-      cursor_.skip();
-      return;
-    }
+    if (!cursor_.enter_object_or_skip()) return;
     JsonString key;
     while (cursor_.next_member(key)) {
       if (key.is("content") && cursor_.peek() == JsonType::array) {
@@ -53,10 +50,7 @@ class TextPartJoiner {
 
   // Passes one part; its text (as spelled, without quotes) if that is what the part is.
   std::optional<std::string_view> part() {
-    if (!cursor_.enter_object()) {
-      cursor_.skip();
-      return std::nullopt;
-    }
+    if (!cursor_.enter_object_or_skip()) return std::nullopt;
     unsigned types = 0, texts = 0;
     bool is_text = false;
     JsonString key, type, text;

@@ -3,49 +3,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "core/eligibility.hpp"
+#include "core/itinerary.hpp"
 
 namespace spillway {
 
 namespace {
 
-constexpr std::size_t kRehearsedSteps = 64;
-
-// Answers from the real fleet and changes nothing in it.
-class Rehearsal final : public Fleet {
- public:
-  Rehearsal(Fleet& real, Random& random) : real_(real), random_(random) {}
-
-  Availability availability(DeploymentIndex deployment, TimePoint now) override {
-    return real_.availability(deployment, now);
-  }
-  Load load(DeploymentIndex deployment, Delivery delivery, TimePoint now) override {
-    return real_.load(deployment, delivery, now);
-  }
-  std::optional<Permit> begin(DeploymentIndex deployment, TimePoint now,
-                              DeploymentHealth::Force force, std::uint64_t) override {
-    const Availability state = availability(deployment, now);
-    const bool limited = state.full || state.limited_until > now;
-    const bool may = (force == DeploymentHealth::Force::yes && !limited) || state.callable;
-    return may ? std::optional(Permit{.deployment = deployment, .begun = now}) : std::nullopt;
-  }
-  HealthChange succeeded(const Permit&, TimePoint) override { return HealthChange::none; }
-  HealthChange failed(const Permit&, const Failure&, Benching, TimePoint) override {
-    return HealthChange::none;
-  }
-  void give_back(const Permit&) override {}
-  void end(const Permit&) override {}
-  void count_request(GroupIndex, TimePoint) override {}
-  bool draw_retry(GroupIndex, TimePoint) override { return true; }
-  void give_back_retry(GroupIndex) override {}
-  Random& random() override { return random_; }
-
- private:
-  Fleet& real_;
-  Random& random_;
-};
+// More than a request takes, polling for a probe or for room throughout max_wait's default
+// included; a rehearsal must not keep its thread from others.
+constexpr unsigned kRehearsedActions = 1024;
 
 double in_seconds(Duration duration) {
   return std::chrono::duration<double>(duration).count();
@@ -98,14 +68,16 @@ Candidate explain_candidate(const Config& config, Fleet& fleet, DeploymentIndex 
   return candidate;
 }
 
-ExplainedGroup explain_group(const Config& config, Fleet& fleet, GroupIndex index,
+ExplainedGroup explain_group(const Config& config, Fleet& fleet, const ModelMatch& model,
                              const RequestTraits& traits, TimePoint now) {
-  const Eligibility eligible(config, ModelMatch{index, {}}, traits);
-  ExplainedGroup group{.group = index, .candidates = {}};
-  for (const auto* list : {&config.at(index).deployments, &config.at(index).left_out})
+  const Eligibility eligible(config, model, traits);
+  ExplainedGroup group{.group = model.group, .candidates = {}};
+  const ModelGroup& configured = config.at(model.group);
+  for (const auto* list : {&configured.deployments, &configured.left_out})
     for (const DeploymentIndex deployment : *list)
-      group.candidates.push_back(
-          explain_candidate(config, fleet, deployment, eligible, traits.endpoint, now));
+      if (!model.deployment || model.deployment == deployment)
+        group.candidates.push_back(
+            explain_candidate(config, fleet, deployment, eligible, traits.endpoint, now));
   return group;
 }
 
@@ -124,46 +96,111 @@ std::string describe_end(const attempt::GiveUp& end) {
   return text;
 }
 
+class Rehearsal {
+ public:
+  Rehearsal(const Config& config, LocalFleet fleet, const ModelMatch& model,
+            const RequestTraits& traits, std::optional<ErrorClass> if_asked, TimePoint now)
+      : config_(config),
+        traits_(traits),
+        if_asked_(if_asked),
+        begun_(now),
+        now_(now),
+        as_it_is_(fleet),
+        beside_(fleet),
+        fleet_(std::move(fleet)),
+        way_(config, beside_, model, traits),
+        loop_(config, fleet_, model, traits, now) {}
+
+  Explanation run() {
+    explain_current();
+    attempt::Event event = attempt::Begin{};
+    for (unsigned i = 0; i < kRehearsedActions; ++i) {
+      const attempt::Action action = loop_.next(event, now_);
+      follow();
+      if (const auto* call = std::get_if<attempt::Call>(&action)) {
+        event = make(*call);
+      } else if (const auto* wait = std::get_if<attempt::Wait>(&action)) {
+        sit_out(*wait);
+        event = attempt::TimerFired{};
+      } else {
+        const auto* end = std::get_if<attempt::GiveUp>(&action);
+        say(end ? describe_end(*end) : "answers with what it was told");
+        return std::move(result_);
+      }
+    }
+    say("and so on");
+    return std::move(result_);
+  }
+
+ private:
+  RehearsedStep& say(std::string what) {
+    waiting_since_.reset();
+    result_.steps.push_back(
+        {.after = now_ - begun_, .group = loop_.group(), .called = {}, .what = std::move(what)});
+    return result_.steps.back();
+  }
+
+  // How the call ends.
+  attempt::Event make(const attempt::Call& call) {
+    std::string what = fmt::format("asks {}", config_.at(call.deployment).id);
+    if (call.hedge_at && second_for(call))
+      what += fmt::format(
+          ", and a second one if no content has come after {:.1f} s and hedges are left",
+          in_seconds(*call.hedge_at - now_));
+    say(std::move(what)).called = call.deployment;
+    if (!if_asked_) return attempt::Completed{};
+    Failure failure = rehearsed_failure(*if_asked_);
+    way_.current().note_failure(call.deployment, failure, now_);
+    return attempt::Failed{.failure = std::move(failure)};
+  }
+
+  bool second_for(const attempt::Call& call) {
+    const std::array slow = {call.deployment};
+    return way_.current().pick_fresh(slow, now_) || way_.next() != nullptr;
+  }
+
+  void sit_out(const attempt::Wait& wait) {
+    if (!waiting_since_) {
+      say("");
+      waiting_since_ = now_;
+    }
+    now_ = std::max(now_, wait.until);
+    result_.steps.back().what = fmt::format("waits {:.1f} s", in_seconds(now_ - *waiting_since_));
+  }
+
+  // Goes where the loop went: it tells which group it asks, not whether for one deployment's id.
+  void follow() {
+    while (loop_.fallbacks() > way_.fallbacks() && way_.next() != nullptr) {
+      way_.advance();
+      explain_current();
+    }
+  }
+
+  void explain_current() {
+    result_.groups.push_back(
+        explain_group(config_, as_it_is_, way_.current().model(), traits_, begun_));
+  }
+
+  const Config& config_;
+  const RequestTraits& traits_;
+  std::optional<ErrorClass> if_asked_;
+  TimePoint begun_;
+  TimePoint now_;
+  LocalFleet as_it_is_;
+  LocalFleet beside_;  // for questions that the loop would not ask: its draws are left alone
+  LocalFleet fleet_;
+  Itinerary way_;  // the loop's own, which it does not show
+  AttemptLoop loop_;
+  std::optional<TimePoint> waiting_since_;
+  Explanation result_;
+};
+
 }  // namespace
 
-Explanation explain(const Config& config, Fleet& fleet, const ModelMatch& model,
-                    const RequestTraits& traits, std::optional<ErrorClass> if_asked, Random& random,
+Explanation explain(const Config& config, LocalFleet fleet, const ModelMatch& model,
+                    const RequestTraits& traits, std::optional<ErrorClass> if_asked,
                     TimePoint now) {
-  const TimePoint begun = now;
-  Rehearsal rehearsal(fleet, random);
-  Explanation result;
-  AttemptLoop loop(config, rehearsal, model, traits, now);
-  const auto enter = [&](GroupIndex group) {
-    const auto same = [group](const ExplainedGroup& seen) { return seen.group == group; };
-    if (std::ranges::none_of(result.groups, same))
-      result.groups.push_back(explain_group(config, fleet, group, traits, now));
-  };
-  enter(loop.group());
-  attempt::Event event = attempt::Begin{};
-  while (result.steps.size() < kRehearsedSteps) {
-    const attempt::Action action = loop.next(event, now);
-    enter(loop.group());
-    RehearsedStep step{.after = now - begun, .group = loop.group(), .called = {}, .what = {}};
-    if (const auto* call = std::get_if<attempt::Call>(&action)) {
-      step.called = call->deployment;
-      step.what = fmt::format("asks {}", config.at(call->deployment).id);
-      if (if_asked)
-        event = attempt::Failed{rehearsed_failure(*if_asked)};
-      else
-        event = attempt::Completed{};
-    } else if (const auto* wait = std::get_if<attempt::Wait>(&action)) {
-      step.what = fmt::format("waits {:.1f} s", in_seconds(wait->until - now));
-      now = std::max(now, wait->until);
-      event = attempt::TimerFired{};
-    } else {
-      const auto* end = std::get_if<attempt::GiveUp>(&action);
-      step.what = end ? describe_end(*end) : "answers with what it was told";
-      result.steps.push_back(std::move(step));
-      break;
-    }
-    result.steps.push_back(std::move(step));
-  }
-  return result;
+  return Rehearsal(config, std::move(fleet), model, traits, if_asked, now).run();
 }
 
 }  // namespace spillway

@@ -1,6 +1,8 @@
 // What would happen to a request now, and why: the candidates of every group it could reach, and a
-// rehearsal of the attempts. Nothing is called and nothing is changed: the real attempt loop runs
-// over a fleet that only pretends.
+// rehearsal of the attempts. Nothing is called and nothing real is changed: the real attempt loop
+// runs over a copy of the fleet, where failures bench and time passes as they really would.
+//
+// A rehearsed call takes no time. A hedge is mentioned and not rehearsed: it would be a race.
 #pragma once
 
 #include <optional>
@@ -20,6 +22,7 @@ struct Candidate {
   std::string why;  // "closed", "cooling after rate_limit for another 4.2 s", ...
 };
 
+// A group, or of it the one deployment that is called by its id.
 struct ExplainedGroup {
   GroupIndex group;
   std::vector<Candidate> candidates;
@@ -35,13 +38,12 @@ struct RehearsedStep {
 
 struct Explanation {
   std::vector<ExplainedGroup> groups;  // in the order they would be entered
-  std::vector<RehearsedStep> steps;    // at most kRehearsedSteps
+  std::vector<RehearsedStep> steps;    // in the order of time; waits that follow each other are one
 };
 
-// `if_asked` is what every rehearsed call ends in; nullopt: the first one succeeds. `random` draws
-// where the real thing would draw. Any thread that may use `fleet`.
-Explanation explain(const Config& config, Fleet& fleet, const ModelMatch& model,
-                    const RequestTraits& traits, std::optional<ErrorClass> if_asked, Random& random,
-                    TimePoint now);
+// `if_asked` is what every rehearsed call ends in; nullopt: the first one succeeds. `fleet` is a
+// copy that the rehearsal uses up; it draws where the real one would.
+Explanation explain(const Config& config, LocalFleet fleet, const ModelMatch& model,
+                    const RequestTraits& traits, std::optional<ErrorClass> if_asked, TimePoint now);
 
 }  // namespace spillway

@@ -1,11 +1,20 @@
 #include "core/fleet.hpp"
 
+#include <utility>
+
 namespace spillway {
 
 LocalFleet::LocalFleet(const Config& config, std::uint64_t seed)
     : config_(config),
       deployments_(config.deployments.size()),
       budgets_(config.groups.size(), RetryBudget(config.router)),
+      random_(seed) {}
+
+LocalFleet::LocalFleet(const Config& config, std::vector<LiveDeployment> deployments,
+                       std::vector<RetryBudget> budgets, std::uint64_t seed)
+    : config_(config),
+      deployments_(std::move(deployments)),
+      budgets_(std::move(budgets)),
       random_(seed) {}
 
 Availability LocalFleet::availability(DeploymentIndex deployment, TimePoint now) {

@@ -55,10 +55,13 @@ class Fleet {
   virtual Random& random() = 0;
 };
 
-// A fleet for one thread: tests and simulations.
+// A fleet for one thread: tests, simulations, and rehearsals on copies of the real one.
 class LocalFleet final : public Fleet {
  public:
   LocalFleet(const Config& config, std::uint64_t seed);
+  // `deployments` and `budgets` are by index, as many as `config` has deployments and groups.
+  LocalFleet(const Config& config, std::vector<LiveDeployment> deployments,
+             std::vector<RetryBudget> budgets, std::uint64_t seed);
 
   Availability availability(DeploymentIndex deployment, TimePoint now) override;
   RecentOutcomes recent(DeploymentIndex deployment, TimePoint now) override;

@@ -53,7 +53,8 @@ struct RecentOutcomes {
   unsigned consecutive_failures = 0;
 };
 
-// Leave to make one call; given back through exactly one of finish_* or give_back.
+// Leave to make one call; given back through exactly one of record_success, record_failure or
+// give_back.
 struct Permit {
   DeploymentIndex deployment;
   std::uint64_t generation = 0;

@@ -40,10 +40,7 @@ class TextCounter {
 
  private:
   void count_message() {
-    if (!cursor_.enter_object()) {
-      cursor_.skip();
-      return;
-    }
+    if (!cursor_.enter_object_or_skip()) return;
     JsonString key;
     while (cursor_.next_member(key)) {
       if (key.is("content")) {
@@ -64,10 +61,7 @@ class TextCounter {
   }
 
   void count_part() {
-    if (!cursor_.enter_object()) {
-      cursor_.skip();
-      return;
-    }
+    if (!cursor_.enter_object_or_skip()) return;
     JsonString key;
     while (cursor_.next_member(key)) {
       if (!key.is("text") || !count_text()) cursor_.skip();

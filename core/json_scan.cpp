@@ -92,6 +92,12 @@ bool JsonCursor::enter_object() {
   return peek() == JsonType::object && deeper();
 }
 
+bool JsonCursor::enter_object_or_skip() {
+  if (enter_object()) return true;
+  skip();
+  return false;
+}
+
 bool JsonCursor::enter_array() {
   return peek() == JsonType::array && deeper();
 }

@@ -51,8 +51,9 @@ class JsonCursor {
 
   // Each of these returns false at a fault, the value ones also if the value is of another type (no
   // fault then).
-  bool skip();          // past one whole value
-  bool enter_object();  // past its '{'
+  bool skip();                  // past one whole value
+  bool enter_object();          // past its '{'
+  bool enter_object_or_skip();  // false: it was something else, and is passed
   bool next_member(
       JsonString& key);  // to a member's value; false also behind the last, past the '}'
   bool enter_array();    // past its '['

@@ -17,10 +17,9 @@ namespace spillway {
 
 namespace {
 
-constexpr auto kGatewayKeys = std::to_array<std::string_view>(
-    {"content_policy_fallbacks", "context_window_fallbacks", "disable_fallbacks", "fallbacks",
-     "litellm_session_id", "litellm_trace_id", "num_retries", "request_timeout", "stream_timeout",
-     "tags", "timeout"});
+// Each would replace the gateway's configuration, credentials included, for one request.
+constexpr std::array<std::string_view, 2> kConfigurations{"router_settings_override",
+                                                          "user_config"};
 
 using Mistake = std::optional<BodyError>;
 
@@ -51,6 +50,11 @@ class OptionsReader {
       : config_(config), body_(body), view_(view), headers_(headers) {}
 
   std::expected<RequestOptions, BodyError> read() {
+    for (const std::string_view key : kConfigurations) {
+      if (member(key) != nullptr)
+        fail(key, "is not taken from a request: what the gateway is configured with counts",
+             "unsupported_parameter");
+    }
     read_flag("disable_fallbacks", options_.disable_fallbacks);
     read_retries();
     read_time("timeout", "x-litellm-timeout", options_.timeout);
@@ -292,10 +296,6 @@ class OptionsReader {
 };
 
 }  // namespace
-
-std::span<const std::string_view> gateway_body_keys() {
-  return kGatewayKeys;
-}
 
 std::expected<RequestOptions, BodyError> read_request_options(const Config& config,
                                                               std::string_view body,

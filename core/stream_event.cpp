@@ -1,7 +1,10 @@
 #include "core/stream_event.hpp"
 
+#include <algorithm>
 #include <charconv>
+#include <limits>
 
+#include "core/bounds.hpp"
 #include "core/json_scan.hpp"
 
 namespace spillway {
@@ -15,11 +18,13 @@ bool says_nothing(std::string_view value) {
   return container && value.find_first_not_of(" \t\r\n", 1) == value.size() - 1;
 }
 
+// One beyond 64 bits is the most that fits.
 std::optional<std::uint64_t> read_count(std::string_view value) {
   std::uint64_t count = 0;
   const char* end = value.data() + value.size();
   const auto [at, status] = std::from_chars(value.data(), end, count);
-  if (status != std::errc() || at != end) return std::nullopt;
+  if (at != end || status == std::errc::invalid_argument) return std::nullopt;
+  if (status == std::errc::result_out_of_range) return std::numeric_limits<std::uint64_t>::max();
   return count;
 }
 
@@ -119,10 +124,7 @@ class EventReader {
   }
 
   void response() {
-    if (!cursor_.enter_object()) {
-      cursor_.skip();
-      return;
-    }
+    if (!cursor_.enter_object_or_skip()) return;
     JsonString key;
     while (cursor_.next_member(key)) {
       if (key.is("usage")) {
@@ -134,17 +136,15 @@ class EventReader {
   }
 
   void usage() {
-    if (!cursor_.enter_object()) {
-      cursor_.skip();
-      return;
-    }
+    if (!cursor_.enter_object_or_skip()) return;
     JsonString key;
     while (cursor_.next_member(key)) {
       const bool prompt = key.is("prompt_tokens") || key.is("input_tokens");
       const bool completion = key.is("completion_tokens") || key.is("output_tokens");
       const std::optional<std::uint64_t> count = read_count(value());
       if (!count || (!prompt && !completion)) continue;
-      (prompt ? facts_.usage.prompt : facts_.usage.completion) = *count;
+      (prompt ? facts_.usage.prompt : facts_.usage.completion) =
+          std::min(*count, bounds::kUsageTokens);
       facts_.usage.known = true;
     }
   }
@@ -163,10 +163,7 @@ class EventReader {
   }
 
   void choice() {
-    if (!cursor_.enter_object()) {
-      cursor_.skip();
-      return;
-    }
+    if (!cursor_.enter_object_or_skip()) return;
     JsonString key;
     std::size_t index = 0;
     bool finished = false;
@@ -194,10 +191,7 @@ class EventReader {
 
   // Anything but the role is content: text, tool calls, refusals, reasoning under whatever name.
   void delta() {
-    if (!cursor_.enter_object()) {
-      cursor_.skip();
-      return;
-    }
+    if (!cursor_.enter_object_or_skip()) return;
     JsonString key;
     while (cursor_.next_member(key)) {
       if (key.is("content")) {

@@ -11,6 +11,7 @@
 
 namespace spillway {
 
+// Of one answer at most bounds::kUsageTokens each, whatever it claims.
 struct TokenUsage {
   std::uint64_t prompt = 0;
   std::uint64_t completion = 0;

@@ -47,7 +47,7 @@ class Line {
   Line& text(std::string_view name, std::string_view value) {
     if (value.empty()) return nothing(name);
     begin(name);
-    text_ += json_ || needs_quotes(value) ? quote(value) : std::string(value);
+    text_ += json_ ? quote(value) : log_value(value);
     return *this;
   }
   // A number or a boolean, which both formats spell alike.
@@ -95,6 +95,10 @@ class Line {
 };
 
 }  // namespace
+
+std::string log_value(std::string_view value) {
+  return needs_quotes(value) ? quote(value) : std::string(value);
+}
 
 std::string render(const AccessRecord& record, AccessLogFormat format) {
   if (format == AccessLogFormat::off) return {};

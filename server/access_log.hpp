@@ -44,6 +44,10 @@ struct AccessRecord {
   std::uint64_t response_bytes = 0;  // as sent: head, body and framing
 };
 
+// The value as logfmt spells it: in the quotes of JSON, and escaped, unless it is plain visible
+// ASCII. What a client sent goes into a log no other way.
+std::string log_value(std::string_view value);
+
 // The line without its end; one line whatever the values hold. Empty for AccessLogFormat::off.
 std::string render(const AccessRecord& record, AccessLogFormat format);
 

@@ -72,8 +72,16 @@ std::optional<ErrorClass> error_class_called(std::string_view text) {
   return std::nullopt;
 }
 
-Answer explain_page(const Config& config, Fleet& fleet, std::string_view query, Random& random,
+std::string not_an_error_class(std::string_view text) {
+  std::string names;
+  for (std::size_t i = 0; i < kErrorClassCount; ++i)
+    names += (names.empty() ? "" : ", ") + std::string(name(static_cast<ErrorClass>(i)));
+  return fmt::format("'{}' is not an error class. There are: {}.", text, names);
+}
+
+Answer explain_page(const Snapshot& snapshot, std::string_view query, Random& random,
                     TimePoint now) {
+  const Config& config = snapshot.config;
   const std::string model = query_value(query, "model");
   if (model.empty())
     return refusal(400, "", "model", "Say which model: /router/explain?model=NAME.");
@@ -84,13 +92,13 @@ Answer explain_page(const Config& config, Fleet& fleet, std::string_view query, 
   if (!endpoint) return refusal(400, "", "endpoint", "There is no such endpoint.");
   const std::string outcome = query_value(query, "if");
   const auto if_asked = error_class_called(outcome);
-  if (!outcome.empty() && !if_asked)
-    return refusal(400, "", "if", "'" + outcome + "' is not an error class, such as rate_limit.");
+  if (!outcome.empty() && !if_asked) return refusal(400, "", "if", not_an_error_class(outcome));
   RequestTraits traits;
   traits.endpoint = *endpoint;
   traits.streaming = query_value(query, "stream") == "true";
   traits.options.tags = comma_separated(query_value(query, "tags"));
-  const Explanation explanation = explain(config, fleet, *match, traits, if_asked, random, now);
+  const Explanation explanation =
+      explain(config, copy_of(snapshot, random()), *match, traits, if_asked, now);
   Answer page;
   page.body = to_json(config, explanation).dump(-1, ' ', false, Json::error_handler_t::replace);
   return page;

@@ -223,7 +223,7 @@ void Forward::record(int status, std::optional<ErrorClass> error_class) {
 
 void Forward::record_attempts(AccessRecord& line) {
   if (loop_->attempts() > 0 && debug_log_wanted())
-    log_debug(fmt::format("{} {}: {}", request_.id, line.model, history()));
+    log_debug(fmt::format("{} {}: {}", request_.id, log_value(line.model), history()));
   line.attempts = loop_->attempts();
   line.fallbacks = loop_->fallbacks();
   line.group = config_.at(loop_->group()).name;

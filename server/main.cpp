@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <optional>
+#include <random>
 #include <sstream>
 #include <string>
 
@@ -164,12 +165,11 @@ int explain(const Arguments& arguments) {
   const auto if_asked = server::error_class_called(arguments.outcome);
   if (!match) say("the model '{}' is not configured\n", arguments.model);
   const bool bad_outcome = !arguments.outcome.empty() && !if_asked;
-  if (bad_outcome) say("'{}' is not an error class\n", arguments.outcome);
+  if (bad_outcome) say("{}\n", server::not_an_error_class(arguments.outcome));
   if (!match || bad_outcome) return 1;
-  spillway::Random random;
-  spillway::LocalFleet fleet(config, 0);
-  const auto explanation = spillway::explain(config, fleet, *match, {}, if_asked, random,
-                                             std::chrono::steady_clock::now());
+  const auto explanation =
+      spillway::explain(config, spillway::LocalFleet(config, std::random_device()()), *match, {},
+                        if_asked, std::chrono::steady_clock::now());
   return show(server::explain_text(config, explanation)) ? 0 : 1;
 }
 

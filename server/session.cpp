@@ -165,7 +165,7 @@ Answer Session::own_page(const Route& route, const ClientRequest& request,
       page.body = router_state_json(config, fleet, worker_.now());
       break;
     case Handler::router_explain:
-      return explain_page(config, fleet, request.query, worker_.random(), worker_.now());
+      return explain_page(snapshot, request.query, worker_.random(), worker_.now());
   }
   return page;
 }

@@ -1,5 +1,6 @@
 #include "server/snapshot.hpp"
 
+#include <random>
 #include <utility>
 
 #include "core/bounds.hpp"
@@ -10,6 +11,11 @@ namespace {
 
 using DeploymentStates = std::unordered_map<std::string, std::shared_ptr<DeploymentState>>;
 using GroupStates = std::unordered_map<std::string, std::shared_ptr<GroupState>>;
+
+std::uint64_t random_seed() {
+  std::random_device device;
+  return std::uint64_t{device()} << 32 | device();
+}
 
 }  // namespace
 
@@ -33,10 +39,25 @@ SnapshotPtr make_snapshot(Config config, const SnapshotPtr& previous, ChangeList
     snapshot->groups.push_back(
         old != old_groups.end() ? old->second : std::make_shared<GroupState>(config.router));
   }
-  snapshot->affinity = previous ? previous->affinity : std::make_shared<AffinityState>();
+  snapshot->affinity =
+      previous ? previous->affinity : std::make_shared<AffinityState>(random_seed());
   snapshot->config = std::move(config);
   snapshot->listener = listener;
   return snapshot;
+}
+
+LocalFleet copy_of(const Snapshot& snapshot, std::uint64_t seed) {
+  std::vector<LiveDeployment> deployments;
+  std::vector<RetryBudget> budgets;
+  for (const auto& state : snapshot.deployments) {
+    const std::lock_guard lock(state->guard);
+    deployments.push_back(state->live);
+  }
+  for (const auto& state : snapshot.groups) {
+    const std::lock_guard lock(state->guard);
+    budgets.push_back(state->budget);
+  }
+  return LocalFleet(snapshot.config, std::move(deployments), std::move(budgets), seed);
 }
 
 Availability WorkerFleet::availability(DeploymentIndex deployment, TimePoint now) {

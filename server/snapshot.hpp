@@ -42,6 +42,7 @@ struct GroupState {
 
 // What the workers remember of who answered whom; guarded like a deployment's state.
 struct AffinityState {
+  explicit AffinityState(std::uint64_t seed) : table(seed) {}
   std::mutex guard;
   AffinityTable table;
   std::vector<AffinityNews> news;  // for other instances; at most bounds::kAffinityNews
@@ -60,6 +61,10 @@ using SnapshotPtr = std::shared_ptr<const Snapshot>;
 // thread only. `listener` outlives every snapshot.
 SnapshotPtr make_snapshot(Config config, const SnapshotPtr& previous,
                           ChangeListener* listener = nullptr);
+
+// What the deployments and groups of a snapshot have been through, copied: for rehearsals, whose
+// time runs ahead. Any thread. `snapshot` outlives the copy.
+LocalFleet copy_of(const Snapshot& snapshot, std::uint64_t seed);
 
 // A snapshot's state as one worker's decisions see it. Borrows both; lives as long as the request.
 class WorkerFleet final : public Fleet {

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/bounds.hpp"
+#include "server/upstream_head.hpp"
 
 namespace spillway::server {
 namespace {
@@ -90,9 +91,8 @@ Json fallback_names(const Config& config, const std::vector<ModelMatch>& fallbac
 }
 
 std::string api_base(const Origin& origin) {
-  const bool v6 = origin.host.find(':') != std::string::npos;
-  return (origin.tls ? "https://" : "http://") + (v6 ? "[" + origin.host + "]" : origin.host) +
-         ":" + std::to_string(origin.port);
+  return (origin.tls ? "https://" : "http://") + bracketed(origin.host) + ":" +
+         std::to_string(origin.port);
 }
 
 Json endpoint(const Config& config, const Deployment& deployment) {

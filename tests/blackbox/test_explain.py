@@ -10,6 +10,7 @@ import pytest
 
 from behaviours import error
 from settings import configuration, deployment
+from state import deployment_state, health_state
 
 
 def two(gateway, upstream):
@@ -38,6 +39,41 @@ def test_the_history_is_one_line_of_the_debug_log(gateway, upstream):
     running = gateway(deployment(upstream(), id="only"), arguments=("--log-level", "debug"))
     running.chat(headers={"x-request-id": "look-for-me"})
     running.wait_for_message("look-for-me m: only=success:")
+
+
+def test_nothing_that_a_client_sends_reaches_the_debug_log_raw(gateway, upstream):
+    running = gateway(deployment(upstream(), "m/*"), arguments=("--log-level", "debug"))
+    model = "m/x\n2026 error FORGED\x1b[31m"
+    assert running.chat(model=model, headers={"x-request-id": "look-for-me"}).status == 200
+    running.wait_for_message('look-for-me "m/x\\n2026 error FORGED\\u001b[31m": ')
+    assert not [line for line in running.stderr.lines if line.startswith("2026 error")]
+    assert "\x1b" not in running.stderr.text
+
+
+def test_a_rehearsal_leaves_the_rate_limits_alone(gateway, upstream):
+    router = {"optional_pre_call_checks": ["enforce_model_rate_limits"], "num_retries": 0}
+    served = upstream()
+    running = gateway(
+        deployment(served, id="only", rpm=2), router=router, spillway={"max_wait": "61s"}
+    )
+    assert [running.chat().status for _ in range(2)] == [200, 200]
+    page = running.get("/router/explain?model=m&if=unavailable").json()
+    assert page["steps"][0]["what"].startswith("waits ")
+    assert deployment_state(running, "only")["load"]["requests"] == 2
+    assert health_state(running, "only") == "closed"
+
+
+def test_a_rehearsal_foretells_what_happens(gateway, upstream):
+    limited = upstream(default=error(429))
+    running = gateway(
+        deployment(limited, id="one"),
+        deployment(limited, "backup", id="two"),
+        router={"fallbacks": [{"m": ["backup"]}]},
+    )
+    page = running.get("/router/explain?model=m&if=rate_limit").json()
+    foretold = [step["deployment"] for step in page["steps"] if step["deployment"]]
+    history = running.chat().header("x-spillway-attempt-history")
+    assert foretold == [attempt.split("=")[0] for attempt in history.split(", ")]
 
 
 def test_the_page_tells_who_would_be_asked_and_why(gateway, upstream):
@@ -73,6 +109,11 @@ def test_a_rehearsed_failure_calls_nobody(gateway, upstream):
 def test_a_wrong_question_is_refused(scene, query, status, param):
     answer = scene.get("/router/explain" + query)
     assert (answer.status, answer.error["param"]) == (status, param)
+
+
+def test_an_unknown_class_is_answered_with_those_there_are(scene):
+    message = scene.get("/router/explain?model=m&if=context_length_exceeded").error["message"]
+    assert "context_window_exceeded" in message and "client_closed" in message
 
 
 def test_the_program_explains_a_configuration_without_serving_it(binary, tmp_path, upstream):

@@ -22,6 +22,18 @@ OWN = {
     "litellm_trace_id": "t",
 }
 
+# Of LiteLLM's proxy, without meaning here.
+FOREIGN = {
+    "cache": {"no-cache": True},
+    "caching": True,
+    "guardrails": ["pii"],
+    "litellm_call_id": "c",
+    "litellm_request_debug": True,
+    "mock_response": "hello",
+    "mock_testing_fallbacks": True,
+    "mock_timeout": False,
+}
+
 
 def test_the_gateways_own_settings_never_reach_a_provider(gateway, upstream):
     served = upstream()
@@ -34,12 +46,21 @@ def test_the_gateways_own_settings_never_reach_a_provider(gateway, upstream):
         "x-litellm-session-id": "s",
         "x-litellm-call-id": "c",
     }
-    response = running.chat(headers=headers, metadata={"tags": ["x"], "k": "v"}, seed=1, **OWN)
+    response = running.chat(headers=headers, metadata={"tags": ["x"], "k": "v"}, seed=1, **OWN, **FOREIGN)
     assert response.status == 200
     sent = served.last.json()
     assert set(sent) == {"model", "messages", "metadata", "seed"}
     assert sent["metadata"] == {"tags": ["x"], "k": "v"}
     assert not [name for name, _ in served.last.headers if name.lower().startswith("x-litellm")]
+
+
+@pytest.mark.parametrize("param", ["user_config", "router_settings_override"])
+def test_a_configuration_in_a_request_is_refused(gateway, upstream, param):
+    served = upstream()
+    answer = gateway(deployment(served)).chat(**{param: {"model_list": [{"api_key": "secret"}]}})
+    assert (answer.status, answer.error["param"]) == (400, param)
+    assert "secret" not in answer.error["message"]
+    assert served.count == 0
 
 
 def test_fallbacks_of_the_request_are_used(gateway, upstream):

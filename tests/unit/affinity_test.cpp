@@ -2,6 +2,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <map>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "attempt_scene.hpp"
@@ -95,7 +96,7 @@ std::uint32_t first_asked(const Config& config, Fleet& fleet, TimePoint now = kS
 }  // namespace
 
 TEST_CASE("others are told of a new pin, of another deployment, and of an end that moved far") {
-  AffinityTable table;
+  AffinityTable table(1);
   CHECK(table.remember(1, "a", seconds(100), kStart));
   CHECK_FALSE(table.remember(1, "a", seconds(100), kStart + seconds(40)));
   CHECK(table.remember(1, "a", seconds(100), kStart + seconds(60)));
@@ -103,7 +104,7 @@ TEST_CASE("others are told of a new pin, of another deployment, and of an end th
 }
 
 TEST_CASE("what another instance remembers is remembered, and not told back") {
-  AffinityTable table;
+  AffinityTable table(1);
   table.remember(1, "a", seconds(100), kStart);
   table.learn(1, "b", seconds(100), kStart);
   CHECK(table.find(1, kStart) == "b");
@@ -112,7 +113,7 @@ TEST_CASE("what another instance remembers is remembered, and not told back") {
 }
 
 TEST_CASE("an affinity is remembered until its time to live is over") {
-  AffinityTable table;
+  AffinityTable table(1);
   CHECK_FALSE(table.find(1, kStart));
   table.remember(1, "a", seconds(10), kStart);
   CHECK(table.find(1, kStart + seconds(9)) == "a");
@@ -123,7 +124,7 @@ TEST_CASE("an affinity is remembered until its time to live is over") {
 }
 
 TEST_CASE("the table of affinities is bounded, and the oldest make room") {
-  AffinityTable table;
+  AffinityTable table(1);
   for (std::uint64_t key = 0; key < bounds::kAffinityEntries; ++key)
     table.remember(key, "a", seconds(10), kStart);
   table.remember(0, "a", seconds(10), kStart);
@@ -131,6 +132,18 @@ TEST_CASE("the table of affinities is bounded, and the oldest make room") {
   CHECK(table.size() == bounds::kAffinityEntries);
   CHECK(table.find(0, kStart));
   CHECK_FALSE(table.find(1, kStart));
+}
+
+TEST_CASE("whoever chooses sessions does not choose where in the table they lie") {
+  constexpr std::uint64_t kEntries = 1000;
+  std::unordered_map<std::uint64_t, int> of_the_same_size;
+  for (std::uint64_t i = 0; i < kEntries; ++i) of_the_same_size.emplace(i, 0);
+  const std::uint64_t buckets = of_the_same_size.bucket_count();
+  AffinityTable table(20261121);
+  for (std::uint64_t i = 0; i < kEntries; ++i)
+    table.remember(i * buckets, "a", seconds(10), kStart);
+  REQUIRE(table.size() == kEntries);
+  CHECK(table.longest_bucket() < 20);
 }
 
 TEST_CASE("a session id in the body or a header makes requests belong together") {

@@ -58,6 +58,33 @@ TEST_CASE("A model names its provider by prefix, by family or by its address") {
   }
 }
 
+TEST_CASE("An unknown provider beside an api_base is served, and doubted with the nearest name") {
+  struct Row {
+    std::string_view model;
+    std::string_view extra;
+    std::string_view doubt;  // empty: none
+  };
+  constexpr Row kRows[] = {
+      {"opnai/x", "api_base: http://gpu/v1",
+       "litellm_params.model: \"opnai\" is not a known provider, so the model is called "
+       "\"opnai/x\" at its api_base; did you mean \"openai\"?"},
+      {"opnai/x", "api_base: https://api.openai.com/v1", "did you mean \"openai\"?"},
+      {"openai/x", "custom_llm_provider: nope\n      api_base: http://gpu/v1",
+       "litellm_params.custom_llm_provider: \"nope\" is not a known provider, so the model is "
+       "called \"openai/x\" at its api_base"},
+      {"openai/x", "api_base: http://gpu/v1", ""},
+      {"my-model", "api_base: http://gpu/v1", ""},
+  };
+  for (const Row& row : kRows) {
+    INFO(row.model << " " << row.extra);
+    const auto result =
+        loaded(entry({"model: " + std::string(row.model), "api_key: k", row.extra}));
+    CHECK(only_deployment(result).usable());
+    CHECK(result.warnings.empty() == row.doubt.empty());
+    CHECK((row.doubt.empty() || has_warning(result, row.doubt)));
+  }
+}
+
 TEST_CASE("A model that names no provider is left out, with the nearest one") {
   struct Row {
     std::string_view model;

@@ -27,6 +27,14 @@ TEST_CASE("Without a Redis an instance is alone") {
   CHECK_FALSE(loaded(with_router("redis_port: 6379, redis_password: x")).config.redis);
 }
 
+TEST_CASE("A Redis user without a password has no effect, and that is said") {
+  const Loaded parts = loaded(with_router("redis_host: h, redis_username: me"));
+  CHECK(has_warning(parts, "redis_username: has no effect without redis_password"));
+  CHECK(has_warning(loaded(with_router("redis_url: 'redis://me@h'")), "a user without a password"));
+  CHECK(redis("redis_host: h, redis_username: me, redis_password: x").user == "me");
+  CHECK(redis("redis_url: 'redis://me:x@h'").user == "me");
+}
+
 TEST_CASE("redis_host, redis_port, redis_password and redis_db are read as in LiteLLM") {
   const RedisSettings read = redis(
       "redis_host: os.environ/HOST, redis_port: os.environ/PORT, redis_password: "

@@ -85,6 +85,16 @@ TEST_CASE("pre-call checks and affinity are enabled by LiteLLM's names") {
             .find("session_affinity") != std::string::npos);
 }
 
+TEST_CASE("a warning about a default comes once, however many deployments have it") {
+  const Loaded result = loaded(
+      "model_list:\n"
+      "  - {model_name: m, litellm_params: {model: openai/a, api_key: k}}\n"
+      "  - {model_name: m, litellm_params: {model: openai/b, api_key: k}}\n"
+      "router_settings: {default_litellm_params: {a_field_of_its_own: 1}}\n");
+  CHECK(has_warning(result, "is not a setting, so it is sent to the provider"));
+  CHECK(result.warnings.size() == 1);
+}
+
 TEST_CASE("default_litellm_params fill in what a deployment does not say, and change no id") {
   const std::string model =
       "model_list:\n"

@@ -218,6 +218,12 @@ TEST_CASE("A proxy of another kind is a fault that does not show its password") 
   CHECK(fault.find("hunter2") == std::string::npos);
 }
 
+TEST_CASE("What may be a secret is not shown, and a fault says nothing in its place") {
+  CHECK(only_fault("model_list:\n  - model_name: a\n    litellm_params: {model: openai/x, "
+                   "api_key: k, input_cost_per_token: much}\n")
+            .ends_with("input_cost_per_token: must be a number"));
+}
+
 TEST_CASE("All faults are reported at once, in the order of the file") {
   const auto all = faults(
       "router_settings: {timeout: soon}\nmodel_list:\n  - model_name: a\n    litellm_params: "
@@ -226,7 +232,9 @@ TEST_CASE("All faults are reported at once, in the order of the file") {
   REQUIRE(all.size() == 4);
   CHECK(all[0].starts_with("config.yaml:1:28: router_settings.timeout: must be a time such as"));
   CHECK(all[1] ==
-        "config.yaml:4:44: model_list[0].litellm_params.rpm: must be a whole number, not \"many\"");
+        "config.yaml:4:44: model_list[0].litellm_params.rpm: must be a whole number of 0 or more, "
+        "not "
+        "\"many\"");
   CHECK(all[2] == "config.yaml:5:5: model_list[1]: model_name is missing");
   CHECK(all[3].starts_with("config.yaml:6:20: spillway.listen:"));
 }

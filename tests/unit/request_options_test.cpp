@@ -64,6 +64,14 @@ TEST_CASE("a request without settings of its own has none") {
         RequestOptions{});
 }
 
+TEST_CASE("a request that brings a configuration along is refused, and null is none") {
+  CHECK(param_of_mistake(R"("user_config":{"model_list":[]})") == "user_config");
+  CHECK(param_of_mistake(R"("router_settings_override":{"num_retries":9})") ==
+        "router_settings_override");
+  CHECK(good(R"("user_config":null,"cache":{"no-cache":true},"mock_response":"x")") ==
+        RequestOptions{});
+}
+
 TEST_CASE("numbers and flags of the body are read with LiteLLM's units") {
   const RequestOptions options =
       good(R"("num_retries":0,"timeout":1.5,"stream_timeout":20,"disable_fallbacks":true)");

@@ -6,6 +6,8 @@
 #include <catch2/generators/catch_generators_range.hpp>
 #include <random>
 
+#include "core/gateway_body_keys.hpp"
+
 namespace spillway {
 namespace {
 
@@ -41,6 +43,18 @@ TEST_CASE("The model is replaced in place and every other byte stays") {
                 "\"z\":\"\\u00e9\xC3\xA9\"} ") == "\t{ \"x\" : 1e400 , \"mod\\u0065l\"\n:\r" +
                                                       kModel +
                                                       " , \"y\":-0.0, \"z\":\"\\u00e9\xC3\xA9\"} ");
+}
+
+TEST_CASE("What is the gateway's or LiteLLM's proxy's own is cut out, and nothing else") {
+  for (const std::string_view key : kGatewayBodyKeys) {
+    const std::string own(key);
+    CHECK(spliced("{\"model\":\"a\", \"" + own + "\" : {\"k\":[1]} ,\"seed\": 1.0}") ==
+          "{\"model\":" + kModel + ", \"seed\": 1.0}");
+    CHECK(spliced("{\"model\":\"a\", \"my_" + own + "\" : 1}") ==
+          "{\"model\":" + kModel + ", \"my_" + own + "\" : 1}");
+  }
+  for (const std::string_view secret : {"user_config", "cache", "mock_response"})
+    CHECK(std::ranges::find(kGatewayBodyKeys, secret) != kGatewayBodyKeys.end());
 }
 
 TEST_CASE("Untouched bytes are not copied") {

@@ -249,6 +249,17 @@ TEST_CASE("Usage is read from any chunk, and null usage is no usage") {
   CHECK(relay->usage().completion == 9);
 }
 
+TEST_CASE(
+    "A count of tokens beyond belief is the most that is believed, so that sums do not wrap") {
+  const std::string count = GENERATE("18446744073709551615"s, "99999999999999999999999"s);
+  Relayed relay;
+  relay.feed(text("a") + event(R"({"choices":[],"usage":{"prompt_tokens":)" + count +
+                               R"(,"completion_tokens":)" + count + "}}"));
+  CHECK(relay->usage().known);
+  CHECK(relay->usage().prompt == bounds::kUsageTokens);
+  CHECK(relay->usage().completion == bounds::kUsageTokens);
+}
+
 std::string response(std::string_view type, std::string_view more = "") {
   return "event: " + std::string(type) + "\ndata: {\"type\":\"" + std::string(type) + "\"" +
          std::string(more) + "}\n\n";
