@@ -85,13 +85,14 @@ def test_429_once_with_a_hint_moves_on(catalogue, beside):
     catalogue.note("429 once, `retry-after: 2`", "another deployment", got, scene)
 
 
-def test_429_for_ever_is_not_hammered(catalogue, alone):
-    got, scene = alone(default=error(429))
+@pytest.mark.parametrize("retries", [2, 10])
+def test_429_for_ever_is_not_hammered(catalogue, alone, retries):
+    got, scene = alone(default=error(429), router={"num_retries": retries})
     assert got.status == 429 and got.error["type"] == "rate_limit_error"
     calls = [at for at, _ in scene.calls()]
-    assert len(calls) <= 6
+    assert len(calls) == min(retries + 1, 6)
     assert all(sum(1 for at in calls if begin <= at < begin + 3) <= 4 for begin in calls)
-    catalogue.note("429 for ever, without a hint", "nobody", got, scene)
+    catalogue.note(f"429 for ever, without a hint, `num_retries` {retries}", "nobody", got, scene)
 
 
 def test_500_once_is_asked_again(catalogue, alone):
@@ -117,6 +118,19 @@ def test_a_reset_before_the_headers_is_asked_again(catalogue, alone):
     got, scene = alone(reset())
     assert got.status == 200 and scene.asked() == ["primary", "primary"]
     catalogue.note("reset before the headers", "nobody", got, scene)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_no_answer_at_all_is_hedged(catalogue, beside, streamed):
+    hedge = {"after": "300ms", "share": "100%"}
+    other = [stream(*events())] if streamed else None
+    got, scene = beside(default=stall(), other=other, stream=streamed, spillway={"hedge": hedge})
+    assert got.status == 200 and scene.asked() == ["primary", "other"]
+    (first, _), (second, _) = scene.calls()
+    assert second - first >= 0.3
+    scene.upstreams["primary"].wait_for_disconnect()
+    kind = "stream" if streamed else "answer"
+    catalogue.note(f"no {kind} at all, `hedge` after 0.3 s", "another deployment", got, scene)
 
 
 def test_no_answer_at_all_is_left_at_its_deadline(catalogue, beside):
