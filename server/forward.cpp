@@ -128,9 +128,12 @@ Awaitable<std::optional<Answer>> Forward::run_attempts(AttemptLoop& loop) {
 
 Awaitable<void> Forward::wait_until(TimePoint until) {
   const TimePoint begun = worker_.now();
-  wait_timer_.expires_at(until);
-  error_code ec;
-  co_await wait_timer_.async_wait(to(ec));
+  // A leg that ends meanwhile wakes whoever waits.
+  while (worker_.now() < until && !ended_early()) {
+    wait_timer_.expires_at(until);
+    error_code ec;
+    co_await wait_timer_.async_wait(to(ec));
+  }
   count_wait(begun, worker_.now() - begun);
 }
 
