@@ -5,6 +5,15 @@
 
 namespace spillway {
 
+namespace {
+
+void heed(const GroupVisit& earlier, GroupVisit& visit) {
+  visit.heed_failures_in(earlier);
+  visit.heed_windows_exceeded_in(earlier);
+}
+
+}  // namespace
+
 Itinerary::Itinerary(const Config& config, Fleet& fleet, ModelMatch first,
                      const RequestTraits& traits)
     : config_(config), fleet_(fleet), traits_(traits) {
@@ -43,22 +52,21 @@ void Itinerary::advance() {
 GroupVisit* Itinerary::ahead() {
   const ModelMatch* model = next();
   if (model == nullptr) return nullptr;
+  // Nobody was asked there, or the request would not look ahead again.
+  if (!ahead_.empty() && ahead_.front().model() != *model) ahead_.clear();
   if (ahead_.empty()) ahead_.push_back(visit_to(*model));
   return &ahead_.front();
 }
 
 void Itinerary::go_ahead() {
   leave_current();
-  for (const GroupVisit& earlier : visits_) ahead_.front().heed_windows_exceeded_in(earlier);
+  for (const GroupVisit& earlier : visits_) heed(earlier, ahead_.front());
   visits_.splice(visits_.end(), ahead_);
 }
 
 GroupVisit Itinerary::visit_to(const ModelMatch& model) const {
   GroupVisit visit(config_, fleet_, model, traits_);
-  for (const GroupVisit& earlier : visits_) {
-    visit.heed_failures_in(earlier);
-    visit.heed_windows_exceeded_in(earlier);
-  }
+  for (const GroupVisit& earlier : visits_) heed(earlier, visit);
   return visit;
 }
 

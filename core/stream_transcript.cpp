@@ -101,6 +101,7 @@ StreamTranscript::Step StreamTranscript::go_on(const EventFacts& facts, std::str
 // Leaves of `text` what the client does not have yet. False: it differs from what was sent.
 bool StreamTranscript::pass_over_sent(std::string& text) {
   if (caught_up_) return true;
+  if (!resumable_) return false;  // what was sent is no longer known
   const std::size_t common = std::min(text.size(), text_.size() - matched_);
   if (text_.compare(matched_, common, text, 0, common) != 0) return false;
   matched_ += common;

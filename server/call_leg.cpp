@@ -252,7 +252,7 @@ attempt::Event CallLeg::stream_failure() const {
   if (auto* error = std::get_if<InBandError>(&outcome)) error->headers = upstream_.headers();
   attempt::Event event = failed(outcome);
   auto& told = std::get<attempt::Failed>(event);
-  told.failure.excused = relay_->diverged();
+  told.failure.excused |= relay_->diverged();
   told.begun_anew = relay_->diverged() && resume_ == Resume::prefix && !transcript_->caught_up();
   return event;
 }

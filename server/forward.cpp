@@ -151,7 +151,7 @@ Awaitable<attempt::Event> Forward::call(attempt::Call call) {
   const auto index = static_cast<std::size_t>(call.leg);
   std::shared_ptr<StreamTranscript> transcript = transcript_;
   if (call.resume == Resume::no && continuable_) transcript = std::make_shared<StreamTranscript>();
-  asked_ = call.deployment;
+  if (call.leg == attempt::Leg::first) asked_ = call.deployment;
   hedge_at_ = call.hedge_at;
   if (answering_ == legs_[index].get()) answering_ = nullptr;
   const auto leg = std::make_shared<CallLeg>(*leg_request_, std::move(call), std::move(transcript));
@@ -225,11 +225,12 @@ Awaitable<attempt::Event> Forward::conclude(CallLeg& leg) {
 
 // Its provider has begun to work, and counts that as it likes.
 void Forward::call_off_other(const CallLeg& winner) {
+  asked_ = winner.call().deployment;
   const std::size_t other = 1 - static_cast<std::size_t>(winner.call().leg);
   if (!std::exchange(racing_[other], false)) return;
   legs_[other]->cancel();
   fleet_.used_tokens(legs_[other]->call().deployment, about_.tokens, worker_.now());
-  asked_ = winner.call().deployment;
+  legs_[other].reset();  // its coroutine keeps it for as long as that takes
 }
 
 // What the legs that lost still do with the request ends before it does.

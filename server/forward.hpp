@@ -114,7 +114,7 @@ class Forward {
   StreamWriter writer_;
   Timer wait_timer_;
   std::optional<ModelMatch> match_;
-  std::optional<DeploymentIndex> asked_;  // the latest
+  std::optional<DeploymentIndex> asked_;  // the latest; a hedge, if it answered
   std::optional<ClientConnection::Ending> ending_;
   std::optional<TimePoint> first_token_at_;
   std::optional<Duration> overhead_;  // fixed when the head is made

@@ -28,7 +28,8 @@ void Forward::begin_content(CallLeg& leg, bool event_stream) {
   transcript_ = leg.transcript();
   const attempt::ContentStarted started(leg.call().leg);
   report(started);
-  if (transcript_ && !loop_->others_left()) transcript_->forsake();
+  // One that still repeats what was sent is compared with it.
+  if (transcript_ && transcript_->caught_up() && !loop_->others_left()) transcript_->forsake();
   if (first_token_at_) return;  // another deployment goes on with the stream
   first_token_at_ = worker_.now();
   status_ = leg.upstream().status();

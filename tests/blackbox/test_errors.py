@@ -7,7 +7,8 @@ import asyncio
 
 import pytest
 
-from behaviours import error, status
+from behaviours import error, status, stream
+from canned import sse
 from error_table import ANY, NO_RETRIES, ROWS, models
 from settings import deployment
 from state import health_state
@@ -177,6 +178,15 @@ def test_a_403_whose_code_names_the_credential_benches(gateway, upstream):
     running = gateway(deployment(forbidden, order=1, id="first"), deployment(second, order=2))
     assert running.chat().status == 200
     assert health_state(running, "first") == "cooling"
+
+
+def test_an_organization_refused_inside_a_stream_benches_nobody_either(gateway, upstream):
+    refusal = sse({"error": {"message": "no", "code": "mismatched_organization"}})
+    first = upstream(default=stream(refusal))
+    running = gateway(deployment(first, order=1, id="first"), deployment(upstream(), order=2))
+    headers = {"OpenAI-Organization": "org-not-ours"}
+    assert running.chat(headers=headers, stream=True).status == 200
+    assert health_state(running, "first") == "closed"
 
 
 @pytest.mark.parametrize("sent", [True, False])

@@ -119,6 +119,8 @@ def test_a_hedge_that_fails_leaves_the_first_to_answer(gateway, upstream):
     reply = reply.result()
     assert reply.status == 200 and reply.header("x-spillway-deployment") == "slow"
     assert broken.count == 1
+    line = running.wait_for_log(lambda line: "completions" in line["path"])
+    assert line["deployment"] == "slow" and line["attempts"] == 2
 
 
 def test_a_first_that_fails_leaves_the_hedge_to_answer(gateway, upstream):

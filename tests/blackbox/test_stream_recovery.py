@@ -323,3 +323,12 @@ def test_comments_keep_the_client_while_the_text_is_repeated(gateway, upstream):
     go_on.open()
     client.read_body(answer, "POST")
     assert text_of(answer.body) == (TEXT, {"a"})
+
+
+@pytest.mark.parametrize("noise", [b": thinking\n\n" * 6000, b"data: {bad\n\n" * 7000])
+def test_much_noise_while_the_other_repeats_changes_nothing(gateway, upstream, noise):
+    events = telling("b", TEXT)
+    first = upstream(cut_after(telling("a", TEXT), 6))
+    second = upstream(stream(*events[:3], noise, *events[3:]))
+    answer = pair(gateway, first, second).chat(stream=True)
+    assert answer.complete and text_of(answer.body) == (TEXT, {"a"})

@@ -10,6 +10,7 @@ namespace {
 
 using attempt::Leg;
 using testing::add_deployment;
+using testing::add_group;
 using testing::failed_with;
 using testing::group_of;
 using testing::Scene;
@@ -158,6 +159,26 @@ TEST_CASE("rejected content goes only where it may, whoever was asked as a hedge
   scene.report(attempt::Failed{failed_with(ErrorClass::unavailable), false, Leg::hedge});
   REQUIRE(scene.gave_up());
   CHECK(scene.end().failure.error_class == ErrorClass::content_policy_violation);
+}
+
+TEST_CASE("a hedge goes where the failures met so far allow, whatever was looked at before") {
+  const bool content = GENERATE(true, false);
+  Config config = hedged(with_fallback(1));
+  const std::vector<ModelMatch> chosen = {{add_group(config, "c"), {}},
+                                          {add_group(config, "d"), {}}};
+  for (const ModelMatch& model : chosen) add_deployment(config, model.group);
+  if (content) config.groups[0].content_policy_fallbacks = chosen;
+  if (!content) config.groups[0].context_window_fallbacks = chosen;
+  Scene scene(std::move(config));
+  scene.bench(1, ErrorClass::rate_limit, seconds(2));
+  scene.begin();
+  scene.now = *scene.call().hedge_at;
+  scene.report(attempt::HedgeDue{});
+  REQUIRE(goes_on(scene));
+  scene.now += seconds(5);
+  scene.fail(content ? ErrorClass::content_policy_violation : ErrorClass::context_window_exceeded);
+  REQUIRE(scene.asked() == 2);
+  CHECK(hedge(scene) == 3);
 }
 
 TEST_CASE("nobody is asked when nobody else can be") {

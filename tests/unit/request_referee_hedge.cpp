@@ -24,7 +24,7 @@ RequestReferee::Visit& RequestReferee::visit_of_hedge(const attempt::Call& call,
        "a hedge goes to the fallback only where the group has nobody else");
   const auto next = next_fallback();
   rule(next.has_value(), "a hedge goes to the group's own fallback");
-  if (!ahead_) ahead_ = Visit{*next};
+  if (!ahead_ || !(ahead_->model == *next)) ahead_ = Visit{*next};
   return *ahead_;
 }
 
@@ -60,8 +60,7 @@ void RequestReferee::judge_hedge_due(const SimulatedFleet::Step& step, TimePoint
   rule(!may_ask_fresh(visit()) || !any_to_hedge(visit(), now), "a hedge that can be made is made");
   const auto next = next_fallback();
   if (!next) return;
-  rule(!any_to_hedge(ahead_ ? *ahead_ : Visit{*next}, now),
-       "a hedge that the fallback can take is made");
+  rule(!any_to_hedge(Visit{*next}, now), "a hedge that the fallback can take is made");
 }
 
 }  // namespace spillway::simulation
