@@ -20,6 +20,9 @@ struct CallLimits {
 // them, or to all where they are enforced.
 CallLimits limits_of(const Config& config, DeploymentIndex deployment);
 
+// Whether a call would follow, or a page is only being made.
+enum class Looking : std::uint8_t { to_call, only };
+
 // Whether the limits leave room for one more call.
 struct Room {
   bool taken = false;         // by calls in flight, or lent to others: free at any moment

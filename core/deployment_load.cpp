@@ -32,11 +32,11 @@ double left_of(const Quota& quota, Duration age) {
 }  // namespace
 
 Room DeploymentLoad::room(const CallLimits& limits, unsigned in_flight, TimePoint now,
-                          std::optional<std::uint64_t> tokens) {
+                          std::optional<std::uint64_t> tokens, Looking looking) {
   Room room;
   room.taken = limits.parallel && in_flight >= *limits.parallel;
   if (lease_.rules(now)) {
-    const Room leased = lease_.room(limits, tokens, now);
+    const Room leased = lease_.room(limits, tokens, now, looking);
     room.limited_until = leased.limited_until;
     room.taken |= leased.taken;
     return room;

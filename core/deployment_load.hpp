@@ -43,7 +43,7 @@ class DeploymentLoad {
  public:
   // Room for one more call, which will set `tokens` aside if that is known.
   Room room(const CallLimits& limits, unsigned in_flight, TimePoint now,
-            std::optional<std::uint64_t> tokens = std::nullopt);
+            std::optional<std::uint64_t> tokens = std::nullopt, Looking looking = Looking::to_call);
 
   // A call begins, and ends. `tokens` are set aside for it in between.
   void begin(std::uint64_t tokens, const CallLimits& limits, TimePoint now);

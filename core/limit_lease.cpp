@@ -150,8 +150,8 @@ std::int64_t LimitLease::waiting_tokens(TimePoint now) const {
   return waited_for(now) ? std::max<std::int64_t>(wish_.tokens, 1) : 1;
 }
 
-Room LimitLease::room(const CallLimits& limits, std::optional<std::uint64_t> tokens,
-                      TimePoint now) {
+Room LimitLease::room(const CallLimits& limits, std::optional<std::uint64_t> tokens, TimePoint now,
+                      Looking looking) {
   Room room;
   std::int64_t need = tokens ? std::max<std::int64_t>(amount(*tokens), 1) : waiting_tokens(now);
   if (limits.tpm) need = std::min(need, std::max<std::int64_t>(amount(*limits.tpm), 1));
@@ -160,7 +160,7 @@ Room LimitLease::room(const CallLimits& limits, std::optional<std::uint64_t> tok
   if (enough) return room;
   room.limited_until = limited_until_;
   if (limited_until_ > now) return room;
-  wish(need, now);
+  if (looking == Looking::to_call) wish(need, now);
   room.taken = true;
   return room;
 }

@@ -72,8 +72,9 @@ class LimitLease {
   // Whether the lease decides, or else the instance's own window.
   bool rules(TimePoint now) const;
   // Room for a call that sets `tokens` aside; nullopt: for one like those that wait. Where there is
-  // none, more is asked for.
-  Room room(const CallLimits& limits, std::optional<std::uint64_t> tokens, TimePoint now);
+  // none and somebody would call, more is asked for.
+  Room room(const CallLimits& limits, std::optional<std::uint64_t> tokens, TimePoint now,
+            Looking looking = Looking::to_call);
   void begin(std::uint64_t tokens, const CallLimits& limits);
   void end(std::uint64_t tokens);
   void use(std::uint64_t tokens, const CallLimits& limits);

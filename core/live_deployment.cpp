@@ -2,9 +2,10 @@
 
 namespace spillway {
 
-Availability LiveDeployment::availability(const CallLimits& limits, TimePoint now) {
+Availability LiveDeployment::availability(const CallLimits& limits, TimePoint now,
+                                          Looking looking) {
   Availability availability = health_.availability(now);
-  const Room room = load_.room(limits, availability.in_flight, now);
+  const Room room = load_.room(limits, availability.in_flight, now, std::nullopt, looking);
   availability.full = room.taken;
   availability.limited_until = room.limited_until;
   availability.callable = availability.callable && room.left(now);

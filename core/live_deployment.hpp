@@ -13,7 +13,8 @@ namespace spillway {
 class LiveDeployment {
  public:
   // Health, with what its own limits leave: callable only if both allow it.
-  Availability availability(const CallLimits& limits, TimePoint now);
+  Availability availability(const CallLimits& limits, TimePoint now,
+                            Looking looking = Looking::to_call);
   RecentOutcomes recent(TimePoint now) const { return health_.recent(now); }
   Load load(Delivery delivery, const CallLimits& limits, Duration time_to_live, TimePoint now);
 

@@ -129,7 +129,7 @@ std::optional<Answer> Session::check_head(const ClientRequest& request, const Co
 Answer Session::own_page(const Route& route, const ClientRequest& request,
                          const Snapshot& snapshot) {
   const Config& config = snapshot.config;
-  WorkerFleet fleet(snapshot, worker_.random());
+  WorkerFleet fleet(snapshot, worker_.random(), Looking::only);
   Answer page;
   switch (route.handler) {
     case Handler::forward:

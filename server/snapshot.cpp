@@ -63,7 +63,7 @@ LocalFleet copy_of(const Snapshot& snapshot, std::uint64_t seed) {
 Availability WorkerFleet::availability(DeploymentIndex deployment, TimePoint now) {
   DeploymentState& state = *snapshot_.deployments[deployment.value];
   std::unique_lock lock(state.guard);
-  const Availability availability = state.live.availability(limits(deployment), now);
+  const Availability availability = state.live.availability(limits(deployment), now, looking_);
   const bool news = state.live.lease().take_news();
   lock.unlock();
   if (news) tell_lease(deployment);

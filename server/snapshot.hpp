@@ -69,7 +69,8 @@ LocalFleet copy_of(const Snapshot& snapshot, std::uint64_t seed);
 // A snapshot's state as one worker's decisions see it. Borrows both; lives as long as the request.
 class WorkerFleet final : public Fleet {
  public:
-  WorkerFleet(const Snapshot& snapshot, Random& random) : snapshot_(snapshot), random_(random) {}
+  WorkerFleet(const Snapshot& snapshot, Random& random, Looking looking = Looking::to_call)
+      : snapshot_(snapshot), random_(random), looking_(looking) {}
 
   Availability availability(DeploymentIndex deployment, TimePoint now) override;
   RecentOutcomes recent(DeploymentIndex deployment, TimePoint now) override;
@@ -106,6 +107,7 @@ class WorkerFleet final : public Fleet {
 
   const Snapshot& snapshot_;
   Random& random_;
+  Looking looking_;
 };
 
 }  // namespace spillway::server

@@ -74,6 +74,16 @@ TEST_CASE("what is spent while a statement is under way is spent of its answer")
   CHECK_FALSE(here.begin());
 }
 
+TEST_CASE("a page that looks at a deployment asks for nothing") {
+  Holder here(kTenRequests);
+  here.grant({1, 0});
+  CHECK(here.begin());
+  here.load.lease().take_news();
+  CHECK(here.load.room(here.limits, 0, here.now, std::nullopt, Looking::only).taken);
+  CHECK_FALSE(here.load.lease().take_news());
+  CHECK(here.state().need == LeaseAmounts{0, 0});
+}
+
 TEST_CASE("a little is held ahead of need, and no more is wanted") {
   CHECK(standing_lease(0) == 0);
   CHECK(standing_lease(1) == 1);
