@@ -153,6 +153,8 @@ MUTATIONS = [
              "max_fallbacks bounds the groups entered"),
     Mutation(ROUTE, "if (!current().content_rejected()) {", "{",
              "rejected content is not offered to whoever was next anyway"),
+    Mutation(ROUTE, "!ahead_.empty() && ahead_.front().model() == *model", "!ahead_.empty()",
+             "a fallback that was looked at for a hedge is entered only if it is still the next"),
     Mutation(SELECTION, "if (tier > best_tier) continue;", "",
              "the lowest order is asked first"),
     Mutation(SELECTION, "if (!context.fleet.availability(candidate, now).callable) continue;",
@@ -161,7 +163,8 @@ MUTATIONS = [
     # --- limits and strategies
     Mutation(LIVE, "availability.callable = availability.callable && room.left(now);", "",
              "a deployment at its limit is not picked"),
-    Mutation(LOAD, "room.taken = limits.parallel && in_flight >= *limits.parallel;", "",
+    Mutation(LOAD, "limits.parallel && in_flight >= *limits.parallel;",
+             "limits.parallel && in_flight > *limits.parallel;",
              "max_parallel_requests is never exceeded"),
     Mutation(LOAD, "expected_ += tokens;", "(void)tokens;",
              "tokens of calls in flight count towards tpm"),

@@ -181,6 +181,21 @@ TEST_CASE("a hedge goes where the failures met so far allow, whatever was looked
   CHECK(hedge(scene) == 3);
 }
 
+TEST_CASE("a fallback that was considered for a hedge is passed by where content was rejected") {
+  Config config = hedged(with_fallback(1));
+  config.router.hedge->share = 0.0;  // considered, but refused
+  const GroupIndex chosen = add_group(config, "chosen for such content");
+  add_deployment(config, chosen);
+  config.groups[0].content_policy_fallbacks = {{chosen, {}}};
+  Scene scene(std::move(config));
+  scene.begin();
+  scene.report(attempt::HedgeDue{});
+  REQUIRE(goes_on(scene));
+  scene.fail(ErrorClass::content_policy_violation);
+  REQUIRE(scene.calling());
+  CHECK(scene.loop->group() == chosen);
+}
+
 TEST_CASE("nobody is asked when nobody else can be") {
   Scene scene(hedged(group_of(1)));
   scene.begin();
