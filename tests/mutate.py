@@ -277,8 +277,10 @@ def fate(tree: Path, mutation: Mutation, jobs: str, seconds: float) -> tuple[str
 
 
 def chosen(arguments: argparse.Namespace) -> list[tuple[int, Mutation]]:
-    first, _, last = arguments.range.partition("-")
-    numbers = range(int(first or 1), int(last or len(MUTATIONS)) + 1)
+    numbers = set[int]()
+    for part in (arguments.range or "1-").split(","):
+        first, dash, last = part.partition("-")
+        numbers.update(range(int(first), int(last or (len(MUTATIONS) if dash else first)) + 1))
     return [(number, mutation) for number, mutation in enumerate(MUTATIONS, 1)
             if number in numbers and (arguments.only in mutation.file or arguments.only in mutation.breaks)]
 
@@ -289,7 +291,7 @@ def main() -> int:
     parser.add_argument("--tree", type=Path, default=ROOT / "build/mutation", help="where the copy is kept")
     parser.add_argument("--jobs", default="2", help="compilers at once")
     parser.add_argument("--only", default="", help="only mutations whose file or rule contains this")
-    parser.add_argument("--range", default="", metavar="FIRST-LAST", help="only these of the list, such as 12-20")
+    parser.add_argument("--range", default="", metavar="NUMBERS", help="only these of the list, such as 12,20-30,70-")
     arguments = parser.parse_args()
 
     if lost := misplaced():
