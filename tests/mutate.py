@@ -2,13 +2,15 @@
 """Breaks one rule of core/ at a time and sees whether a unit test notices.
 
 Each mutation is applied to a copy of the tree, never in place; the copy's unit tests are built and run, and must fail.
-A mutation that survives is a rule without a test. With --check it is only made sure that each mutation's text still
-occurs exactly once, which takes no time.
+A mutation that survives is a rule without a test. Only the mutated file is compiled again, and the first test that
+fails, which is named, ends a run. With --check it is only made sure that each mutation's text still occurs exactly
+once, which takes no time. To go on after an interruption, --range takes the numbers that are printed.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
 import shutil
 import subprocess
 import sys
@@ -17,7 +19,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-TEST_SECONDS = 300  # a mutant that is still running then hangs, which is noticed as well
+# A mutant whose tests take that many times as long as those of the tree as it is hangs, which is noticed as well.
+PATIENCE = 3
+TEST_BYTES = 4 << 30  # of a mutant that would otherwise take the machine's memory
+# The files of tests that take seconds come last, so that only a mutation that nothing else notices waits for them.
+SLOW_TESTS = ["attempt_simulation_test", "balancing_simulation_test", "config_property_test"]
 
 
 class Mutation(NamedTuple):
@@ -83,20 +89,23 @@ MUTATIONS = [
     Mutation(BUDGET, "if (held_ > 0) --held_;", "",
              "the retry budget is given back"),
     # --- hedging
-    Mutation(BUDGET, "hedges_saved_ < kWhole || ", "",
+    Mutation(BUDGET, "hedges_saved_ = std::max(hedges_saved_ - 1.0, 0.0);", "",
              "at most the configured share of requests is hedged"),
-    Mutation(BUDGET, "if (hedges_saved_ < kWhole || !draw(now)) return false;", "if (hedges_saved_ < kWhole) return false;",
+    Mutation(BUDGET, "if (hedges_saved_ < kWhole || !draw(now)) return false;",
+             "if (hedges_saved_ < kWhole) return false;\n  (void)draw(now);",
              "hedges draw on the retry budget"),
     Mutation(HEDGE, "hedged_ = true;", "",
              "a request is hedged once"),
     Mutation(HEDGE, "if (winner.visit != &visit()) itinerary_.go_ahead();", "",
              "a fallback that answers as a hedge is the group that answered"),
-    Mutation(HEDGE, "records_.push_back(other.held.outrun(now));", "",
+    Mutation(HEDGE, "records_.push_back(other.held.outrun(now));", "(void)now;",
              "the leg that lost is cancelled and put on record"),
-    Mutation(HEDGE, "other.visit->note_outrun(other.call.deployment);", "",
+    Mutation(HEDGE, "if (&other == &first()) other.visit->note_outrun(other.call.deployment);", "",
              "a deployment that was too slow is not asked again while another is left"),
     Mutation(HELD, "if (leg_ == attempt::Leg::first) note_silence(now);", "note_silence(now);",
              "only the leg that was waited for has shown how slow it is"),
+    Mutation(HELD, "change_ = HealthChange::none;\n  return permit_", "return permit_",
+             "each call's record tells only of its own effects"),
     Mutation(LOOP, "if (calling()) return Continue{};  // the other leg may still answer", "",
              "while one leg is under way the other's failure is not the end"),
     # --- the attempt loop
@@ -146,6 +155,14 @@ MUTATIONS = [
              "max_fallbacks bounds the groups entered"),
     Mutation(ROUTE, "if (!current().content_rejected()) {", "{",
              "rejected content is not offered to whoever was next anyway"),
+    Mutation(ROUTE, "!ahead_.empty() && ahead_.front().model() == *model", "!ahead_.empty()",
+             "a fallback that was looked at for a hedge is entered only if it is still the next"),
+    Mutation(ROUTE, "if (!ahead_.empty() && ahead_.front().model() != *model) ahead_.clear();", "",
+             "a hedge goes only where the failures met meanwhile allow"),
+    Mutation(ROUTE, "leave_current();\n  for (", "for (",
+             "a group whose fallback was asked as a hedge has its other fallbacks still to be tried"),
+    Mutation(ROUTE, "for (const GroupVisit& earlier : visits_) heed(earlier, ahead_.front());", "",
+             "a model that was too small is not asked in a fallback, whenever that was looked at"),
     Mutation(SELECTION, "if (tier > best_tier) continue;", "",
              "the lowest order is asked first"),
     Mutation(SELECTION, "if (!context.fleet.availability(candidate, now).callable) continue;",
@@ -154,7 +171,8 @@ MUTATIONS = [
     # --- limits and strategies
     Mutation(LIVE, "availability.callable = availability.callable && room.left(now);", "",
              "a deployment at its limit is not picked"),
-    Mutation(LOAD, "room.taken = limits.parallel && in_flight >= *limits.parallel;", "",
+    Mutation(LOAD, "limits.parallel && in_flight >= *limits.parallel;",
+             "limits.parallel && in_flight > *limits.parallel;",
              "max_parallel_requests is never exceeded"),
     Mutation(LOAD, "expected_ += tokens;", "(void)tokens;",
              "tokens of calls in flight count towards tpm"),
@@ -217,11 +235,12 @@ def copy_tree(tree: Path) -> None:
             shutil.copyfile(source, target)
 
 
-def run(tree: Path, *command: str, seconds: float | None = None) -> bool:
+def run(tree: Path, *command: str, seconds: float | None = None, bytes_: int = resource.RLIM_INFINITY) -> bool:
     with open(tree / "build/mutation.log", "a") as log:
         print("$", *command, file=log, flush=True)
         try:
-            return subprocess.run(command, cwd=tree, stdout=log, stderr=log, timeout=seconds).returncode == 0
+            return subprocess.run(command, cwd=tree, stdout=log, stderr=log, timeout=seconds, preexec_fn=lambda:
+                                  resource.setrlimit(resource.RLIMIT_AS, (bytes_, bytes_))).returncode == 0
         except subprocess.TimeoutExpired:
             return False
 
@@ -230,20 +249,42 @@ def build(tree: Path, jobs: str) -> bool:
     return run(tree, "cmake", "--build", "--preset", "debug", "--parallel", jobs, "--target", "unit_tests")
 
 
-def tests_pass(tree: Path) -> bool:
-    return run(tree, "build/debug/unit_tests", "--abort", seconds=TEST_SECONDS)
+def what_fails(tree: Path, seconds: float | None = None) -> str | None:
+    """The first test that fails or takes longer, or None if all pass."""
+    quick = "".join(f"~[#{file}]" for file in SLOW_TESTS)
+    results = tree / "build/mutation.results"
+    for tests in [quick, *(f"[#{file}]" for file in SLOW_TESTS)]:
+        results.unlink(missing_ok=True)
+        if run(tree, "build/debug/unit_tests", "--abort", "--filenames-as-tags", "--reporter", "console",
+               "--reporter", f"automake::out={results}", tests, seconds=seconds, bytes_=TEST_BYTES):
+            continue
+        lines = results.read_text().splitlines() if results.exists() else []
+        failed = [line.split("FAIL ", 1)[1] for line in lines if "FAIL " in line]
+        return failed[0] if failed else f"a crash or no end, after {len(lines)} tests"
+    return None
 
 
-def fate(tree: Path, mutation: Mutation, jobs: str) -> str:
+def fate(tree: Path, mutation: Mutation, jobs: str, seconds: float) -> tuple[str, str]:
+    """What became of the mutation, and the test that noticed it."""
     path = tree / mutation.file
     original = path.read_text()
     path.write_text(original.replace(mutation.text, mutation.replacement))
     try:
         if not build(tree, jobs):
-            return "did not build"
-        return "SURVIVED" if tests_pass(tree) else "killed"
+            return "did not build", ""
+        failed = what_fails(tree, seconds)
+        return ("killed", f" <- {failed}") if failed else ("SURVIVED", "")
     finally:
         path.write_text(original)
+
+
+def chosen(arguments: argparse.Namespace) -> list[tuple[int, Mutation]]:
+    numbers = set[int]()
+    for part in (arguments.range or "1-").split(","):
+        first, dash, last = part.partition("-")
+        numbers.update(range(int(first), int(last or (len(MUTATIONS) if dash else first)) + 1))
+    return [(number, mutation) for number, mutation in enumerate(MUTATIONS, 1)
+            if number in numbers and (arguments.only in mutation.file or arguments.only in mutation.breaks)]
 
 
 def main() -> int:
@@ -252,6 +293,7 @@ def main() -> int:
     parser.add_argument("--tree", type=Path, default=ROOT / "build/mutation", help="where the copy is kept")
     parser.add_argument("--jobs", default="2", help="compilers at once")
     parser.add_argument("--only", default="", help="only mutations whose file or rule contains this")
+    parser.add_argument("--range", default="", metavar="NUMBERS", help="only these of the list, such as 12,20-30,70-")
     arguments = parser.parse_args()
 
     if lost := misplaced():
@@ -264,20 +306,24 @@ def main() -> int:
     tree = arguments.tree.resolve()
     (tree / "build").mkdir(parents=True, exist_ok=True)
     copy_tree(tree)
-    ready = run(tree, "cmake", "--preset", "debug") and build(tree, arguments.jobs) and tests_pass(tree)
-    if not ready:
-        print(f"the tree does not pass as it is; see {tree}/build/mutation.log")
+    if not (run(tree, "cmake", "--preset", "debug") and build(tree, arguments.jobs)):
+        print(f"the tree does not build as it is; see {tree}/build/mutation.log")
+        return 1
+    begun = time.monotonic()
+    if failed := what_fails(tree):
+        print(f"the tree does not pass as it is: {failed}; see {tree}/build/mutation.log")
         return 1
 
-    chosen = [m for m in MUTATIONS if arguments.only in m.file or arguments.only in m.breaks]
-    killed = 0
-    for mutation in chosen:
+    patience = PATIENCE * (time.monotonic() - begun)
+    killed, selected = 0, chosen(arguments)
+    for number, mutation in selected:
         begun = time.monotonic()
-        what = fate(tree, mutation, arguments.jobs)
+        what, failed = fate(tree, mutation, arguments.jobs, patience)
         killed += what == "killed"
-        print(f"{what:14} {time.monotonic() - begun:4.0f} s  {mutation.file}: {mutation.breaks}", flush=True)
-    print(f"{killed} of {len(chosen)} mutations killed")
-    return 0 if killed == len(chosen) else 1
+        seconds = time.monotonic() - begun
+        print(f"{number:3} {what:13} {seconds:4.0f} s  {mutation.file}: {mutation.breaks}{failed}", flush=True)
+    print(f"{killed} of {len(selected)} mutations killed")
+    return 0 if killed == len(selected) else 1
 
 
 if __name__ == "__main__":

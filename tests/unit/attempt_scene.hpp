@@ -12,6 +12,8 @@
 
 namespace spillway::testing {
 
+inline constexpr unsigned kEndless = 10000;  // calls or waits: far more than any rule allows
+
 // One configuration, its fleet, a clock, and one request at a time that the test answers by hand.
 struct Scene {
   explicit Scene(Config c) : config(std::move(c)), fleet(config, 5) {}
@@ -34,7 +36,9 @@ struct Scene {
   // Waits as told, until the next call or the end.
   Duration sit_out_waits() {
     const TimePoint from = now;
+    unsigned waits = 0;
     while (const auto* wait = std::get_if<attempt::Wait>(&action)) {
+      if (++waits > kEndless) FAIL("the request waits without end");
       now = std::max(now, wait->until);
       report(attempt::TimerFired{});
     }
@@ -45,7 +49,7 @@ struct Scene {
     begin();
     unsigned calls = 0;
     for (sit_out_waits(); calling(); sit_out_waits()) {
-      ++calls;
+      if (++calls > kEndless) FAIL("the request calls without end");
       fail(error_class, hint);
     }
     REQUIRE(gave_up());

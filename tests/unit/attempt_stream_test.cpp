@@ -118,6 +118,16 @@ TEST_CASE("a client that leaves gives back its permit and the probe, and harms n
   }
 }
 
+TEST_CASE("the record of a call that the client left tells nothing of the call before it") {
+  Scene scene(group_of(2));
+  scene.begin();
+  scene.fail(ErrorClass::rate_limit);
+  scene.fail(ErrorClass::client_closed);
+  REQUIRE(scene.loop->records().size() == 2);
+  CHECK(scene.loop->records()[0].change == HealthChange::cooled_down);
+  CHECK(scene.loop->records()[1].change == HealthChange::none);
+}
+
 TEST_CASE("a client that leaves in mid-stream leaves the success standing") {
   Scene scene(group_of(1));
   scene.begin({.streaming = true});
