@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""Measures Spillway beside nginx, HAProxy and no proxy at all, on loopback, and writes docs/benchmarks.md.
+
+    make bench                          everything, about half an hour
+    tests/bench/bench.py --quick        the most important figures, about two minutes
+    tests/bench/bench.py --only cpu     scenarios whose name begins so; --list names them
+
+Wants build/release/spillway, bench_upstream and bench_load (make bench builds them), and what of wrk, nginx and
+HAProxy is installed. Needs no root and nothing but Python's standard library. Ends with status 1 if a measurement
+stayed invalid: an answer that was not a 200, a connection that broke, a load generator that was late, a scripted
+upstream that had no time left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import machine
+import proxies
+import report
+from measure import Bench, Cores
+from programs import BUILD, ROOT, Invalid, raise_descriptor_limit
+from scenarios import Scenario, all_scenarios
+
+TRIES = 3  # of a measurement that is not valid
+
+
+def main() -> int:
+    options = parse()
+    descriptors = raise_descriptor_limit()
+    chosen = choose(all_scenarios(descriptors), options)
+    if options.list:
+        print("\n".join(f"{one.name:24} {one.title}" for one in all_scenarios(descriptors)))
+        return 0
+    if options.render:
+        report.write(json.loads(options.json.read_text()), options.docs)
+        return 0
+    missing = [
+        name for name in ("bench_upstream", "bench_load", "spillway") if not (BUILD / name).exists()
+    ]
+    if missing:
+        print(
+            f"not built: {', '.join(missing)} (in {BUILD}); make bench builds them", file=sys.stderr
+        )
+        return 2
+    found, invalid = measure_all(chosen, options)
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(found, indent=1))
+    print(f"wrote {options.json}")
+    if options.docs:
+        report.write(found, options.docs)
+        print(f"wrote {options.docs / 'benchmarks.md'}")
+    for fault in invalid:
+        print(f"not valid: {fault}", file=sys.stderr)
+    return 1 if invalid else 0
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--quick", action="store_true", help="one round of the most important scenarios"
+    )
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="NAME", help="scenarios that begin so"
+    )
+    parser.add_argument("--list", action="store_true", help="name the scenarios")
+    parser.add_argument("--rounds", type=int, help="default: 5, with --quick 1")
+    parser.add_argument(
+        "--seconds", type=float, help="of a measurement; default: 4, with --quick 2"
+    )
+    parser.add_argument(
+        "--json", type=Path, default=ROOT / "build" / "bench.json", help="where results go"
+    )
+    parser.add_argument(
+        "--docs", type=Path, help="folder for benchmarks.md and its charts; default: none"
+    )
+    parser.add_argument(
+        "--render", action="store_true", help="write --docs from --json; measure nothing"
+    )
+    options = parser.parse_args()
+    options.rounds = options.rounds or (1 if options.quick else 5)
+    options.seconds = options.seconds or (2.0 if options.quick else 4.0)
+    if options.render and not options.docs:
+        parser.error("--render needs --docs")
+    return options
+
+
+def choose(scenarios: list[Scenario], options: argparse.Namespace) -> list[Scenario]:
+    if options.only:
+        return [one for one in scenarios if one.name.startswith(tuple(options.only))]
+    return [one for one in scenarios if one.quick or not options.quick]
+
+
+def measure_all(
+    chosen: list[Scenario], options: argparse.Namespace
+) -> tuple[dict[str, Any], list[str]]:
+    measurements: list[dict[str, Any]] = []
+    invalid: list[str] = []
+    begun = time.time()
+    folder = Path(tempfile.mkdtemp(prefix="spillway-bench-"))
+    try:
+        bench = Bench(
+            folder, Cores.of_this_machine(), options.seconds, options.quick, BUILD / "spillway"
+        )
+        present = proxies.installed()
+        for scenario in chosen:
+            names = [name for name in scenario.proxies if name in present]
+            rounds = min(options.rounds, scenario.rounds or options.rounds)
+            for number in range(rounds):
+                # Whoever was first in one round is last in the next.
+                turn = number % len(names) if names else 0
+                for name in names[turn:] + names[:turn]:
+                    measure(bench, scenario, name, number, measurements, invalid)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    told = {
+        "machine": machine.describe(),
+        "begun": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(begun)),
+        "minutes": round((time.time() - begun) / 60, 1),
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "missing": [name for name in (proxies.NGINX, proxies.HAPROXY) if name not in present],
+        "commands": sorted(bench.commands),
+        "scenarios": {one.name: one.title for one in chosen},
+        "measurements": measurements,
+        "invalid": invalid,
+    }
+    return told, invalid
+
+
+def measure(
+    bench: Bench,
+    scenario: Scenario,
+    proxy: str,
+    number: int,
+    measurements: list[dict[str, Any]],
+    invalid: list[str],
+) -> None:
+    """One measurement, repeated where it was not valid; a fault that stays is told, never hidden."""
+    for attempt in range(1, TRIES + 1):
+        try:
+            figures = scenario.run(bench, proxy)
+        except Invalid as fault:
+            print(
+                f"{scenario.name:24} {proxy:9} round {number + 1}: not valid: {fault}", flush=True
+            )
+            if attempt == TRIES:
+                invalid.append(f"{scenario.name}, {proxy}, round {number + 1}: {fault}")
+            continue
+        measurements.append(
+            {"scenario": scenario.name, "proxy": proxy, "round": number, "figures": figures}
+        )
+        shown = "  ".join(f"{name} {value:,.2f}" for name, value in figures.items())
+        print(f"{scenario.name:24} {proxy:9} round {number + 1}: {shown}", flush=True)
+        return
+
+
+if __name__ == "__main__":
+    sys.exit(main())
