@@ -41,10 +41,10 @@ catalogue: build ## Run the failure catalogue and write docs/failures.md from wh
 	  tests/run_blackbox.sh build/spillway -n 0 -k failure_catalogue
 
 .PHONY: bench
-bench: ## Measure beside nginx and HAProxy, and write docs/benchmarks.md (an hour; BENCH=--quick: two minutes, no page)
+bench: ## Measure beside nginx and HAProxy, and write docs/benchmarks.md (40 minutes; BENCH=--quick: 2, no page)
 	@docker/install_dependencies.sh bench
 	@mkdir -p build && cmake --preset release >build/configure.log
-	@cmake --build --preset release --parallel $(JOBS) --target spillway bench_upstream bench_load
+	@cmake --build --preset release --parallel $(JOBS) --target spillway bench_programs
 	@tests/bench/bench.py $(if $(BENCH),$(BENCH),--docs docs)
 
 .PHONY: mutate

@@ -5,7 +5,7 @@
     tests/bench/bench.py --quick        the most important figures, about two minutes
     tests/bench/bench.py --only cpu     scenarios whose name begins so; --list names them
 
-Wants build/release/spillway, bench_upstream and bench_load (make bench builds them), and what of wrk, nginx and
+Wants build/release/spillway and the target bench_programs (make bench builds them), and what of wrk, nginx and
 HAProxy is installed. Needs no root and nothing but Python's standard library. Ends with status 1 if a measurement
 stayed invalid: an answer that was not a 200, a connection that broke, a load generator that was late, a scripted
 upstream that had no time left.
@@ -35,15 +35,21 @@ TRIES = 3  # of a measurement that is not valid
 def main() -> int:
     options = parse()
     descriptors = raise_descriptor_limit()
-    chosen = choose(all_scenarios(descriptors), options)
+    chosen = choose(all_scenarios(descriptors, options.soak), options)
     if options.list:
-        print("\n".join(f"{one.name:24} {one.title}" for one in all_scenarios(descriptors)))
+        print(
+            "\n".join(
+                f"{one.name:24} {one.title}" for one in all_scenarios(descriptors, options.soak)
+            )
+        )
         return 0
     if options.render:
         report.write(json.loads(options.json.read_text()), options.docs)
         return 0
     missing = [
-        name for name in ("bench_upstream", "bench_load", "spillway") if not (BUILD / name).exists()
+        name
+        for name in ("bench_upstream", "bench_load", "libbench_allocations.so", "spillway")
+        if not (BUILD / name).exists()
     ]
     if missing:
         print(
@@ -73,8 +79,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="name the scenarios")
     parser.add_argument("--rounds", type=int, help="default: 5, with --quick 1")
     parser.add_argument(
-        "--seconds", type=float, help="of a measurement; default: 4, with --quick 2"
+        "--seconds", type=float, help="of a measurement; default: 3, with --quick 2"
     )
+    parser.add_argument("--soak", type=float, default=0, metavar="MINUTES", help="of mixed load")
     parser.add_argument(
         "--json", type=Path, default=ROOT / "build" / "bench.json", help="where results go"
     )
@@ -86,7 +93,7 @@ def parse() -> argparse.Namespace:
     )
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 5)
-    options.seconds = options.seconds or (2.0 if options.quick else 4.0)
+    options.seconds = options.seconds or (2.0 if options.quick else 3.0)
     if options.render and not options.docs:
         parser.error("--render needs --docs")
     return options

@@ -42,6 +42,7 @@ class Setting:
     streaming: bool = False  # nginx relays bodies and events as they come only if told so
     deployments: int = 2
     connections: int = 9000
+    count_allocations: Optional[Path] = None  # the file that they are counted in
 
     @property
     def ports(self) -> list[int]:
@@ -84,6 +85,9 @@ def launch(name: str, setting: Setting) -> Running:
     port = free_port()
     command = {NGINX: nginx, HAPROXY: haproxy, SPILLWAY: spillway}[name](setting, port)
     extra = {"SSL_CERT_FILE": str(setting.upstream.certificate)} if setting.tls else {}
+    if setting.count_allocations:
+        extra["LD_PRELOAD"] = str(BUILD / "libbench_allocations.so")
+        extra["BENCH_ALLOCATIONS"] = str(setting.count_allocations)
     program = Program(
         command,
         log=setting.folder / f"{name}.log",
@@ -110,6 +114,8 @@ def start(name: str, setting: Setting) -> Running:
 def nginx(setting: Setting, port: int) -> list[str]:
     scheme = "https" if setting.tls else "http"
     servers = "\n".join(f"        server 127.0.0.1:{upstream};" for upstream in setting.ports)
+    # nginx closes connections that wait for a request once less than a sixteenth of these is left.
+    slots = 2 * setting.connections * 5 // 4
     tls = f"""
             proxy_ssl_verify on;
             proxy_ssl_trusted_certificate {setting.upstream.certificate};
@@ -128,7 +134,7 @@ worker_processes {setting.workers};
 worker_rlimit_nofile {2 * setting.connections + 1000};
 pid {setting.folder}/nginx.pid;
 error_log stderr error;
-events {{ worker_connections {2 * setting.connections + 500}; }}
+events {{ worker_connections {slots}; }}
 http {{
     access_log off;
 {temporary}

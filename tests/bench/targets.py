@@ -15,10 +15,12 @@ Value = Callable[[Results], Optional[float]]
 @dataclass
 class Target:
     what: str
-    most: float
+    bound: float
     value: Value
     unit: str = ""
     later: Optional[float] = None  # what it is to be in the end
+    at_least: bool = False  # or at most
+    without: str = ""  # why there may be no value
 
 
 def ratio(scenario: str, figure: str, to: str) -> Value:
@@ -54,6 +56,16 @@ def routing(results: Results) -> Optional[float]:
     return None if many is None or few is None else many - few
 
 
+def two_workers(results: Results) -> Optional[float]:
+    """Two workers to one; unknown where the load generator left two too little of the machine."""
+    limited = results.median("cpu/2-workers", SPILLWAY, "limited_by_proxy")
+    one, two = (
+        results.median(f"cpu/{name}", SPILLWAY, "requests_per_second")
+        for name in ("1-worker", "2-workers")
+    )
+    return two / one if limited == 1 and one and two else None
+
+
 TARGETS = [
     Target(
         "CPU a plain chat request, to nginx", 1.05, ratio("cpu/plain", "cpu_us", NGINX), later=0.95
@@ -83,4 +95,19 @@ TARGETS = [
     Target("ready to serve", 20, figure("startup/default", "ready_ms"), "ms"),
     Target("ready to serve with 1,000 deployments", 60, figure("startup/1000", "ready_ms"), "ms"),
     Target("what 1,000 deployments instead of two add to a request", 2, routing, "us"),
+    Target(
+        "requests a second, two workers to one",
+        1.8,
+        two_workers,
+        at_least=True,
+        without="the load generator leaves no room",
+    ),
+    Target(
+        "growth under ten minutes of mixed load",
+        0.25,
+        figure("memory/soak", "grown_bytes", MIB),
+        "MiB",
+        without="not measured (--soak 10)",
+    ),
+    Target("allocations a request", 10, figure("cpu/allocations", "a_request")),
 ]
