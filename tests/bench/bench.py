@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -34,6 +35,8 @@ TRIES = 3  # of a measurement that is not valid
 
 def main() -> int:
     options = parse()
+    # As an exception, so that whoever ends the run does not leave proxies behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     descriptors = raise_descriptor_limit()
     chosen = choose(all_scenarios(descriptors, options.soak), options)
     if options.list:
