@@ -59,16 +59,15 @@ def main() -> int:
             f"not built: {', '.join(missing)} (in {BUILD}); make bench builds them", file=sys.stderr
         )
         return 2
-    found, invalid = measure_all(chosen, options)
     options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(found, indent=1))
+    found = measure_all(chosen, options)
     print(f"wrote {options.json}")
     if options.docs:
         report.write(found, options.docs)
         print(f"wrote {options.docs / 'benchmarks.md'}")
-    for fault in invalid:
+    for fault in found["invalid"]:
         print(f"not valid: {fault}", file=sys.stderr)
-    return 1 if invalid else 0
+    return 1 if found["invalid"] else 0
 
 
 def parse() -> argparse.Namespace:
@@ -108,41 +107,50 @@ def choose(scenarios: list[Scenario], options: argparse.Namespace) -> list[Scena
     return [one for one in scenarios if one.quick or not options.quick]
 
 
-def measure_all(
-    chosen: list[Scenario], options: argparse.Namespace
-) -> tuple[dict[str, Any], list[str]]:
-    measurements: list[dict[str, Any]] = []
-    invalid: list[str] = []
+def measure_all(chosen: list[Scenario], options: argparse.Namespace) -> dict[str, Any]:
+    """Runs the scenarios; what is known is written after each of them, in case the run is ended."""
     begun = time.time()
     folder = Path(tempfile.mkdtemp(prefix="spillway-bench-"))
-    try:
-        bench = Bench(
-            folder, Cores.of_this_machine(), options.seconds, options.quick, BUILD / "spillway"
-        )
-        present = proxies.installed()
-        for scenario in chosen:
-            names = [name for name in scenario.proxies if name in present]
-            rounds = min(options.rounds, scenario.rounds or options.rounds)
-            for number in range(rounds):
-                # Whoever was first in one round is last in the next.
-                turn = number % len(names) if names else 0
-                for name in names[turn:] + names[:turn]:
-                    measure(bench, scenario, name, number, measurements, invalid)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    told = {
+    present = proxies.installed()
+    measurements: list[dict[str, Any]] = []
+    invalid: list[str] = []
+    told: dict[str, Any] = {
         "machine": machine.describe(),
         "begun": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(begun)),
-        "minutes": round((time.time() - begun) / 60, 1),
         "rounds": options.rounds,
         "seconds": options.seconds,
         "missing": [name for name in (proxies.NGINX, proxies.HAPROXY) if name not in present],
-        "commands": sorted(bench.commands),
         "scenarios": {one.name: one.title for one in chosen},
         "measurements": measurements,
         "invalid": invalid,
     }
-    return told, invalid
+    try:
+        cores = Cores.of_this_machine()
+        bench = Bench(folder, cores, options.seconds, options.quick, BUILD / "spillway")
+        for scenario in chosen:
+            run(bench, scenario, present, options.rounds, measurements, invalid)
+            told["minutes"] = round((time.time() - begun) / 60, 1)
+            told["commands"] = sorted(bench.commands)
+            options.json.write_text(json.dumps(told, indent=1))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return told
+
+
+def run(
+    bench: Bench,
+    scenario: Scenario,
+    present: list[str],
+    rounds: int,
+    measurements: list[dict[str, Any]],
+    invalid: list[str],
+) -> None:
+    """A scenario with all of its proxies, in turn: whoever was first in one round is last in the next."""
+    names = [name for name in scenario.proxies if name in present]
+    for number in range(min(rounds, scenario.rounds or rounds)):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            measure(bench, scenario, name, number, measurements, invalid)
 
 
 def measure(
