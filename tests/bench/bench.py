@@ -4,6 +4,7 @@
     make bench                          everything, about half an hour
     tests/bench/bench.py --quick        the most important figures, about two minutes
     tests/bench/bench.py --only cpu     scenarios whose name begins so; --list names them
+    tests/bench/bench.py --before FILE  another build of Spillway takes its turns too, and is compared at the end
 
 Wants build/release/spillway and the target bench_programs (make bench builds them), and what of wrk, nginx and
 HAProxy is installed. Needs no root and nothing but Python's standard library. Ends with status 1 if a measurement
@@ -28,6 +29,7 @@ import proxies
 import report
 from measure import Bench, Cores
 from programs import BUILD, ROOT, Invalid, raise_descriptor_limit
+from results import Results
 from scenarios import Scenario, all_scenarios
 
 TRIES = 3  # of a measurement that is not valid
@@ -65,6 +67,8 @@ def main() -> int:
     if options.docs:
         report.write(found, options.docs)
         print(f"wrote {options.docs / 'benchmarks.md'}")
+    results = Results(found["measurements"])
+    print(report.comparison(results) if options.before else report.targets_table(results))
     for fault in found["invalid"]:
         print(f"not valid: {fault}", file=sys.stderr)
     return 1 if found["invalid"] else 0
@@ -83,6 +87,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--seconds", type=float, help="of a measurement; default: 3, with --quick 2"
     )
+    parser.add_argument("--before", type=Path, metavar="FILE", help="another build of Spillway")
     parser.add_argument("--soak", type=float, default=0, metavar="MINUTES", help="of mixed load")
     parser.add_argument(
         "--json", type=Path, default=ROOT / "build" / "bench.json", help="where results go"
@@ -111,6 +116,8 @@ def measure_all(chosen: list[Scenario], options: argparse.Namespace) -> dict[str
     """Runs the scenarios; what is known is written after each of them, in case the run is ended."""
     begun = time.time()
     folder = Path(tempfile.mkdtemp(prefix="spillway-bench-"))
+    if options.before:
+        proxies.BUILDS[proxies.BEFORE] = options.before
     present = proxies.installed()
     measurements: list[dict[str, Any]] = []
     invalid: list[str] = []
@@ -126,7 +133,7 @@ def measure_all(chosen: list[Scenario], options: argparse.Namespace) -> dict[str
     }
     try:
         cores = Cores.of_this_machine()
-        bench = Bench(folder, cores, options.seconds, options.quick, BUILD / "spillway")
+        bench = Bench(folder, cores, options.seconds, options.quick)
         for scenario in chosen:
             run(bench, scenario, present, options.rounds, measurements, invalid)
             told["minutes"] = round((time.time() - begun) / 60, 1)
@@ -147,6 +154,8 @@ def run(
 ) -> None:
     """A scenario with all of its proxies, in turn: whoever was first in one round is last in the next."""
     names = [name for name in scenario.proxies if name in present]
+    if proxies.BEFORE in present and proxies.SPILLWAY in names:
+        names.append(proxies.BEFORE)
     for number in range(min(rounds, scenario.rounds or rounds)):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:

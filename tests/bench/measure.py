@@ -47,7 +47,6 @@ class Bench:
     cores: Cores
     seconds: float
     quick: bool
-    spillway: Path
     commands: dict[str, str] = field(
         default_factory=dict
     )  # the load commands that were run, once each

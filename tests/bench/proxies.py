@@ -18,6 +18,9 @@ import payloads
 from programs import BUILD, Program, free_port, wait_until_answered
 
 DIRECT, NGINX, HAPROXY, SPILLWAY = "no proxy", "nginx", "HAProxy", "Spillway"
+BEFORE = "before"  # another build of Spillway
+# The programs that are configured as Spillway is; bench.py adds the other build where one is given.
+BUILDS = {SPILLWAY: BUILD / "spillway"}
 
 
 @dataclass
@@ -75,7 +78,7 @@ def installed() -> list[str]:
         found.append(NGINX)
     if shutil.which("haproxy"):
         found.append(HAPROXY)
-    return [*found, SPILLWAY]
+    return [*found, *BUILDS]
 
 
 def launch(name: str, setting: Setting) -> Running:
@@ -83,7 +86,10 @@ def launch(name: str, setting: Setting) -> Running:
     if name == DIRECT:
         return Running(setting.ports[0])
     port = free_port()
-    command = {NGINX: nginx, HAPROXY: haproxy, SPILLWAY: spillway}[name](setting, port)
+    if name in BUILDS:
+        command = [str(BUILDS[name]), *spillway(setting, port)]
+    else:
+        command = {NGINX: nginx, HAPROXY: haproxy}[name](setting, port)
     extra = {"SSL_CERT_FILE": str(setting.upstream.certificate)} if setting.tls else {}
     if setting.count_allocations:
         extra["LD_PRELOAD"] = str(BUILD / "libbench_allocations.so")
@@ -220,7 +226,6 @@ def spillway(setting: Setting, port: int) -> list[str]:
     path = setting.folder / "spillway.yaml"
     path.write_text(json.dumps({"model_list": deployments, "spillway": own}, indent=1))
     return [
-        str(BUILD / "spillway"),
         "serve",
         "--config",
         str(path),

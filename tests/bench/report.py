@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Optional
 
+import proxies
 from pictures import draw
 from results import Results
 from sections import SECTIONS
@@ -80,6 +81,18 @@ def targets_table(results: Results) -> str:
     return "\n".join(lines)
 
 
+def comparison(results: Results) -> str:
+    """This build of Spillway beside the other one, figure by figure: for the terminal."""
+    lines = [f"{'':46} {'before':>14} {'now':>14} {'ratio':>7}"]
+    for scenario, figure in results.figures(proxies.BEFORE):
+        before = results.median(scenario, proxies.BEFORE, figure)
+        now = results.median(scenario, proxies.SPILLWAY, figure)
+        ratio = results.ratio(scenario, figure, proxies.SPILLWAY, proxies.BEFORE)
+        if before is not None and now is not None and ratio is not None:
+            lines.append(f"{scenario + ' ' + figure:46} {before:14,.2f} {now:14,.2f} {ratio:7.3f}")
+    return "\n".join(lines)
+
+
 def verdict(target: Target, value: Optional[float]) -> str:
     if value is None:
         return target.without or "not measured"
@@ -96,12 +109,14 @@ def how(found: dict[str, Any]) -> str:
     make bench                                        # everything; writes this page
     tests/bench/bench.py --quick                      # two minutes
     tests/bench/bench.py --only sse --rounds 3        # one kind of scenario; --list names them
+    tests/bench/bench.py --only cpu --before FILE     # beside another build of Spillway, figure by figure
 
 Processor time is read from `/proc` before and after the load. For each scenario the proxies take turns, and each round
 begins with another one; every measurement has a proxy of its own, warmed up. A measurement is thrown away and repeated
 if an answer was not a 200, a connection broke, events were held back, the load generator was late, or the scripted
-upstream had no time left, and the run fails if that happens three times. Loads by wrk keep 64 connections busy; fixed
-rates and streams come from `tests/bench/load_main.cpp`, because they need every single latency and event. The proxies'
+upstream had no time left, and the run fails if that happens three times. wrk keeps the connections busy; fixed rates
+and streams come from `tests/bench/load_main.cpp`, because they need every single event, and a steady rate: h2load sends
+the requests of all its connections at one tick (at 5,000 a second 100 within a millisecond, then none for 20). The proxies'
 configurations are in `tests/bench/proxies.py`. The load commands, the proxy's and the upstream's port being PORT:
 
 {commands}"""

@@ -49,9 +49,15 @@ class Results:
         one, other = self.median(scenario, proxy, figure), self.median(scenario, to, figure)
         return None if one is None or other is None else one - other
 
-    def proxies(self, scenario: str) -> list[str]:
+    def figures(self, proxy: str) -> list[tuple[str, str]]:
+        """Every scenario and figure that there is of a proxy, in the order of the run."""
         return list(
-            dict.fromkeys(one["proxy"] for one in self.measurements if one["scenario"] == scenario)
+            dict.fromkeys(
+                (one["scenario"], figure)
+                for one in self.measurements
+                if one["proxy"] == proxy
+                for figure in one["figures"]
+            )
         )
 
     def busiest_neighbour(self) -> float:

@@ -15,7 +15,7 @@ import procfs
 import proxies
 from measure import Bench, Invalid, Spent, closed_load, held_load, own_load, spending
 from programs import wait_until_answered
-from proxies import DIRECT, HAPROXY, NGINX, SPILLWAY, Setting
+from proxies import DIRECT, HAPROXY, NGINX, Setting
 
 KIB, MIB = 1024, 1024 * 1024
 STREAMS = 150
@@ -284,7 +284,7 @@ def start_up(bench: Bench, proxy: str, deployments: int = 2) -> Figures:
 
 
 def binary_size(bench: Bench, proxy: str) -> Figures:
-    names = {NGINX: "nginx", HAPROXY: "haproxy", SPILLWAY: str(bench.spillway)}
+    programs = {NGINX: "nginx", HAPROXY: "haproxy", **proxies.BUILDS}
     stripped = bench.folder / "stripped"
-    subprocess.run(["strip", "-o", stripped, shutil.which(names[proxy])], check=True)
+    subprocess.run(["strip", "-o", stripped, shutil.which(programs[proxy])], check=True)
     return {"binary_bytes": stripped.stat().st_size}
