@@ -6,7 +6,7 @@ JOBS ?= $(shell nproc)
 IMAGE ?= spillway
 # What `make run` starts the program with.
 ARGS ?= --demo
-FORMATTED = $(wildcard core/*.[ch]pp config/*.[ch]pp server/*.[ch]pp tests/unit/*.[ch]pp tests/simulation/*.[ch]pp)
+FORMATTED = $(wildcard core/*.[ch]pp config/*.[ch]pp server/*.[ch]pp tests/unit/*.[ch]pp tests/simulation/*.[ch]pp tests/bench/*.[ch]pp)
 
 define DEMO_CURL
 curl -i http://localhost:4000/v1/chat/completions -H 'content-type: application/json' \
@@ -39,6 +39,13 @@ test: ## Build and run every test (release, ASan + UBSan, TSan; unit and black-b
 catalogue: build ## Run the failure catalogue and write docs/failures.md from what was seen (takes 2 minutes)
 	@SPILLWAY_CATALOGUE=$(CURDIR)/docs SPILLWAY_DOWN_SECONDS=60 \
 	  tests/run_blackbox.sh build/spillway -n 0 -k failure_catalogue
+
+.PHONY: bench
+bench: ## Measure beside nginx and HAProxy, and write docs/benchmarks.md (40 minutes; BENCH=--quick: 2, no page)
+	@docker/install_dependencies.sh bench
+	@mkdir -p build && cmake --preset release >build/configure.log
+	@cmake --build --preset release --parallel $(JOBS) --target spillway bench_programs
+	@tests/bench/bench.py $(if $(BENCH),$(BENCH),--docs docs)
 
 .PHONY: mutate
 mutate: ## Break one rule of core/ at a time and see that a unit test notices (takes long)

@@ -3,6 +3,7 @@
 #
 #   docker/install_dependencies.sh build              to compile the program
 #   docker/install_dependencies.sh test               to compile and run the tests as well
+#   docker/install_dependencies.sh bench              to compile it and to measure it beside other proxies
 #   docker/install_dependencies.sh list-runtime FILE  installs nothing: prints the packages that own the
 #                                                     shared libraries of the program FILE
 #
@@ -35,11 +36,21 @@ readonly test_needs='
 catch2>=3.4
 redis-server>=5:6 valkey-server
 '
+# A machine with systemd starts nginx and HAProxy as services of their own, which the measurements do not use.
+readonly bench_needs='
+wrk>=4
+nginx-light>=1.18 nginx-core>=1.18 nginx>=1.18
+haproxy>=2.4
+binutils
+util-linux
+python3>=3.9
+'
 
 main() {
   case "${1:-}" in
     build) install_missing "$build_needs" ;;
     test) install_missing "$build_needs$test_needs$(tool_needs)" ;;
+    bench) install_missing "$build_needs$bench_needs" ;;
     list-runtime) list_runtime "${2:?the program}" ;;
     *)
       sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" >&2

@@ -1,0 +1,68 @@
+#include "tests/bench/answers.hpp"
+
+#include <fmt/format.h>
+
+namespace spillway::bench {
+namespace {
+
+constexpr std::size_t kBodyBytes = 500;
+
+std::string chunk(std::string_view data) {
+  return fmt::format("{:x}\r\n{}\r\n", data.size(), data);
+}
+
+std::string make_plain_answer() {
+  const std::string_view begin =
+      R"({"id":"chatcmpl-bench000000000000000001","object":"chat.completion","created":1735689600,)"
+      R"("model":"bench-model","choices":[{"index":0,"message":{"role":"assistant","content":")";
+  const std::string_view end =
+      R"("},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":140,)"
+      R"("completion_tokens":40,"total_tokens":180},"system_fingerprint":"fp_bench"})";
+  std::string words;
+  while (words.size() < kBodyBytes) words += "The water goes over the spillway. ";
+  words.resize(kBodyBytes - begin.size() - end.size());
+  return fmt::format(
+      "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n"
+      "x-request-id: req_bench\r\n\r\n{}{}{}",
+      kBodyBytes, begin, words, end);
+}
+
+std::string event(std::string_view delta, std::string_view finish) {
+  return fmt::format(
+      "data: {{\"id\":\"chatcmpl-bench000000000000000001\",\"object\":\"chat.completion.chunk\","
+      "\"created\":1735689600,\"model\":\"bench-model\",{}{:0>{}}\",\"choices\":[{{\"index\":0,"
+      "\"delta\":{},\"finish_reason\":{}}}]}}\n\n",
+      kTimeMark, 0, kTimeDigits, delta, finish);
+}
+
+}  // namespace
+
+const std::string& plain_answer() {
+  static const std::string answer = make_plain_answer();
+  return answer;
+}
+
+const std::string& stream_head() {
+  static const std::string head =
+      "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\n"
+      "transfer-encoding: chunked\r\nx-request-id: req_bench\r\n\r\n";
+  return head;
+}
+
+void append_event(std::string& out, std::uint64_t sent_ns) {
+  static const std::string made = chunk(event(R"({"content":" water"})", "null"));
+  static const std::size_t time_at = made.find(kTimeMark) + kTimeMark.size();
+  const std::size_t begin = out.size();
+  out += made;
+  for (std::size_t digit = kTimeDigits; digit-- > 0; sent_ns /= 10)
+    out[begin + time_at + digit] = static_cast<char>('0' + sent_ns % 10);
+}
+
+const std::string& stream_end() {
+  // The time of the closing event stays zero: it is not measured.
+  static const std::string end =
+      chunk(event("{}", "\"stop\"")) + chunk("data: [DONE]\n\n") + "0\r\n\r\n";
+  return end;
+}
+
+}  // namespace spillway::bench

@@ -1,0 +1,27 @@
+// The bytes that the scripted upstream answers with: one JSON completion, and the events of a
+// stream. Every event carries the time at which it was sent, so that the load generator can tell
+// how long it was on its way.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace spillway::bench {
+
+// Before the time in an event, which is written with kTimeDigits digits.
+inline constexpr std::string_view kTimeMark = "\"sent_ns\":\"";
+inline constexpr std::size_t kTimeDigits = 20;
+
+// A complete answer: head, and a JSON body of 500 bytes.
+const std::string& plain_answer();
+// The head of a stream in chunked coding.
+const std::string& stream_head();
+// One event as a chunk, with the time put in.
+void append_event(std::string& out, std::uint64_t sent_ns);
+// The closing event, `data: [DONE]` and the last chunk.
+const std::string& stream_end();
+
+}  // namespace spillway::bench

@@ -1,0 +1,193 @@
+#!/usr/bin/env python3
+"""Measures Spillway beside nginx, HAProxy and no proxy at all, on loopback, and writes docs/benchmarks.md.
+
+    make bench                          everything, about half an hour
+    tests/bench/bench.py --quick        the most important figures, about two minutes
+    tests/bench/bench.py --only cpu     scenarios whose name begins so; --list names them
+    tests/bench/bench.py --before FILE  another build of Spillway takes its turns too, and is compared at the end
+
+Wants build/release/spillway and the target bench_programs (make bench builds them), and what of wrk, nginx and
+HAProxy is installed. Needs no root and nothing but Python's standard library. Ends with status 1 if a measurement
+stayed invalid: an answer that was not a 200, a connection that broke, a load generator that was late, a scripted
+upstream that had no time left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import machine
+import proxies
+import report
+from measure import Bench, Cores
+from programs import BUILD, ROOT, Invalid, raise_descriptor_limit
+from results import Results
+from scenarios import Scenario, all_scenarios
+
+TRIES = 3  # of a measurement that is not valid
+
+
+def main() -> int:
+    options = parse()
+    # As an exception, so that whoever ends the run does not leave proxies behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    descriptors = raise_descriptor_limit()
+    chosen = choose(all_scenarios(descriptors, options.soak), options)
+    if options.list:
+        print(
+            "\n".join(
+                f"{one.name:24} {one.title}" for one in all_scenarios(descriptors, options.soak)
+            )
+        )
+        return 0
+    if options.render:
+        report.write(json.loads(options.json.read_text()), options.docs)
+        return 0
+    missing = [
+        name
+        for name in ("bench_upstream", "bench_load", "libbench_allocations.so", "spillway")
+        if not (BUILD / name).exists()
+    ]
+    if missing:
+        print(
+            f"not built: {', '.join(missing)} (in {BUILD}); make bench builds them", file=sys.stderr
+        )
+        return 2
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    found = measure_all(chosen, options)
+    print(f"wrote {options.json}")
+    if options.docs:
+        report.write(found, options.docs)
+        print(f"wrote {options.docs / 'benchmarks.md'}")
+    results = Results(found["measurements"])
+    print(report.comparison(results) if options.before else report.targets_table(results))
+    for fault in found["invalid"]:
+        print(f"not valid: {fault}", file=sys.stderr)
+    return 1 if found["invalid"] else 0
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--quick", action="store_true", help="one round of the most important scenarios"
+    )
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="NAME", help="scenarios that begin so"
+    )
+    parser.add_argument("--list", action="store_true", help="name the scenarios")
+    parser.add_argument("--rounds", type=int, help="default: 5, with --quick 1")
+    parser.add_argument(
+        "--seconds", type=float, help="of a measurement; default: 3, with --quick 2"
+    )
+    parser.add_argument("--before", type=Path, metavar="FILE", help="another build of Spillway")
+    parser.add_argument("--soak", type=float, default=0, metavar="MINUTES", help="of mixed load")
+    parser.add_argument(
+        "--json", type=Path, default=ROOT / "build" / "bench.json", help="where results go"
+    )
+    parser.add_argument(
+        "--docs", type=Path, help="folder for benchmarks.md and its charts; default: none"
+    )
+    parser.add_argument(
+        "--render", action="store_true", help="write --docs from --json; measure nothing"
+    )
+    options = parser.parse_args()
+    options.rounds = options.rounds or (1 if options.quick else 5)
+    options.seconds = options.seconds or (2.0 if options.quick else 3.0)
+    if options.render and not options.docs:
+        parser.error("--render needs --docs")
+    return options
+
+
+def choose(scenarios: list[Scenario], options: argparse.Namespace) -> list[Scenario]:
+    if options.only:
+        return [one for one in scenarios if one.name.startswith(tuple(options.only))]
+    return [one for one in scenarios if one.quick or not options.quick]
+
+
+def measure_all(chosen: list[Scenario], options: argparse.Namespace) -> dict[str, Any]:
+    """Runs the scenarios; what is known is written after each of them, in case the run is ended."""
+    begun = time.time()
+    folder = Path(tempfile.mkdtemp(prefix="spillway-bench-"))
+    if options.before:
+        proxies.BUILDS[proxies.BEFORE] = options.before
+    present = proxies.installed()
+    measurements: list[dict[str, Any]] = []
+    invalid: list[str] = []
+    told: dict[str, Any] = {
+        "machine": machine.describe(),
+        "begun": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(begun)),
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "missing": [name for name in (proxies.NGINX, proxies.HAPROXY) if name not in present],
+        "scenarios": {one.name: one.title for one in chosen},
+        "measurements": measurements,
+        "invalid": invalid,
+    }
+    try:
+        cores = Cores.of_this_machine()
+        bench = Bench(folder, cores, options.seconds, options.quick)
+        for scenario in chosen:
+            run(bench, scenario, present, options.rounds, measurements, invalid)
+            told["minutes"] = round((time.time() - begun) / 60, 1)
+            told["commands"] = sorted(bench.commands)
+            options.json.write_text(json.dumps(told, indent=1))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return told
+
+
+def run(
+    bench: Bench,
+    scenario: Scenario,
+    present: list[str],
+    rounds: int,
+    measurements: list[dict[str, Any]],
+    invalid: list[str],
+) -> None:
+    """A scenario with all of its proxies, in turn: whoever was first in one round is last in the next."""
+    names = [name for name in scenario.proxies if name in present]
+    if proxies.BEFORE in present and proxies.SPILLWAY in names:
+        names.append(proxies.BEFORE)
+    for number in range(min(rounds, scenario.rounds or rounds)):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            measure(bench, scenario, name, number, measurements, invalid)
+
+
+def measure(
+    bench: Bench,
+    scenario: Scenario,
+    proxy: str,
+    number: int,
+    measurements: list[dict[str, Any]],
+    invalid: list[str],
+) -> None:
+    """One measurement, repeated where it was not valid; a fault that stays is told, never hidden."""
+    for attempt in range(1, TRIES + 1):
+        try:
+            figures = scenario.run(bench, proxy)
+        except Invalid as fault:
+            print(
+                f"{scenario.name:24} {proxy:9} round {number + 1}: not valid: {fault}", flush=True
+            )
+            if attempt == TRIES:
+                invalid.append(f"{scenario.name}, {proxy}, round {number + 1}: {fault}")
+            continue
+        measurements.append(
+            {"scenario": scenario.name, "proxy": proxy, "round": number, "figures": figures}
+        )
+        shown = "  ".join(f"{name} {value:,.2f}" for name, value in figures.items())
+        print(f"{scenario.name:24} {proxy:9} round {number + 1}: {shown}", flush=True)
+        return
+
+
+if __name__ == "__main__":
+    sys.exit(main())
