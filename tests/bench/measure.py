@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -175,7 +176,9 @@ def closed_load(
 
 
 def own_command(bench: Bench, mode: str, port: int, request: bytes, **options: object) -> list[str]:
-    path = bench.file(f"request-{len(request)}.http", request)
+    interval = re.search(rb'"interval_us":(\d+)', request)
+    name = f"stream-{interval[1].decode()}us.http" if interval else f"request-{len(request)}.http"
+    path = bench.file(name, request)
     command = [str(BUILD / "bench_load"), mode, "--port", str(port), "--request", str(path)]
     for name, value in options.items():
         command += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])

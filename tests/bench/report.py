@@ -70,10 +70,9 @@ def targets_table(results: Results) -> str:
         value = target.value(results)
         limit = f"{'>=' if target.at_least else '<='} {target.bound:g}"
         limit += f", then {target.later:g}" if target.later else ""
+        limit += f" {target.unit}" if target.unit else ""
         measured = "-" if value is None else f"{value:.2f} {target.unit}"
-        lines.append(
-            f"| {target.what} | {limit} {target.unit} | {measured.strip()} | {verdict(target, value)} |"
-        )
+        lines.append(f"| {target.what} | {limit} | {measured.strip()} | {verdict(target, value)} |")
     lines += [
         "",
         'Ratios are the median of the ratios within each round. What is "to nginx" wants nginx in the run.',
@@ -117,6 +116,6 @@ if an answer was not a 200, a connection broke, events were held back, the load 
 upstream had no time left, and the run fails if that happens three times. wrk keeps the connections busy; fixed rates
 and streams come from `tests/bench/load_main.cpp`, because they need every single event, and a steady rate: h2load sends
 the requests of all its connections at one tick (at 5,000 a second 100 within a millisecond, then none for 20). The proxies'
-configurations are in `tests/bench/proxies.py`. The load commands, the proxy's and the upstream's port being PORT:
+configurations are in `tests/bench/proxies.py`. The load commands, warming up included; PORT is the proxy's:
 
 {commands}"""
