@@ -93,7 +93,7 @@ TEST_CASE("deadlines: the deployment's, else the router's; stream_timeout for st
 }
 
 TEST_CASE("timeouts.total bounds every call and ends the trying") {
-  Config config = group_of(2);
+  Config config = group_of(3);  // one is left in the end
   config.timeouts.total = seconds(30);
   config.router.timeout = seconds(20);
   Scene scene(std::move(config));
