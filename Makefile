@@ -48,7 +48,7 @@ bench: ## Measure beside nginx and HAProxy, and write docs/benchmarks.md (40 min
 	@tests/bench/bench.py $(if $(BENCH),$(BENCH),--docs docs)
 
 .PHONY: mutate
-mutate: ## Break one rule of core/ at a time and see that a unit test notices (takes long)
+mutate: ## Break one rule of core/ at a time and see that a unit test notices (ten minutes)
 	@tests/mutate.py --jobs $(JOBS)
 
 .PHONY: image
