@@ -127,7 +127,7 @@ def test_no_answer_at_all_is_hedged(catalogue, beside, streamed):
     got, scene = beside(default=stall(), other=other, stream=streamed, spillway={"hedge": hedge})
     assert got.status == 200 and scene.asked() == ["primary", "other"]
     (first, _), (second, _) = scene.calls()
-    assert second - first >= 0.3
+    assert second - first > 0.25, "the first was seen a little after it was asked"
     scene.upstreams["primary"].wait_for_disconnect()
     kind = "stream" if streamed else "answer"
     catalogue.note(f"no {kind} at all, `hedge` after 0.3 s", "another deployment", got, scene)
