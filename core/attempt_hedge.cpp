@@ -22,14 +22,13 @@ std::optional<TimePoint> AttemptLoop::hedge_time(const attempt::Call& call, Time
 }
 
 Action AttemptLoop::on(const attempt::HedgeDue&, TimePoint now) {
-  if (!first().held.active() || hedge().held.active() || hedged_ ||
-      committed_ == CommitPoint::content_sent)
+  if (!first().held.active() || hedged_ || committed_ == CommitPoint::content_sent)
     return Continue{};
   if (may_ask_fresh()) {
     if (auto action = hedge_in(visit(), now)) return *std::move(action);
   }
   if (!fallback_left()) return Continue{};
-  if (auto action = hedge_in(*itinerary_.ahead(), now)) return *std::move(action);
+  if (auto action = hedge_in(itinerary_.ahead(), now)) return *std::move(action);
   return Continue{};
 }
 

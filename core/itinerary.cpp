@@ -49,13 +49,12 @@ void Itinerary::advance() {
   visits_.push_back(std::move(visit));
 }
 
-GroupVisit* Itinerary::ahead() {
+GroupVisit& Itinerary::ahead() {
   const ModelMatch* model = next();
-  if (model == nullptr) return nullptr;
   // Nobody was asked there, or the request would not look ahead again.
   if (!ahead_.empty() && ahead_.front().model() != *model) ahead_.clear();
   if (ahead_.empty()) ahead_.push_back(visit_to(*model));
-  return &ahead_.front();
+  return ahead_.front();
 }
 
 void Itinerary::go_ahead() {

@@ -34,8 +34,8 @@ class Itinerary {
   // Goes on to next(), which must not be nullptr.
   void advance();
 
-  // The group that next() leads to, to be asked while current() still is. nullptr: none is left.
-  GroupVisit* ahead();
+  // The group of next(), which must not be nullptr, to be asked while current() still is.
+  GroupVisit& ahead();
   // Goes on to the group ahead(): it answered first.
   void go_ahead();
 

@@ -72,7 +72,6 @@ class Forward {
   Awaitable<void> send_plain();
   std::string head_before_content();
   void begin_content(CallLeg& leg, bool event_stream);
-  void fix_overhead(CallLeg& leg);
   void let_go_of_body();
   // `from_provider` is nullptr when comments send the head before anybody has answered.
   std::string stream_head(const UpstreamCall* from_provider, bool event_stream);

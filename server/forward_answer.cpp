@@ -36,12 +36,8 @@ void Forward::begin_content(CallLeg& leg, bool event_stream) {
   event_stream_ = event_stream;
   let_go_of_body();
   if (writer_.started()) return;
-  fix_overhead(leg);
-  writer_.begin(stream_head(&leg.upstream(), event_stream));
-}
-
-void Forward::fix_overhead(CallLeg& leg) {
   overhead_ = overhead() - uncounted_wait(leg.begun(), leg.upstream().waited());
+  writer_.begin(stream_head(&leg.upstream(), event_stream));
 }
 
 // Once nobody else can be asked, a large request must not weigh on a long stream. A leg that lost

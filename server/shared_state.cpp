@@ -12,15 +12,15 @@
 #include "core/bounds.hpp"
 #include "server/event_loop.hpp"
 #include "server/log.hpp"
+#include "server/upstream_head.hpp"
 
 namespace spillway::server {
 
 namespace {
 
 std::string address_of(const RedisSettings& settings) {
-  const bool v6 = settings.host.find(':') != std::string::npos;
-  return fmt::format("{}{}{}{}:{}/{}", settings.tls ? "rediss://" : "redis://", v6 ? "[" : "",
-                     settings.host, v6 ? "]" : "", settings.port, settings.database);
+  return fmt::format("{}{}:{}/{}", settings.tls ? "rediss://" : "redis://",
+                     bracketed(settings.host), settings.port, settings.database);
 }
 
 // Instances that lost the same Redis do not all come back at the same instant.

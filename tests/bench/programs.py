@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import select
 import socket
 import subprocess
 import time
@@ -78,6 +79,14 @@ class Program:
     def pid(self) -> int:
         return self.process.pid
 
+    def ended_within(self, seconds: float) -> bool:
+        """Waits for the program's end; whether it came."""
+        watched = os.pidfd_open(self.pid)
+        try:
+            return bool(select.select([watched], [], [], seconds)[0])
+        finally:
+            os.close(watched)
+
     def read_json(self) -> Any:
         line = self.process.stdout.readline()
         if not line:
@@ -109,8 +118,6 @@ def wait_until_answered(
     """Asks until there is a 200; when that was, on the clock of time.perf_counter()."""
     until = time.perf_counter() + START_SECONDS
     while time.perf_counter() < until:
-        if program is not None and program.process.poll() is not None:
-            break
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=START_SECONDS) as made:
                 made.sendall(request)
@@ -118,7 +125,8 @@ def wait_until_answered(
                     return time.perf_counter()
         except OSError:
             pass
-        time.sleep(pause)
+        if program is None or program.ended_within(pause):
+            break
     what = program.command if program else f"port {port}"
     log = program.log.read_text()[-800:] if program else ""
     raise Invalid(f"{what} does not serve: {log}")

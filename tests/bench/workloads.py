@@ -15,7 +15,7 @@ import procfs
 import proxies
 from measure import Bench, Invalid, Spent, closed_load, held_load, own_load, spending
 from programs import wait_until_answered
-from proxies import DIRECT, HAPROXY, NGINX, Setting
+from proxies import DIRECT, HAPROXY, NGINX, Running, Setting
 
 KIB, MIB = 1024, 1024 * 1024
 STREAMS = 150
@@ -215,13 +215,19 @@ def open_streams(bench: Bench, proxy: str, count: int) -> Figures:
     )
 
 
+def settle(running: Running) -> None:
+    """Leaves the proxy alone for as long as the page says, and it must live through that."""
+    if running.program.ended_within(SETTLE_SECONDS):
+        raise Invalid(f"{running.program.command} ended while its memory settled")
+
+
 def held(bench: Bench, proxy: str, mode: str, request: bytes, count: int) -> Figures:
     with bench.upstream() as upstream:
         setting = Setting(upstream, bench.folder, cores=bench.cores.proxy, streaming=True)
         with proxies.start(proxy, setting) as running:
             before = procfs.memory(running.pid)
             with held_load(bench, mode, running.port, request, connections=count, open_rate=1500):
-                time.sleep(SETTLE_SECONDS)
+                settle(running)
                 used = procfs.memory(running.pid)
     return {"bytes_each": (used.anonymous - before.anonymous) / count, "total_bytes": used.total}
 
@@ -233,7 +239,7 @@ def burst(bench: Bench, proxy: str, size: int, connections: int) -> Figures:
             before = procfs.memory(running.pid)
             procfs.forget_peak(running.pid)
             closed_load(bench, running.port, payloads.chat(size), connections, bench.seconds)
-            time.sleep(SETTLE_SECONDS)
+            settle(running)
             after = procfs.memory(running.pid)
     return {
         "before_bytes": before.total,

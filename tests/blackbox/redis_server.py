@@ -173,6 +173,7 @@ class SlowRedis:
 
     def __init__(self, server: RedisServer) -> None:
         self.server, self.delay = server, 0.0
+        self._closed = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._sockets = [self._listener]
@@ -194,13 +195,14 @@ class SlowRedis:
     def _carry(self, source: socket.socket, sink: socket.socket, held_back: bool) -> None:
         try:
             while data := source.recv(65536):
-                if held_back and self.delay:
-                    time.sleep(self.delay)
+                if held_back and self._closed.wait(self.delay):
+                    break
                 sink.sendall(data)
         except OSError:
             pass
         sink.close()
 
     def close(self) -> None:
+        self._closed.set()
         for each in self._sockets:
             each.close()
