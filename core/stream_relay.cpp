@@ -37,6 +37,10 @@ void StreamRelay::clear_output() {
   kept_.clear();
 }
 
+void StreamRelay::keep_output() {
+  for (std::string_view& piece : output_) piece = kept_.emplace_back(piece);
+}
+
 bool StreamRelay::at_boundary() const {
   return !oversized_;
 }

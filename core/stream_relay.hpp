@@ -53,6 +53,8 @@ class StreamRelay {
   // until the next clear_output().
   std::span<const std::string_view> output() const { return output_; }
   void clear_output();
+  // Copies the output: what was fed need not stay valid any longer.
+  void keep_output();
 
   // True if the bytes put out so far end at an event boundary, so that a comment may be put in.
   bool at_boundary() const;

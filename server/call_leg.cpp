@@ -67,7 +67,7 @@ CallLeg::CallLeg(const Request& request, attempt::Call call,
     : request_(request),
       call_(std::move(call)),
       transcript_(std::move(transcript)),
-      upstream_(request.worker, request.config, request.config.at(call_.deployment)),
+      upstream_(request.worker, request.config, request.config.at(call_.deployment), *this),
       begun_(request.worker.now()),
       resume_(call_.resume) {
   request_.worker.upstream_call_begun();
@@ -75,6 +75,11 @@ CallLeg::CallLeg(const Request& request, attempt::Call call,
 
 CallLeg::~CallLeg() {
   if (!finished_) request_.worker.upstream_call_ended();
+}
+
+void CallLeg::take_home() {
+  upstream_.keep_received();
+  if (relay_) relay_->keep_output();
 }
 
 void CallLeg::finish() {

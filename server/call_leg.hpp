@@ -20,7 +20,7 @@
 
 namespace spillway::server {
 
-class CallLeg {
+class CallLeg : private ReadBuffer::Borrower {
  public:
   // What every leg of a request shares; outlives them while they run.
   struct Request {
@@ -80,6 +80,7 @@ class CallLeg {
 
  private:
   using Ending = std::optional<attempt::Event>;
+  void take_home() override;
   bool client_names_account(const Deployment& deployment) const;
   Awaitable<std::optional<CallFault>> send();
   Awaitable<Ending> receive(AttemptLoop& loop);

@@ -1,9 +1,11 @@
 #include "server/client_connection.hpp"
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 #include <utility>
 
+#include "server/gather_write.hpp"
 #include "server/worker.hpp"
 
 namespace spillway::server {
@@ -12,6 +14,8 @@ namespace {
 
 constexpr std::size_t kReadBytes = 16 * 1024;
 constexpr std::size_t kBodyStepBytes = 1024 * 1024;  // a promised body gets memory as it arrives
+// Others get their turn after so many reads that found something at once.
+constexpr unsigned kReadsWithoutWait = 16;
 constexpr Duration kSecondLook = milliseconds(500);
 constexpr Duration kLinger = seconds(2);
 constexpr std::size_t kLingerBytes = 4 * 1024 * 1024;
@@ -49,7 +53,7 @@ void grow(std::string& text, std::size_t size) {
 ClientConnection::ClientConnection(Worker& worker, Socket socket)
     : worker_(worker),
       socket_(std::move(socket)),
-      deadline_(worker.io().get_executor(),
+      deadline_(worker.deadlines(),
                 [this] {
                   timed_out_ = true;
                   error_code ignored;
@@ -61,79 +65,108 @@ ClientConnection::ClientConnection(Worker& worker, Socket socket)
                     socket_.cancel(ignored);
                 }),
       watch_([this] { look_at_peer(); }),
-      second_look_(worker.io().get_executor(), [this] { look_at_peer(); }) {
+      second_look_(worker.deadlines(), [this] { look_at_peer(); }) {
   error_code ec;
+  socket_.non_blocking(true, ec);
   const auto endpoint = socket_.remote_endpoint(ec);
   if (!ec) peer_ = endpoint.address().to_string();
 }
 
-void ClientConnection::start_next_request() {
-  parser_.emplace();
-  pieces_.clear();
-  std::copy(buffer_.begin() + consumed_, buffer_.begin() + used_, buffer_.begin());
-  used_ -= consumed_;
-  consumed_ = 0;
-  if (!carried_.empty()) {
-    buffer_.resize(std::max(buffer_.size(), used_ + carried_.size()));
-    std::copy(carried_.begin(), carried_.end(), buffer_.begin() + used_);
-    used_ += carried_.size();
-    carried_.clear();
-  }
-  timed_out_ = false;
-}
-
+// Asks the kernel first, and waits only where it has nothing.
 Awaitable<std::size_t> ClientConnection::read_some(char* data, std::size_t size, error_code& ec) {
   const asio::mutable_buffer target(data, size);
-  const std::size_t n = co_await socket_.async_read_some(target, to(ec));
+  std::size_t n = socket_.read_some(target, ec);
+  if (!ec) co_await yield_now_and_then();
+  while (ec == asio::error::would_block) {
+    reads_without_wait_ = 0;
+    co_await watch_.readable(socket_, ec);
+    if (!ec) n = socket_.read_some(target, ec);
+  }
   if (timed_out_) ec = asio::error::timed_out;
   co_return n;
 }
 
+Awaitable<void> ClientConnection::yield_now_and_then() {
+  if (++reads_without_wait_ < kReadsWithoutWait) co_return;
+  reads_without_wait_ = 0;
+  co_await asio::post(use_awaitable);
+}
+
 Awaitable<std::optional<ReadFault>> ClientConnection::read_head(const Config& config,
                                                                 ClientRequest& request) {
-  start_next_request();
   const HeadLimits limits{config.limits.head, config.limits.headers};
   RequestHeadCheck check(limits);
-  idle_ = used_ == 0;
+  timed_out_ = false;
+  chunks_.reset();
+  idle_ = carried_.empty();
   deadline_.arm(worker_.now() +
                 (first_ || !idle_ ? config.timeouts.head : config.timeouts.keepalive));
-  for (;;) {
-    const auto state = check.feed({buffer_.data(), used_});
-    if (state == RequestHeadCheck::State::bad) co_return ReadFault{check.fault()};
-    if (state == RequestHeadCheck::State::complete) break;
-    if (used_ == buffer_.size()) buffer_.resize(std::max(kReadBytes, buffer_.size() * 2));
+  // Usually a head comes in one piece, and is not copied here.
+  std::string begun = std::exchange(carried_, {});
+  std::string_view received = begun;
+  while (check.feed(received) == RequestHeadCheck::State::need_more) {
+    if (begun.empty()) received = begun = received;
     error_code ec;
-    const std::size_t n = co_await read_some(buffer_.data() + used_, buffer_.size() - used_, ec);
-    if (ec == asio::error::timed_out && used_ > 0)
+    co_await watch_.readable(socket_, ec);
+    const auto buffer = worker_.read_buffer().use();
+    std::size_t n = 0;
+    if (!ec) n = socket_.read_some(asio::buffer(buffer.data(), buffer.size()), ec);
+    if (timed_out_) ec = asio::error::timed_out;
+    if (ec == asio::error::would_block) continue;
+    if (ec == asio::error::timed_out && !begun.empty())
       co_return refuse(408, "The request head did not arrive in time.");
     if (ec) co_return gone();
-    used_ += n;
     if (idle_) {
       idle_ = false;
       if (!first_) deadline_.arm(worker_.now() + config.timeouts.head);
     }
+    received = std::string_view(buffer.data(), n);
+    if (!begun.empty()) received = begun.append(received);
   }
+  if (check.feed(received) == RequestHeadCheck::State::bad) co_return ReadFault{check.fault()};
   deadline_.disarm();
   first_ = false;
-  consumed_ = check.head_bytes();
-  const std::string_view head(buffer_.data() + check.skipped_bytes(),
-                              consumed_ - check.skipped_bytes());
+  co_return take_head(check, received, request);
+}
+
+std::optional<ReadFault> ClientConnection::take_head(const RequestHeadCheck& check,
+                                                     std::string_view received,
+                                                     ClientRequest& request) {
+  const std::string_view head =
+      received.substr(check.skipped_bytes(), check.head_bytes() - check.skipped_bytes());
+  request.head.assign(head.begin(), head.end());
+  auto parser = std::make_unique<RequestParser>();
+  std::vector<std::string_view> no_body;
   error_code ec;
-  parser_->parse(head, pieces_, ec);
-  if (ec || !parser_->is_header_done()) co_return refuse(400, "The request head is malformed.");
-  request.method = parser_->method();
-  const std::string_view target = without_authority(parser_->target());
-  const auto question = target.find('?');
-  request.path = question == 0 ? std::string_view("/") : target.substr(0, question);
-  if (question != std::string_view::npos) request.query = target.substr(question + 1);
-  request.headers = parser_->headers();
+  parser->parse({request.head.data(), request.head.size()}, no_body, ec);
+  if (ec) return refuse(400, "The request head is malformed.");
+  request.method = parser->method();
+  const std::string_view target = without_authority(parser->target());
+  const auto query = target.find('?');
+  request.path = target.substr(0, query);
+  request.query = query == std::string_view::npos ? std::string_view() : target.substr(query + 1);
+  request.fields = parser->take_fields();
+  request.headers = request.fields;
   request.framing = check.framing();
   request.content_length = check.content_length();
   request.http_1_0 = check.http_1_0();
   request.keep_alive = check.keep_alive();
   request.expect_continue = check.expect_continue();
   request.head_at = worker_.now();
-  co_return std::nullopt;
+  if (request.framing == BodyFraming::chunked) chunks_ = std::move(parser);
+  take_body(received.substr(check.head_bytes()), request);
+  return std::nullopt;
+}
+
+// What came with the head: the body's beginning, and what a client sends ahead.
+void ClientConnection::take_body(std::string_view received, ClientRequest& request) {
+  if (request.framing == BodyFraming::length) {
+    const auto length =
+        static_cast<std::size_t>(std::min<std::uint64_t>(request.content_length, received.size()));
+    request.body.assign(received.substr(0, length));
+    received.remove_prefix(length);
+  }
+  carried_.assign(received);
 }
 
 Awaitable<std::optional<ReadFault>> ClientConnection::read_body(const Config& config,
@@ -142,7 +175,8 @@ Awaitable<std::optional<ReadFault>> ClientConnection::read_body(const Config& co
   if (request.framing == BodyFraming::length && request.content_length > config.limits.body)
     co_return too_large(config.limits.body);
   deadline_.arm(worker_.now() + config.timeouts.body);
-  const bool waits = request.expect_continue && !request.http_1_0 && used_ == consumed_;
+  const bool waits =
+      request.expect_continue && !request.http_1_0 && request.body.empty() && carried_.empty();
   if (waits) {
     error_code ec;
     co_await asio::async_write(socket_, asio::buffer(kContinue), to(ec));
@@ -164,10 +198,7 @@ ReadFault ClientConnection::body_fault(const error_code& ec) const {
 
 Awaitable<std::optional<ReadFault>> ClientConnection::read_fixed_body(ClientRequest& request) {
   const auto length = static_cast<std::size_t>(request.content_length);
-  const std::size_t here = std::min(length, used_ - consumed_);
-  request.body.assign(buffer_.data() + consumed_, here);
-  consumed_ += here;
-  std::size_t have = here;
+  std::size_t have = request.body.size();
   while (have < length) {
     if (have == request.body.size())
       grow(request.body, std::min(length, std::max(have * 2, have + kBodyStepBytes)));
@@ -182,20 +213,20 @@ Awaitable<std::optional<ReadFault>> ClientConnection::read_fixed_body(ClientRequ
 
 Awaitable<std::optional<ReadFault>> ClientConnection::read_chunked_body(const Config& config,
                                                                         ClientRequest& request) {
-  std::string unparsed(buffer_.data() + consumed_, used_ - consumed_);
-  consumed_ = used_;
+  std::string unparsed = std::exchange(carried_, {});
+  std::vector<std::string_view> pieces;
   for (;;) {
-    pieces_.clear();
+    pieces.clear();
     error_code ec;
-    const std::size_t taken = parser_->parse(unparsed, pieces_, ec);
+    const std::size_t taken = chunks_->parse(unparsed, pieces, ec);
     if (ec) co_return refuse(400, "The chunked request body is malformed.");
-    for (const std::string_view piece : pieces_) {
+    for (const std::string_view piece : pieces) {
       if (request.body.size() + piece.size() > config.limits.body)
         co_return too_large(config.limits.body);
       request.body.append(piece);
     }
     unparsed.erase(0, taken);
-    if (parser_->is_done()) break;
+    if (chunks_->is_done()) break;
     const std::size_t kept = unparsed.size();
     grow(unparsed, kept + kReadBytes);
     const std::size_t n = co_await read_some(unparsed.data() + kept, kReadBytes, ec);
@@ -207,17 +238,23 @@ Awaitable<std::optional<ReadFault>> ClientConnection::read_chunked_body(const Co
 }
 
 Awaitable<bool> ClientConnection::write(std::span<const std::string_view> pieces,
-                                        TimePoint deadline) {
-  std::vector<asio::const_buffer> buffers;
-  buffers.reserve(pieces.size());
-  for (const std::string_view piece : pieces) buffers.emplace_back(piece.data(), piece.size());
-  timed_out_ = false;
-  writing_ = true;
-  deadline_.arm(deadline);
+                                        TimePoint deadline, Pieces lifetime) {
+  Buffers buffers = as_buffers(pieces);
   error_code ec;
-  bytes_written_ += co_await asio::async_write(socket_, buffers, to(ec));
-  deadline_.disarm();
-  writing_ = false;
+  bytes_written_ += write_now(socket_, buffers, ec);
+  if (!ec && !buffers.empty()) {
+    std::string copied;
+    if (lifetime == Pieces::passing) {
+      copied = copy_of(buffers);
+      buffers.assign(1, asio::buffer(copied));
+    }
+    timed_out_ = false;
+    writing_ = true;
+    deadline_.arm(deadline);
+    bytes_written_ += co_await asio::async_write(socket_, buffers, to(ec));
+    deadline_.disarm();
+    writing_ = false;
+  }
   if (ec) close();
   co_return !ec;
 }
@@ -253,9 +290,13 @@ Awaitable<void> ClientConnection::linger() {
   timed_out_ = false;
   deadline_.arm(worker_.now() + kLinger);
   std::size_t dropped = 0;
-  if (buffer_.empty()) buffer_.resize(kReadBytes);
-  while (!ec && dropped < kLingerBytes)
-    dropped += co_await read_some(buffer_.data(), buffer_.size(), ec);
+  while (!ec && dropped < kLingerBytes) {
+    co_await watch_.readable(socket_, ec);
+    const auto buffer = worker_.read_buffer().use();
+    if (!ec) dropped += socket_.read_some(asio::buffer(buffer.data(), buffer.size()), ec);
+    if (ec == asio::error::would_block) ec = {};
+    if (timed_out_) ec = asio::error::timed_out;
+  }
   close();
 }
 

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -28,15 +30,19 @@ class ClientConnection {
         answer;  // nullopt: the client is gone, or was idle too long; nothing to say
   };
 
-  // Reads the next request's head into `request`. Answers nothing itself.
+  // Reads the next request's head into `request`, which is new, and with it what has come of the
+  // body. Answers nothing itself.
   Awaitable<std::optional<ReadFault>> read_head(const Config& config, ClientRequest& request);
 
   // Reads the body into request.body; says 100 Continue first where the client waits for it.
   Awaitable<std::optional<ReadFault>> read_body(const Config& config, ClientRequest& request);
 
   // True if everything was handed to the kernel before `deadline`; after false the connection is
-  // closed.
-  Awaitable<bool> write(std::span<const std::string_view> pieces, TimePoint deadline);
+  // closed. What the kernel does not take at once is copied first if the pieces are only
+  // `passing`, which may lie in the worker's read buffer.
+  enum class Pieces { staying, passing };
+  Awaitable<bool> write(std::span<const std::string_view> pieces, TimePoint deadline,
+                        Pieces lifetime = Pieces::staying);
 
   // Calls `on_ending` at most once while a request is being answered: if the client closes its
   // side, or with what end() says.
@@ -59,12 +65,15 @@ class ClientConnection {
   std::uint64_t bytes_written() const { return bytes_written_; }
 
  private:
+  std::optional<ReadFault> take_head(const RequestHeadCheck& check, std::string_view received,
+                                     ClientRequest& request);
+  void take_body(std::string_view received, ClientRequest& request);
   Awaitable<std::optional<ReadFault>> read_fixed_body(ClientRequest& request);
   Awaitable<std::optional<ReadFault>> read_chunked_body(const Config& config,
                                                         ClientRequest& request);
   Awaitable<std::size_t> read_some(char* data, std::size_t size, error_code& ec);
   ReadFault body_fault(const error_code& ec) const;
-  void start_next_request();
+  Awaitable<void> yield_now_and_then();
   void look_at_peer();
 
   Worker& worker_;
@@ -74,12 +83,9 @@ class ClientConnection {
   Deadline second_look_;  // while unread data hides the end of the stream
   std::function<void(Ending)> on_ending_;
   std::string peer_;
-  std::vector<char> buffer_;
-  std::size_t used_ = 0;      // bytes of buffer_ that were received
-  std::size_t consumed_ = 0;  // of them, those of the request being answered
-  std::string carried_;       // received behind a chunked body: the next request's beginning
-  std::optional<RequestParser> parser_;
-  std::vector<std::string_view> pieces_;
+  std::string carried_;  // received and not used yet: the next request's beginning, or a chunk's
+  std::unique_ptr<RequestParser> chunks_;  // of a body in chunks; has seen the head
+  unsigned reads_without_wait_ = 0;
   bool timed_out_ = false;
   bool writing_ = false;
   bool idle_ = true;

@@ -1,10 +1,10 @@
-// A client's request as the session hands it on. The views point into the connection's buffer and
-// stay valid until the request is answered.
+// A client's request as the session hands it on. The views point into its own head.
 #pragma once
 
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/head_check.hpp"
 #include "core/outcome.hpp"
@@ -13,6 +13,12 @@
 namespace spillway::server {
 
 struct ClientRequest {
+  ClientRequest() = default;
+  ClientRequest(const ClientRequest&) = delete;
+  ClientRequest& operator=(const ClientRequest&) = delete;
+
+  std::vector<char> head;          // as received
+  std::vector<HeaderView> fields;  // what `headers` shows
   std::string_view method;
   std::string_view path;   // without the query; origin-form
   std::string_view query;  // without its '?'

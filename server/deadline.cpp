@@ -1,37 +1,83 @@
 #include "server/deadline.hpp"
 
+#include <utility>
+
 namespace spillway::server {
 
-Deadline::Deadline(Executor executor, std::function<void()> on_expiry)
-    : state_(std::make_shared<State>(executor, std::move(on_expiry))) {}
+struct DeadlineQueue::Set
+    : boost::intrusive::multiset<Deadline, boost::intrusive::compare<DeadlineQueue::Earlier>,
+                                 boost::intrusive::constant_time_size<false>> {};
+
+bool DeadlineQueue::Earlier::operator()(const Deadline& a, const Deadline& b) const {
+  return a.stands_at_ < b.stands_at_;
+}
+
+DeadlineQueue::DeadlineQueue() : waiting_(std::make_unique<Set>()) {}
+
+DeadlineQueue::~DeadlineQueue() = default;
+
+void DeadlineQueue::start(asio::io_context& io) {
+  timer_.emplace(io);
+  set_timer();
+}
+
+void DeadlineQueue::stop() {
+  timer_.reset();
+}
+
+void DeadlineQueue::insert(Deadline& deadline) {
+  deadline.stands_at_ = deadline.when_;
+  waiting_->insert(deadline);
+  if (deadline.stands_at_ < timer_at_) set_timer();
+}
+
+void DeadlineQueue::erase(Deadline& deadline) {
+  waiting_->erase(waiting_->iterator_to(deadline));
+}
+
+// For the first in the queue. A timer that fires too early, because that one is gone, finds nothing
+// due.
+void DeadlineQueue::set_timer() {
+  if (!timer_ || waiting_->empty()) return;
+  timer_at_ = waiting_->begin()->stands_at_;
+  timer_->expires_at(timer_at_);  // cancels a running wait, whose handler then sees the error
+  timer_->async_wait([this](error_code ec) {
+    if (!ec) run_due(timer_at_);
+  });
+}
+
+void DeadlineQueue::run_due(TimePoint now) {
+  timer_at_ = TimePoint::min();  // what is inserted meanwhile leaves the timer alone
+  while (!waiting_->empty() && waiting_->begin()->stands_at_ <= now) {
+    Deadline& first = *waiting_->begin();
+    erase(first);
+    if (first.when_ == TimePoint::max()) continue;
+    if (first.when_ > now) {
+      insert(first);
+      continue;
+    }
+    first.disarm();
+    first.on_expiry_();
+  }
+  timer_at_ = TimePoint::max();
+  set_timer();
+}
+
+Deadline::Deadline(DeadlineQueue& queue, std::function<void()> on_expiry)
+    : queue_(queue), on_expiry_(std::move(on_expiry)) {}
 
 Deadline::~Deadline() {
-  state_->on_expiry = nullptr;
-  state_->timer.cancel();
+  if (is_linked()) queue_.erase(*this);
 }
 
 void Deadline::arm(TimePoint when) {
-  state_->when = when;
-  if (when < state_->timer_at) start_timer(state_);
-}
-
-void Deadline::disarm() {
-  state_->when = TimePoint::max();
-}
-
-void Deadline::start_timer(const std::shared_ptr<State>& state) {
-  state->timer_at = state->when;
-  state->timer.expires_at(
-      state->when);  // cancels a running wait, whose handler then sees the error
-  state->timer.async_wait([state](error_code ec) {
-    if (ec || !state->on_expiry) return;
-    const TimePoint fired_at = state->timer_at;
-    state->timer_at = TimePoint::max();
-    if (state->when == TimePoint::max()) return;
-    if (state->when > fired_at) return start_timer(state);
-    state->when = TimePoint::max();
-    state->on_expiry();
-  });
+  when_ = when;
+  if (when == TimePoint::max()) return;
+  if (is_linked()) {
+    if (when >= stands_at_) return;
+    queue_.erase(*this);
+  }
+  queue_.insert(*this);
 }
 
 }  // namespace spillway::server

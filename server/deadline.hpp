@@ -1,41 +1,67 @@
-// A deadline that costs nothing to move. The timer behind it is armed once and looks, when it
-// fires, whether the deadline has moved on meanwhile; arming and disarming for every read and write
-// only stores a time.
+// Deadlines that cost nothing to move. All of a thread's deadlines wait in one queue behind one
+// timer; a deadline that is armed stands there at the time of its first arming, and looks, when
+// that time comes, whether it has moved on meanwhile. Arming and disarming for every read and
+// write only stores a time.
 #pragma once
 
+#include <boost/intrusive/set.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "core/time.hpp"
 #include "server/asio.hpp"
 
 namespace spillway::server {
 
-// Belongs to one worker, like everything that uses it.
-class Deadline {
+class Deadline;
+
+// Belongs to one thread; must outlive its deadlines and, because they may live in coroutines of
+// the event loop, the loop as well: that is why the loop is only given by start().
+class DeadlineQueue {
  public:
-  // `on_expiry` runs on the worker, once for each arm() whose time passes; never after destruction.
-  Deadline(Executor executor, std::function<void()> on_expiry);
+  DeadlineQueue();
+  ~DeadlineQueue();
+  DeadlineQueue(const DeadlineQueue&) = delete;
+  DeadlineQueue& operator=(const DeadlineQueue&) = delete;
+
+  void start(asio::io_context& io);
+  void stop();  // before the loop goes away; nothing expires any more
+
+ private:
+  friend class Deadline;
+  struct Earlier {
+    bool operator()(const Deadline& a, const Deadline& b) const;
+  };
+  void insert(Deadline& deadline);
+  void erase(Deadline& deadline);
+  void set_timer();
+  void run_due(TimePoint now);
+
+  struct Set;
+  std::unique_ptr<Set> waiting_;
+  std::optional<Timer> timer_;
+  TimePoint timer_at_ = TimePoint::max();  // max: the timer is not running
+};
+
+class Deadline : public boost::intrusive::set_base_hook<> {
+ public:
+  // `on_expiry` runs on the queue's thread, once for each arm() whose time passes; never after
+  // destruction. It does not throw, and does not destroy the deadline.
+  Deadline(DeadlineQueue& queue, std::function<void()> on_expiry);
   ~Deadline();
   Deadline(const Deadline&) = delete;
   Deadline& operator=(const Deadline&) = delete;
 
   void arm(TimePoint when);
-  void disarm();
+  void disarm() { when_ = TimePoint::max(); }
 
  private:
-  // Shared with the timer's handler, which may already be queued when the deadline goes away.
-  struct State {
-    State(Executor executor, std::function<void()> callback)
-        : timer(executor), on_expiry(std::move(callback)) {}
-    Timer timer;
-    std::function<void()> on_expiry;  // empty once the owner is gone
-    TimePoint when = TimePoint::max();
-    TimePoint timer_at = TimePoint::max();  // max: the timer is not running
-  };
-  static void start_timer(const std::shared_ptr<State>& state);
-
-  std::shared_ptr<State> state_;
+  friend class DeadlineQueue;
+  DeadlineQueue& queue_;
+  std::function<void()> on_expiry_;
+  TimePoint when_ = TimePoint::max();
+  TimePoint stands_at_ = TimePoint::max();  // in the queue; while linked
 };
 
 }  // namespace spillway::server

@@ -25,6 +25,7 @@ template <bool kIsRequest>
 class MessageParser : public http::basic_parser<kIsRequest> {
  public:
   MessageParser() {
+    headers_.reserve(16);
     this->eager(true);
     this->header_limit(UINT32_MAX);  // bounded by whoever reads the head
     this->body_limit(boost::none);   // bounded by whoever reads the body
@@ -55,6 +56,7 @@ class MessageParser : public http::basic_parser<kIsRequest> {
   std::string_view target() const { return target_; }
   int status() const { return status_; }
   Headers headers() const { return headers_; }
+  std::vector<HeaderView> take_fields() { return std::move(headers_); }
 
  private:
   void on_request_impl(http::verb, boost::beast::string_view method,

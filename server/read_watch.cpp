@@ -4,8 +4,33 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <utility>
 
 namespace spillway::server {
+
+// The handler of the wait in the kernel.
+class ReadWatch::Pending {
+ public:
+  explicit Pending(std::shared_ptr<State> state) : state_(std::move(state)) {}
+  Pending(Pending&&) = default;
+  Pending& operator=(Pending&&) = delete;
+  // Without having run only where the event loop goes away: a coroutine that waits here holds the
+  // socket that holds the state.
+  ~Pending() {
+    if (state_) const auto dropped = std::move(state_->reader);
+  }
+
+  void operator()(error_code ec) {
+    const std::shared_ptr<State> state = std::move(state_);
+    state->pending = false;
+    const bool watched = std::exchange(state->on, false);
+    if (state->reader) return std::exchange(state->reader, {})(ec);
+    if (!ec && watched && state->on_readable) state->on_readable();
+  }
+
+ private:
+  std::shared_ptr<State> state_;
+};
 
 ReadWatch::ReadWatch(std::function<void()> on_readable) : state_(std::make_shared<State>()) {
   state_->on_readable = std::move(on_readable);
@@ -17,14 +42,12 @@ ReadWatch::~ReadWatch() {
 
 void ReadWatch::start(Socket& socket) {
   state_->on = true;
-  if (state_->pending) return;
-  state_->pending = true;
-  socket.async_wait(Socket::wait_read, [state = state_](error_code ec) {
-    state->pending = false;
-    if (ec || !state->on || !state->on_readable) return;
-    state->on = false;
-    state->on_readable();
-  });
+  wait(socket);
+}
+
+void ReadWatch::wait(Socket& socket) {
+  if (std::exchange(state_->pending, true)) return;
+  socket.async_wait(Socket::wait_read, Pending(state_));
 }
 
 PeerState peek_peer(Socket& socket) {

@@ -1,10 +1,12 @@
-// Notices that a socket became readable while nobody reads from it: the peer left, or sent what
-// nobody asked for. At most one wait is pending on the socket; one that is still pending is used
-// again.
+// Waits until a socket can be read: for a coroutine that wants to read, and for whoever wants to
+// know that a peer spoke or left while nobody reads. Both share one wait in the kernel, which goes
+// on while neither is interested and serves whoever is next.
 #pragma once
 
+#include <boost/asio/any_completion_handler.hpp>
 #include <functional>
 #include <memory>
+#include <utility>
 
 #include "server/asio.hpp"
 
@@ -12,7 +14,8 @@ namespace spillway::server {
 
 class ReadWatch {
  public:
-  // `on_readable` runs on the worker while the watch is on; never after destruction.
+  // `on_readable` runs on the worker while the watch is on, once for each start(); never after
+  // destruction.
   explicit ReadWatch(std::function<void()> on_readable);
   ~ReadWatch();
   ReadWatch(const ReadWatch&) = delete;
@@ -21,13 +24,29 @@ class ReadWatch {
   void start(Socket& socket);
   void stop() { state_->on = false; }
 
+  // To be awaited, by one coroutine at a time: `ec` is set if the wait was cancelled or the socket
+  // closed.
+  auto readable(Socket& socket, error_code& ec) {
+    auto token = to(ec);
+    return asio::async_initiate<decltype(token), void(error_code)>(
+        [this, &socket](auto handler) {
+          state_->reader = std::move(handler);
+          wait(socket);
+        },
+        token);
+  }
+
  private:
   // Shared with the wait's handler, which outlives the owner if the socket is closed first.
   struct State {
     std::function<void()> on_readable;
+    asio::any_completion_handler<void(error_code)> reader;
     bool on = false;
     bool pending = false;
   };
+  class Pending;
+  void wait(Socket& socket);
+
   std::shared_ptr<State> state_;
 };
 

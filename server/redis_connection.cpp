@@ -12,13 +12,13 @@ namespace spillway::server {
 RedisConnection::RedisConnection(const Means& means)
     : means_(means),
       socket_(means.io),
-      read_deadline_(means.io.get_executor(),
+      read_deadline_(means.deadlines,
                      [this] {
                        timed_out_ = true;
                        error_code ignored;
                        socket_.close(ignored);
                      }),
-      write_deadline_(means.io.get_executor(), [this] {
+      write_deadline_(means.deadlines, [this] {
         timed_out_ = true;
         error_code ignored;
         socket_.close(ignored);

@@ -30,6 +30,7 @@ class RedisConnection {
   // Borrows all of them for as long as it lives.
   struct Means {
     asio::io_context& io;
+    DeadlineQueue& deadlines;
     Resolver& resolver;
     TlsClient& tls;
     TimePoint (*clock)();

@@ -56,13 +56,13 @@ Awaitable<void> Session::run() {
       break;
     }
     snapshot = worker_.snapshot();  // the wait may have been long
-    const Next next = co_await serve(std::move(request), std::move(snapshot));
+    const Next next = co_await serve(request, std::move(snapshot));
     if (next == Next::close || !connection_.is_open()) break;
   }
   connection_.close();
 }
 
-Awaitable<Session::Next> Session::serve(ClientRequest request, SnapshotPtr snapshot) {
+Awaitable<Session::Next> Session::serve(ClientRequest& request, SnapshotPtr snapshot) {
   const Config& config = snapshot->config;
   auto id = request.header("x-request-id");
   if (!id) id = request.header("x-litellm-call-id");

@@ -38,12 +38,16 @@ SharedState::SharedState(RedisSettings settings, TimePoint (*clock)())
       self_(random_() | 1),
       benches_(self_, settings_.database, seeded_random()),
       limits_(self_, settings_.database),
-      affinities_(settings_.database) {}
+      affinities_(settings_.database) {
+  deadlines_.start(io_);
+}
 
 SharedState::~SharedState() {
-  if (!thread_.joinable()) return;
-  asio::post(io_, [this] { leave(); });
-  thread_.join();
+  if (thread_.joinable()) {
+    asio::post(io_, [this] { leave(); });
+    thread_.join();
+  }
+  deadlines_.stop();
 }
 
 // What is held goes back, if that can be done at once.
@@ -117,7 +121,7 @@ Awaitable<void> SharedState::run() {
 
 Awaitable<SharedState::Problem> SharedState::session() {
   using asio::experimental::awaitable_operators::operator||;
-  const RedisConnection::Means means{io_, resolver_, tls_, clock_};
+  const RedisConnection::Means means{io_, deadlines_, resolver_, tls_, clock_};
   RedisConnection talker(means);
   RedisConnection listener(means);
   Problem problem = co_await join(talker, listener);

@@ -67,6 +67,7 @@ class SharedState final : public ChangeListener {
   const RedisSettings settings_;
   const std::string address_;  // for the log
   TimePoint (*const clock_)();
+  DeadlineQueue deadlines_;  // outlives the event loop
   asio::io_context io_{1};
   Resolver resolver_{io_, clock_};
   TlsClient tls_;

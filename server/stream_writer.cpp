@@ -20,8 +20,8 @@ StreamWriter::StreamWriter(Worker& worker, ClientConnection& connection, Options
     : worker_(worker),
       connection_(connection),
       options_(options),
-      comment_due_(worker.io().get_executor(), [this] { send_comment(); }),
-      comment_stuck_(worker.io().get_executor(),
+      comment_due_(worker.deadlines(), [this] { send_comment(); }),
+      comment_stuck_(worker.deadlines(),
                      [this] { connection_.end(ClientConnection::Ending::client_left); }) {}
 
 StreamWriter::~StreamWriter() = default;
@@ -86,6 +86,13 @@ Awaitable<bool> StreamWriter::write(std::span<const std::string_view> pieces) {
   std::size_t size = 0;
   for (const std::string_view piece : pieces) size += piece.size();
   if (size == 0) co_return connection_.is_open();
+  std::string copied;
+  std::string_view copy;
+  if (comment_->writing) {
+    for (const std::string_view piece : pieces) copied.append(piece);
+    copy = copied;
+    pieces = std::span(&copy, 1);
+  }
   co_await comment_written();
   if (comment_->failed) co_return false;
   comment_due_.disarm();
@@ -98,7 +105,8 @@ Awaitable<bool> StreamWriter::write(std::span<const std::string_view> pieces) {
   all.push_back(front);
   all.insert(all.end(), pieces.begin(), pieces.end());
   if (chunked) all.push_back(kChunkEnd);
-  const bool written = co_await connection_.write(all, worker_.now() + options_.write_timeout);
+  const bool written = co_await connection_.write(all, worker_.now() + options_.write_timeout,
+                                                  ClientConnection::Pieces::passing);
   rearm();
   co_return written;
 }

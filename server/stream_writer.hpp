@@ -35,7 +35,8 @@ class StreamWriter {
   bool started() const { return started_; }
   // The head that goes out with the first write. Nothing, if comments have already sent one.
   void begin(std::string head);
-  // One gather write of all pieces as one chunk. False: the client is gone.
+  // One gather write of all pieces as one chunk; they may lie in the worker's read buffer. False:
+  // the client is gone.
   Awaitable<bool> write(std::span<const std::string_view> pieces);
   // Ends the answer properly.
   Awaitable<bool> finish();

@@ -11,7 +11,6 @@ namespace spillway::server {
 
 namespace {
 
-constexpr std::size_t kReadBytes = 16 * 1024;
 constexpr std::string_view kStatusLineStart = "HTTP/1.";
 
 CallFault violation(std::string what) {
@@ -75,26 +74,30 @@ CallFault UpstreamCall::transport(TransportPhase phase, const error_code& ec) co
   return fault;
 }
 
-Awaitable<std::size_t> UpstreamCall::read_more(TimePoint deadline, error_code& ec) {
-  if (end_ == buffer_.size()) buffer_.resize(std::max(kReadBytes, buffer_.size() * 2));
+void UpstreamCall::keep_received() {
+  if (received_.empty() || received_.data() == kept_.data()) return;
+  received_ = kept_ = received_;
+}
+
+// More behind what has been received and not parsed.
+Awaitable<void> UpstreamCall::read_more(TimePoint deadline, error_code& ec) {
+  keep_received();
+  const bool alone = received_.empty();
   const TimePoint begun = worker_.now();
-  const std::size_t n =
-      co_await connection_->read_some(buffer_.data() + end_, buffer_.size() - end_, deadline, ec);
+  const std::string_view arrived = co_await connection_->receive(reader_, deadline, ec);
   waited_ += worker_.now() - begun;
-  end_ += n;
-  if (n > 0) any_byte_ = true;
-  co_return n;
+  if (!arrived.empty()) any_byte_ = true;
+  received_ = alone ? arrived : kept_.append(arrived);
 }
 
 Awaitable<std::optional<CallFault>> UpstreamCall::read_head(TimePoint deadline) {
   std::size_t interim = 0;
   std::size_t searched = 0;
   for (;;) {
-    const std::string_view received(buffer_.data() + begin_, end_ - begin_);
-    const std::size_t compared = std::min(received.size(), kStatusLineStart.size());
-    if (received.substr(0, compared) != kStatusLineStart.substr(0, compared))
+    const std::size_t compared = std::min(received_.size(), kStatusLineStart.size());
+    if (received_.substr(0, compared) != kStatusLineStart.substr(0, compared))
       co_return violation("the answer is not HTTP/1.x");
-    const std::size_t end = received.find("\r\n\r\n", searched < 3 ? 0 : searched - 3);
+    const std::size_t end = received_.find("\r\n\r\n", searched < 3 ? 0 : searched - 3);
     if (end != std::string_view::npos) {
       auto fault = parse_head(end + 4);
       if (fault) co_return fault;
@@ -104,8 +107,8 @@ Awaitable<std::optional<CallFault>> UpstreamCall::read_head(TimePoint deadline) 
       searched = 0;
       continue;
     }
-    searched = received.size();
-    if (received.size() >= bounds::kUpstreamHeadBytes)
+    searched = received_.size();
+    if (received_.size() >= bounds::kUpstreamHeadBytes)
       co_return violation("the response head is too large");
     error_code ec;
     co_await read_more(deadline, ec);
@@ -118,8 +121,8 @@ Awaitable<std::optional<CallFault>> UpstreamCall::read_head(TimePoint deadline) 
 }
 
 std::optional<CallFault> UpstreamCall::parse_head(std::size_t head_bytes) {
-  head_.assign(buffer_.data() + begin_, head_bytes);
-  begin_ += head_bytes;
+  head_.assign(received_.substr(0, head_bytes));
+  received_.remove_prefix(head_bytes);
   if (auto problem = check_response_head(head_)) return violation(std::move(*problem));
   parser_.emplace();
   error_code ec;
@@ -129,24 +132,15 @@ std::optional<CallFault> UpstreamCall::parse_head(std::size_t head_bytes) {
   return std::nullopt;
 }
 
-void UpstreamCall::compact() {
-  if (begin_ == 0) return;
-  std::copy(buffer_.begin() + begin_, buffer_.begin() + end_, buffer_.begin());
-  end_ -= begin_;
-  begin_ = 0;
-}
-
 Awaitable<std::optional<CallFault>> UpstreamCall::read_body(TimePoint deadline) {
   pieces_.clear();
   error_code ec;
   while (!parser_->is_done()) {
-    if (begin_ < end_) {
-      const std::string_view received(buffer_.data() + begin_, end_ - begin_);
-      begin_ += parser_->parse(received, pieces_, ec);
+    if (!received_.empty()) {
+      received_.remove_prefix(parser_->parse(received_, pieces_, ec));
       if (ec) co_return violation(fmt::format("bad body framing: {}", ec.message()));
       if (!pieces_.empty() || parser_->is_done()) break;
     }
-    compact();
     co_await read_more(deadline, ec);
     if (ec == asio::error::eof && parser_->need_eof()) {
       parser_->put_eof(ec);
@@ -161,7 +155,7 @@ Awaitable<std::optional<CallFault>> UpstreamCall::read_body(TimePoint deadline) 
 void UpstreamCall::finish() {
   if (!connection_) return;
   // Whatever else arrived would be taken for the next request's answer.
-  const bool nothing_left = begin_ == end_ && connection_->nothing_buffered();
+  const bool nothing_left = received_.empty() && connection_->nothing_buffered();
   const bool answered = parser_ && parser_->is_done() && parser_->status() >= 200;
   const bool clean = answered && nothing_left && parser_->keep_alive() && !cancelled_ &&
                      !connection_->answered_early() && connection_->is_open();

@@ -27,8 +27,11 @@ struct CallFault {
 
 class UpstreamCall {
  public:
-  UpstreamCall(Worker& worker, const Config& config, const Deployment& deployment)
-      : worker_(worker), config_(config), deployment_(deployment) {}
+  // `reader` is told to take home what it has of the worker's read buffer; it calls
+  // keep_received().
+  UpstreamCall(Worker& worker, const Config& config, const Deployment& deployment,
+               ReadBuffer::Borrower& reader)
+      : worker_(worker), config_(config), deployment_(deployment), reader_(reader) {}
 
   // Up to and including the response head (interim responses are passed over). `head` is the
   // complete request head; both it and `body` stay valid until this returns.
@@ -40,11 +43,14 @@ class UpstreamCall {
   int status() const { return parser_->status(); }
   Headers headers() const { return parser_->headers(); }
 
-  // The next pieces of the de-chunked body, in pieces(); valid until the next call. None are left
-  // once body_done().
+  // The next pieces of the de-chunked body, in pieces(); valid until anything is waited for. None
+  // are left once body_done().
   Awaitable<std::optional<CallFault>> read_body(TimePoint deadline);
   const std::vector<std::string_view>& pieces() const { return pieces_; }
   bool body_done() const { return parser_->is_done(); }
+
+  // Somebody else is about to use the worker's read buffer.
+  void keep_received();
 
   // Puts the connection back where it may be used again; closes it if anything speaks against that.
   void finish();
@@ -59,18 +65,18 @@ class UpstreamCall {
                                                         TimePoint deadline);
   Awaitable<std::optional<CallFault>> read_head(TimePoint deadline);
   std::optional<CallFault> parse_head(std::size_t head_bytes);
-  Awaitable<std::size_t> read_more(TimePoint deadline, error_code& ec);
+  Awaitable<void> read_more(TimePoint deadline, error_code& ec);
   CallFault transport(TransportPhase phase, const error_code& ec) const;
-  void compact();
 
   Worker& worker_;
   const Config& config_;
   const Deployment& deployment_;
+  ReadBuffer::Borrower& reader_;
   std::unique_ptr<UpstreamConnection> connection_;
   std::optional<ResponseParser> parser_;
-  std::string head_;  // the final head's bytes, kept for the views into it
-  std::vector<char> buffer_;
-  std::size_t begin_ = 0, end_ = 0;
+  std::string head_;           // the final head's bytes, kept for the views into it
+  std::string_view received_;  // and not parsed yet: where it was read, or in kept_
+  std::string kept_;
   std::vector<std::string_view> pieces_;
   Duration waited_{};
   bool any_byte_ = false;

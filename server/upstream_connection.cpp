@@ -8,6 +8,7 @@
 #include <boost/asio/write.hpp>
 #include <boost/url/parse.hpp>
 
+#include "server/gather_write.hpp"
 #include "server/upstream_head.hpp"
 #include "server/worker.hpp"
 
@@ -16,9 +17,7 @@ namespace spillway::server {
 namespace {
 
 constexpr std::size_t kTunnelAnswerBytes = 8192;
-// Bodies above this may be answered before they are read; smaller ones fit the socket's buffer
-// anyway.
-constexpr std::size_t kEarlyAnswerBytes = 64 * 1024;
+constexpr std::size_t kDecryptedBytes = 16 * 1024;  // a TLS record's
 // What one of several addresses gets at least, before the next one is tried.
 constexpr Duration kLeastPerAddress = seconds(1);
 
@@ -75,16 +74,18 @@ UpstreamConnection::UpstreamConnection(Worker& worker, Origin origin)
       socket_(worker.io()),
       resolving_(worker.io()),
       origin_(std::move(origin)),
-      deadline_(worker.io().get_executor(),
+      deadline_(worker.deadlines(),
                 [this] {
                   timed_out_ = true;
                   error_code ignored;
                   socket_.close(ignored);
                 }),
-      idle_watch_([this] {
-        if (on_idle_event_) on_idle_event_();
-      }),
-      early_watch_([this] { look_at_early_answer(); }) {}
+      watch_([this] {
+        if (sending_)
+          look_at_early_answer();
+        else if (on_idle_event_)
+          on_idle_event_();
+      }) {}
 
 Awaitable<std::optional<TransportFailure>> UpstreamConnection::connect(
     std::optional<ProxyRoute> proxy, TimePoint deadline) {
@@ -125,7 +126,9 @@ Awaitable<std::optional<TransportFailure>> UpstreamConnection::connect_tcp(std::
   }
   if (!ec && closed_) ec = asio::error::operation_aborted;
   if (ec) co_return failure(TransportPhase::connect, ec);
+  start_over_in_event_loop(socket_.local_endpoint(ec).protocol());
   socket_.set_option(Tcp::no_delay(true), ec);
+  socket_.non_blocking(true, ec);
   co_return std::nullopt;
 }
 
@@ -186,36 +189,63 @@ void UpstreamConnection::fix_error(error_code& ec) const {
   if (timed_out_) ec = asio::error::timed_out;
 }
 
-Awaitable<std::size_t> UpstreamConnection::read_some(char* data, std::size_t size,
-                                                     TimePoint deadline, error_code& ec) {
+// Asio goes on to be told when a socket that has connected can be written, and so each wait for
+// reading would be answered at once by the news that it can. A socket it never connected is free of
+// that.
+void UpstreamConnection::start_over_in_event_loop(const Tcp& protocol) {
+  error_code ec;
+  const auto handle = socket_.release(ec);
+  if (!ec) socket_.assign(protocol, handle, ec);
+}
+
+Awaitable<std::string_view> UpstreamConnection::receive(ReadBuffer::Borrower& reader,
+                                                        TimePoint deadline, error_code& ec) {
   deadline_.arm(deadline);
-  const asio::mutable_buffer target(data, size);
-  std::size_t n = 0;
-  if (tls_)
-    n = co_await tls_->async_read_some(target, to(ec));
-  else
-    n = co_await socket_.async_read_some(target, to(ec));
+  std::string_view received;
+  if (tls_) {
+    if (!decrypted_) decrypted_ = std::make_unique_for_overwrite<char[]>(kDecryptedBytes);
+    const auto target = asio::buffer(decrypted_.get(), kDecryptedBytes);
+    const std::size_t n = co_await tls_->async_read_some(target, to(ec));
+    received = std::string_view(decrypted_.get(), n);
+  } else {
+    received = co_await receive_plain(reader, ec);
+  }
   deadline_.disarm();
   fix_error(ec);
-  co_return n;
+  co_return received;
+}
+
+// An answer is waited for; only where the last read filled the buffer is there likely to be more.
+Awaitable<std::string_view> UpstreamConnection::receive_plain(ReadBuffer::Borrower& reader,
+                                                              error_code& ec) {
+  if (!more_likely_) co_await watch_.readable(socket_, ec);
+  while (!ec) {
+    const auto buffer = worker_.read_buffer().lend(reader);
+    const std::size_t n = socket_.read_some(asio::buffer(buffer.data(), buffer.size()), ec);
+    more_likely_ = n == buffer.size();
+    if (!ec) co_return std::string_view(buffer.data(), n);
+    if (ec != asio::error::would_block) break;
+    co_await watch_.readable(socket_, ec);
+  }
+  co_return std::string_view();
 }
 
 Awaitable<void> UpstreamConnection::write(std::span<const std::string_view> pieces,
                                           TimePoint deadline, error_code& ec) {
-  std::vector<asio::const_buffer> buffers;
-  buffers.reserve(pieces.size());
-  std::size_t size = 0;
-  for (const std::string_view piece : pieces) {
-    buffers.emplace_back(piece.data(), piece.size());
-    size += piece.size();
+  Buffers buffers = as_buffers(pieces);
+  if (!tls_) {
+    write_now(socket_, buffers, ec);
+    if (ec || buffers.empty()) co_return;
   }
   deadline_.arm(deadline);
   if (tls_) {
     co_await asio::async_write(*tls_, buffers, to(ec));
   } else {
-    if (size > kEarlyAnswerBytes) early_watch_.start(socket_);
+    sending_ = true;
+    watch_.start(socket_);
     co_await asio::async_write(socket_, buffers, to(ec));
-    early_watch_.stop();
+    watch_.stop();
+    sending_ = false;
   }
   deadline_.disarm();
   fix_error(ec);
@@ -248,7 +278,7 @@ void UpstreamConnection::close() {
 
 void UpstreamConnection::watch_idle(std::function<void()> on_event) {
   on_idle_event_ = std::move(on_event);
-  idle_watch_.start(socket_);
+  watch_.start(socket_);
 }
 
 }  // namespace spillway::server

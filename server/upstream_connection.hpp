@@ -13,6 +13,7 @@
 #include "core/outcome.hpp"
 #include "server/asio.hpp"
 #include "server/deadline.hpp"
+#include "server/read_buffer.hpp"
 #include "server/read_watch.hpp"
 #include "server/tls_client.hpp"
 
@@ -36,9 +37,11 @@ class UpstreamConnection {
   Awaitable<std::optional<TransportFailure>> connect(std::optional<ProxyRoute> proxy,
                                                      TimePoint deadline);
 
-  // At least one byte, or an error: eof is the peer's orderly end; timed_out the deadline.
-  Awaitable<std::size_t> read_some(char* data, std::size_t size, TimePoint deadline,
-                                   error_code& ec);
+  // What has arrived, at least one byte, or an error: eof is the peer's orderly end; timed_out the
+  // deadline. The bytes lie in the worker's read buffer, lent to `reader`, or with TLS in the
+  // connection's own until the next call.
+  Awaitable<std::string_view> receive(ReadBuffer::Borrower& reader, TimePoint deadline,
+                                      error_code& ec);
 
   // All of the pieces, or an error. On a plain connection a peer that answers before it has read
   // everything ends the write with an error and `answered_early()`.
@@ -58,7 +61,7 @@ class UpstreamConnection {
   // For the pool: runs `on_event` once when the idle connection says anything or closes.
   void watch_idle(std::function<void()> on_event);
   void stop_watching() {
-    idle_watch_.stop();
+    watch_.stop();
     on_idle_event_ = nullptr;
   }
   TimePoint idle_since{};
@@ -69,6 +72,8 @@ class UpstreamConnection {
                                                          TimePoint deadline);
   Awaitable<std::optional<TransportFailure>> open_tunnel(ProxyRoute proxy);
   Awaitable<std::optional<TransportFailure>> shake_hands();
+  Awaitable<std::string_view> receive_plain(ReadBuffer::Borrower& reader, error_code& ec);
+  void start_over_in_event_loop(const Tcp& protocol);
   void look_at_early_answer();
   TransportFailure failure(TransportPhase phase, const error_code& ec) const;
   void fix_error(error_code& ec) const;
@@ -79,12 +84,14 @@ class UpstreamConnection {
   Origin origin_;
   std::unique_ptr<TlsStream> tls_;
   Deadline deadline_;
-  ReadWatch idle_watch_;
-  ReadWatch early_watch_;
+  ReadWatch watch_;
   std::function<void()> on_idle_event_;
+  std::unique_ptr<char[]> decrypted_;  // with TLS
   bool timed_out_ = false;
   bool closed_ = false;  // by close(): nothing may open it again
   bool answered_early_ = false;
+  bool sending_ = false;      // and an answer would be an early one
+  bool more_likely_ = false;  // the last read filled the buffer
 };
 
 }  // namespace spillway::server

@@ -22,9 +22,13 @@ constexpr Duration kHousekeeping = seconds(5);
 }  // namespace
 
 Worker::Worker(Gateway& gateway, unsigned)
-    : gateway_(gateway), random_(seeded_random()), metrics_(std::make_unique<MetricsShard>()) {}
+    : gateway_(gateway), random_(seeded_random()), metrics_(std::make_unique<MetricsShard>()) {
+  deadlines_.start(io_);
+}
 
-Worker::~Worker() = default;
+Worker::~Worker() {
+  deadlines_.stop();
+}
 
 void Worker::run() {
   asio::co_spawn(io_, housekeeping(), asio::detached);

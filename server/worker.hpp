@@ -11,6 +11,8 @@
 #include "core/random.hpp"
 #include "server/asio.hpp"
 #include "server/connection_pool.hpp"
+#include "server/deadline.hpp"
+#include "server/read_buffer.hpp"
 #include "server/resolver.hpp"
 #include "server/snapshot.hpp"
 #include "server/tls_client.hpp"
@@ -42,6 +44,8 @@ class Worker {
   WallTime wall_now() const { return std::chrono::system_clock::now(); }
   const std::string& http_date();  // the Date header's value, made once a second
   asio::io_context& io() { return io_; }
+  DeadlineQueue& deadlines() { return deadlines_; }
+  ReadBuffer& read_buffer() { return *read_buffer_; }
   ConnectionPool& pool() { return pool_; }
   Resolver& resolver() { return resolver_; }
   TlsClient& tls() { return tls_; }
@@ -62,6 +66,9 @@ class Worker {
   void stop_when_empty();
 
   Gateway& gateway_;
+  // What coroutines use until the event loop is gone.
+  DeadlineQueue deadlines_;
+  std::unique_ptr<ReadBuffer> read_buffer_ = std::make_unique<ReadBuffer>();
   asio::io_context io_{1};
   ConnectionPool pool_{io_};
   Resolver resolver_{io_, &Worker::now};

@@ -1,0 +1,24 @@
+// Gather writes that ask the kernel first: what it takes at once, as it nearly always does, costs
+// one system call and no turn of the event loop.
+#pragma once
+
+#include <boost/container/small_vector.hpp>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "server/asio.hpp"
+
+namespace spillway::server {
+
+using Buffers = boost::container::small_vector<asio::const_buffer, 8>;
+
+Buffers as_buffers(std::span<const std::string_view> pieces);
+std::size_t size_of(const Buffers& buffers);
+std::string copy_of(const Buffers& buffers);
+
+// Sends as much as the kernel takes at once on a socket that does not block, and removes it from
+// `buffers`; what is left has to wait. Returns how much was sent.
+std::size_t write_now(Socket& socket, Buffers& buffers, error_code& ec);
+
+}  // namespace spillway::server
