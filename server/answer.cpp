@@ -1,13 +1,13 @@
 #include "server/answer.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <array>
 #include <boost/beast/http/status.hpp>
-#include <iterator>
+#include <charconv>
 
 #include "core/body.hpp"
 #include "core/head_check.hpp"
+#include "core/http_syntax.hpp"
 #include "server/hop_by_hop.hpp"
 #include "server/worker.hpp"
 
@@ -15,17 +15,28 @@ namespace spillway::server {
 
 namespace {
 
+constexpr std::size_t kUsualHeadBytes = 768;
+
 constexpr std::string_view kPassedNames[] = {"content-type", "retry-after", "retry-after-ms"};
 constexpr std::string_view kPassedPrefixes[] = {"x-ratelimit-", "openai-", "anthropic-"};
 constexpr std::string_view kExposedHeaders =
     "x-request-id, x-spillway-model-group, x-spillway-deployment, x-spillway-provider, "
     "x-spillway-attempts, x-spillway-fallbacks, x-spillway-overhead-us, retry-after";
 
-bool passes(std::string_view folded_name) {
-  return std::ranges::find(kPassedNames, folded_name) != std::end(kPassedNames) ||
-         std::ranges::any_of(kPassedPrefixes, [&](std::string_view prefix) {
-           return folded_name.starts_with(prefix);
+bool passes(std::string_view name) {
+  const auto is = [name](std::string_view known) {
+    return http::equals_ignoring_case(name, known);
+  };
+  return std::ranges::any_of(kPassedNames, is) ||
+         std::ranges::any_of(kPassedPrefixes, [name](std::string_view prefix) {
+           return http::equals_ignoring_case(name.substr(0, prefix.size()), prefix);
          });
+}
+
+// The names that a provider gives the number of a request by.
+bool numbers_request(std::string_view name) {
+  return http::equals_ignoring_case(name, "x-request-id") ||
+         http::equals_ignoring_case(name, "request-id");
 }
 
 // The class that a refusal of the gateway's own is counted as.
@@ -58,17 +69,26 @@ std::string_view reason_phrase(int status) {
 }
 
 ResponseHead::ResponseHead(Worker& worker, int status) {
-  text_.reserve(768);
-  fmt::format_to(std::back_inserter(text_), "HTTP/1.1 {} {}\r\nDate: {}\r\n", status,
-                 reason_phrase(status), worker.http_date());
+  text_.reserve(kUsualHeadBytes);
+  text_.append("HTTP/1.1 ");
+  append_number(text_, static_cast<std::uint64_t>(status));
+  text_.append(" ").append(reason_phrase(status)).append("\r\nDate: ");
+  text_.append(worker.http_date()).append("\r\n");
 }
 
 void append_header(std::string& lines, std::string_view name, std::string_view value) {
   if (safe_header_value(value)) lines.append(name).append(": ").append(value).append("\r\n");
 }
 
+void append_number(std::string& text, std::uint64_t value) {
+  std::array<char, 20> digits;
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
+  text.append(digits.data(), end);
+}
+
 void append_header(std::string& lines, std::string_view name, std::uint64_t value) {
-  fmt::format_to(std::back_inserter(lines), "{}: {}\r\n", name, value);
+  append_number(lines.append(name).append(": "), value);
+  lines.append("\r\n");
 }
 
 ResponseHead& ResponseHead::add(std::string_view name, std::string_view value) {
@@ -101,11 +121,13 @@ ResponseHead& ResponseHead::add_common(const ClientRequest& request, const Confi
 
 ResponseHead& ResponseHead::add_from_provider(Headers headers) {
   for (const HeaderView& field : headers) {
+    const bool passed = passes(field.name);
+    if (!passed && !numbers_request(field.name)) continue;
     const std::string name = fold(field.name);
     if (named_in_connection(headers, name)) continue;
-    if (passes(name))
+    if (passed)
       add(name, field.value);
-    else if (name == "x-request-id" || name == "request-id")
+    else
       add("x-spillway-upstream-request-id", field.value);
   }
   return *this;

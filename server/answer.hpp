@@ -18,6 +18,7 @@ class Worker;
 // Appends `name: value` and its line end, unless the value could not be emitted safely.
 void append_header(std::string& lines, std::string_view name, std::string_view value);
 void append_header(std::string& lines, std::string_view name, std::uint64_t value);
+void append_number(std::string& text, std::uint64_t value);
 
 // A response head as one contiguous block.
 class ResponseHead {

@@ -4,6 +4,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/basic_waitable_timer.hpp>
+#include <boost/asio/deferred.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/redirect_error.hpp>
@@ -25,9 +26,10 @@ template <typename T>
 using Awaitable = asio::awaitable<T, Executor>;
 inline constexpr asio::use_awaitable_t<Executor> use_awaitable;
 
-// The completion token of this project: coroutines, errors by code instead of exception.
+// The completion token of this project: coroutines, errors by code instead of exception. Deferred,
+// because a coroutine then awaits the operation itself and not another coroutine around it.
 inline auto to(error_code& ec) {
-  return asio::redirect_error(use_awaitable, ec);
+  return asio::redirect_error(asio::deferred, ec);
 }
 
 }  // namespace spillway::server

@@ -123,8 +123,9 @@ Awaitable<std::optional<CallFault>> CallLeg::send() {
       splice(*text, *view, deployment, call_.upstream_model, request_.endpoint);
   const auto proxy = deployment.origin.tls ? std::optional<ProxyRoute>()
                                            : proxy_for(request_.config.proxy, deployment.origin);
-  const std::string head = upstream_head(deployment, request_.endpoint, call_.upstream_model,
-                                         request_.client, body.size(), proxy ? &*proxy : nullptr);
+  const std::string head =
+      upstream_head(request_.heads, request_.config, call_.deployment, request_.endpoint,
+                    call_.upstream_model, request_.client, body.size(), proxy ? &*proxy : nullptr);
   co_return co_await upstream_.send(head, body.pieces(), call_.connection, call_.deadline);
 }
 

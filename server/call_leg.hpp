@@ -26,6 +26,7 @@ class CallLeg : private ReadBuffer::Borrower {
   struct Request {
     Worker& worker;
     const Config& config;
+    const PreparedHeads& heads;
     Fleet& fleet;
     const ClientRequest& client;
     const BodyView& body;

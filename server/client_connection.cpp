@@ -76,7 +76,10 @@ ClientConnection::ClientConnection(Worker& worker, Socket socket)
 Awaitable<std::size_t> ClientConnection::read_some(char* data, std::size_t size, error_code& ec) {
   const asio::mutable_buffer target(data, size);
   std::size_t n = socket_.read_some(target, ec);
-  if (!ec) co_await yield_now_and_then();
+  if (!ec && ++reads_without_wait_ >= kReadsWithoutWait) {
+    reads_without_wait_ = 0;
+    co_await asio::post(use_awaitable);
+  }
   while (ec == asio::error::would_block) {
     reads_without_wait_ = 0;
     co_await watch_.readable(socket_, ec);
@@ -84,12 +87,6 @@ Awaitable<std::size_t> ClientConnection::read_some(char* data, std::size_t size,
   }
   if (timed_out_) ec = asio::error::timed_out;
   co_return n;
-}
-
-Awaitable<void> ClientConnection::yield_now_and_then() {
-  if (++reads_without_wait_ < kReadsWithoutWait) co_return;
-  reads_without_wait_ = 0;
-  co_await asio::post(use_awaitable);
 }
 
 Awaitable<std::optional<ReadFault>> ClientConnection::read_head(const Config& config,

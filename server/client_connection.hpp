@@ -73,7 +73,6 @@ class ClientConnection {
                                                         ClientRequest& request);
   Awaitable<std::size_t> read_some(char* data, std::size_t size, error_code& ec);
   ReadFault body_fault(const error_code& ec) const;
-  Awaitable<void> yield_now_and_then();
   void look_at_peer();
 
   Worker& worker_;

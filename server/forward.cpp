@@ -57,7 +57,7 @@ Awaitable<std::optional<Answer>> Forward::run() {
     record(refused->status, refused->error_class);
     co_return refused;
   }
-  leg_request_.emplace(worker_, config_, fleet_, request_, *body_, endpoint_);
+  leg_request_.emplace(worker_, config_, snapshot_->heads, fleet_, request_, *body_, endpoint_);
   connection_.watch([this](ClientConnection::Ending why) { end_early(why); });
   if (leg_request_->wants_event_stream())
     writer_.start_comments([this] { return head_before_content(); },
@@ -71,7 +71,7 @@ Awaitable<std::optional<Answer>> Forward::run() {
   } catch (...) {
     error = std::current_exception();
   }
-  co_await join_legs();
+  if (running_ > 0) co_await join_legs();
   loop_ = nullptr;
   if (error) std::rethrow_exception(error);
   writer_.stop_comments();
@@ -236,7 +236,7 @@ void Forward::call_off_other(const CallLeg& winner) {
 // What the legs that lost still do with the request ends before it does.
 Awaitable<void> Forward::join_legs() {
   for (const auto& leg : legs_)
-    if (leg && running_ > 0) leg->cancel();
+    if (leg) leg->cancel();
   while (running_ > 0) {
     wait_timer_.expires_at(TimePoint::max());
     error_code ec;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <iterator>
 
 #include "server/access_log.hpp"
 #include "server/litellm_headers.hpp"
@@ -13,6 +12,12 @@
 
 // What the client is sent, and what is remembered of the request.
 namespace spillway::server {
+
+namespace {
+
+constexpr std::size_t kUsualLinesBytes = 320;
+
+}  // namespace
 
 // The first commit point: a client has waited so long that comments have to keep its stream open.
 std::string Forward::head_before_content() {
@@ -122,12 +127,10 @@ Awaitable<std::optional<Answer>> Forward::say_why_it_ended() {
 
 std::string Forward::routing_headers(Naming naming) const {
   std::string lines;
-  append_header(lines, "x-spillway-model-group", config_.at(match_->group).name);
-  if (naming == Naming::with_deployment) {
-    const Deployment& deployment = config_.at(answering_->call().deployment);
-    append_header(lines, "x-spillway-deployment", deployment.id);
-    append_header(lines, "x-spillway-provider", deployment.provider);
-  }
+  lines.reserve(kUsualLinesBytes);
+  lines.append(snapshot_->heads.named(match_->group));
+  if (naming == Naming::with_deployment)
+    lines.append(snapshot_->heads.named(answering_->call().deployment));
   append_header(lines, "x-spillway-attempts", std::uint64_t{loop_->attempts()});
   append_header(lines, "x-spillway-fallbacks", std::uint64_t{loop_->fallbacks()});
   const std::string tried = history();
@@ -147,8 +150,10 @@ std::string Forward::history() const {
   std::string text;
   const auto add = [&](DeploymentIndex deployment, std::string_view outcome, Duration took) {
     const auto ms = std::chrono::duration_cast<milliseconds>(took).count();
-    fmt::format_to(std::back_inserter(text), "{}{}={}:{}ms", text.empty() ? "" : ", ",
-                   config_.at(deployment).id, outcome, ms);
+    text.append(text.empty() ? "" : ", ").append(config_.at(deployment).id);
+    text.append("=").append(outcome).append(":");
+    append_number(text, static_cast<std::uint64_t>(std::max<std::int64_t>(ms, 0)));
+    text.append("ms");
   };
   for (const AttemptRecord& attempt : loop_->records()) {
     const std::string_view outcome = attempt.outrun        ? "outrun"

@@ -28,20 +28,20 @@ SnapshotPtr make_snapshot(Config config, const SnapshotPtr& previous, ChangeList
     for (std::size_t i = 0; i < previous->groups.size(); ++i)
       old_groups.emplace(previous->config.groups[i].name, previous->groups[i]);
   }
-  auto snapshot = std::make_shared<Snapshot>();
-  for (const Deployment& deployment : config.deployments) {
+  auto snapshot = std::make_shared<Snapshot>(std::move(config));
+  for (const Deployment& deployment : snapshot->config.deployments) {
     const auto old = old_deployments.find(deployment.id);
     snapshot->deployments.push_back(
         old != old_deployments.end() ? old->second : std::make_shared<DeploymentState>());
   }
-  for (const ModelGroup& group : config.groups) {
+  for (const ModelGroup& group : snapshot->config.groups) {
     const auto old = old_groups.find(group.name);
-    snapshot->groups.push_back(
-        old != old_groups.end() ? old->second : std::make_shared<GroupState>(config.router));
+    snapshot->groups.push_back(old != old_groups.end()
+                                   ? old->second
+                                   : std::make_shared<GroupState>(snapshot->config.router));
   }
   snapshot->affinity =
       previous ? previous->affinity : std::make_shared<AffinityState>(random_seed());
-  snapshot->config = std::move(config);
   snapshot->listener = listener;
   return snapshot;
 }

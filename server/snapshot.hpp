@@ -7,12 +7,14 @@
 #include <mutex>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "core/affinity.hpp"
 #include "core/affinity_news.hpp"
 #include "core/config.hpp"
 #include "core/fleet.hpp"
+#include "server/prepared_heads.hpp"
 
 namespace spillway::server {
 
@@ -49,11 +51,14 @@ struct AffinityState {
 };
 
 struct Snapshot {
+  explicit Snapshot(Config used) : config(std::move(used)), heads(config) {}
+
   Config config;
   std::vector<std::shared_ptr<DeploymentState>> deployments;  // by DeploymentIndex
   std::vector<std::shared_ptr<GroupState>> groups;            // by GroupIndex
   std::shared_ptr<AffinityState> affinity;
   ChangeListener* listener = nullptr;  // nullptr: this instance is alone
+  PreparedHeads heads;
 };
 using SnapshotPtr = std::shared_ptr<const Snapshot>;
 

@@ -1,8 +1,10 @@
 #include "server/stream_writer.hpp"
 
-#include <fmt/format.h>
-
+#include <array>
 #include <boost/asio/write.hpp>
+#include <boost/container/small_vector.hpp>
+#include <charconv>
+#include <utility>
 
 #include "server/worker.hpp"
 
@@ -13,6 +15,12 @@ namespace {
 constexpr std::string_view kComment = ": keep-alive\n\n";
 constexpr std::string_view kChunkEnd = "\r\n";
 constexpr std::string_view kLastChunk = "0\r\n\r\n";
+
+void append_chunk_size(std::string& text, std::size_t size) {
+  std::array<char, 16> digits;
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), size, 16).ptr;
+  text.append(digits.data(), end).append(kChunkEnd);
+}
 
 }  // namespace
 
@@ -45,15 +53,15 @@ void StreamWriter::rearm() {
 
 void StreamWriter::send_comment() {
   if (!may_comment_ || !connection_.is_open()) return;
-  if (comment_->writing || !may_comment_()) return rearm();
+  if (comment_under_way() || !may_comment_()) return rearm();
+  if (!comment_) comment_ = std::make_shared<Comment>();
   comment_->text.clear();
   if (!started_) comment_->text = make_head_();
   started_ = true;
-  if (options_.framing == Framing::chunked)
-    fmt::format_to(std::back_inserter(comment_->text), "{:x}\r\n{}{}", kComment.size(), kComment,
-                   kChunkEnd);
-  else
-    comment_->text.append(kComment);
+  const bool chunked = options_.framing == Framing::chunked;
+  if (chunked) append_chunk_size(comment_->text, kComment.size());
+  comment_->text.append(kComment);
+  if (chunked) comment_->text.append(kChunkEnd);
   comment_->writing = true;
   comment_stuck_.arm(worker_.now() + options_.write_timeout);
   asio::async_write(connection_.socket(), asio::buffer(comment_->text),
@@ -66,14 +74,11 @@ void StreamWriter::send_comment() {
 }
 
 Awaitable<void> StreamWriter::comment_written() {
-  if (comment_->writing) {
-    Timer timer(worker_.io(), TimePoint::max());
-    comment_->waiter = &timer;
-    error_code ec;
-    co_await timer.async_wait(to(ec));
-    comment_->waiter = nullptr;
-  }
-  comment_stuck_.disarm();
+  Timer timer(worker_.io(), TimePoint::max());
+  comment_->waiter = &timer;
+  error_code ec;
+  co_await timer.async_wait(to(ec));
+  comment_->waiter = nullptr;
 }
 
 void StreamWriter::begin(std::string head) {
@@ -88,20 +93,19 @@ Awaitable<bool> StreamWriter::write(std::span<const std::string_view> pieces) {
   if (size == 0) co_return connection_.is_open();
   std::string copied;
   std::string_view copy;
-  if (comment_->writing) {
+  if (comment_under_way()) {
     for (const std::string_view piece : pieces) copied.append(piece);
     copy = copied;
     pieces = std::span(&copy, 1);
+    co_await comment_written();
   }
-  co_await comment_written();
-  if (comment_->failed) co_return false;
+  comment_stuck_.disarm();
+  if (comment_ && comment_->failed) co_return false;
   comment_due_.disarm();
-  std::string front = std::move(head_);
-  head_.clear();
-  std::vector<std::string_view> all;
-  all.reserve(pieces.size() + 2);
+  std::string front = std::exchange(head_, {});
+  boost::container::small_vector<std::string_view, 8> all;
   const bool chunked = options_.framing == Framing::chunked;
-  if (chunked) fmt::format_to(std::back_inserter(front), "{:x}\r\n", size);
+  if (chunked) append_chunk_size(front, size);
   all.push_back(front);
   all.insert(all.end(), pieces.begin(), pieces.end());
   if (chunked) all.push_back(kChunkEnd);
@@ -113,9 +117,9 @@ Awaitable<bool> StreamWriter::write(std::span<const std::string_view> pieces) {
 
 Awaitable<bool> StreamWriter::finish() {
   stop_comments();
-  co_await comment_written();
-  std::string text = std::move(head_);
-  head_.clear();
+  if (comment_under_way()) co_await comment_written();
+  comment_stuck_.disarm();
+  std::string text = std::exchange(head_, {});
   if (options_.framing == Framing::chunked) text.append(kLastChunk);
   if (text.empty()) co_return true;
   const std::string_view pieces[] = {text};

@@ -59,7 +59,8 @@ class StreamWriter {
   Deadline comment_stuck_;
   std::function<std::string()> make_head_;
   std::function<bool()> may_comment_;
-  std::shared_ptr<Comment> comment_ = std::make_shared<Comment>();
+  bool comment_under_way() const { return comment_ && comment_->writing; }
+  std::shared_ptr<Comment> comment_;  // once there was one
   std::string head_;
   bool started_ = false;
 };

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/head_check.hpp"
+#include "server/gather_write.hpp"
 #include "server/worker.hpp"
 
 namespace spillway::server {
@@ -24,16 +25,18 @@ Awaitable<std::optional<CallFault>> UpstreamCall::send(std::string_view head,
                                                        std::span<const std::string_view> body,
                                                        attempt::Call::Connection connection,
                                                        TimePoint deadline) {
-  auto fault = co_await obtain_connection(connection, deadline);
+  std::optional<CallFault> fault;
+  if (!take_pooled(connection)) fault = co_await open_connection(deadline);
   if (fault) co_return fault;
-  std::vector<std::string_view> pieces;
-  pieces.reserve(body.size() + 1);
-  pieces.push_back(head);
+  boost::container::small_vector<std::string_view, 8> pieces(1, head);
   pieces.insert(pieces.end(), body.begin(), body.end());
-  const TimePoint begun = worker_.now();
+  Buffers buffers = as_buffers(pieces);
   error_code write_error;
-  co_await connection_->write(pieces, deadline, write_error);
-  waited_ += worker_.now() - begun;
+  if (!connection_->write_at_once(buffers, write_error)) {
+    const TimePoint begun = worker_.now();
+    co_await connection_->write(std::move(buffers), deadline, write_error);
+    waited_ += worker_.now() - begun;
+  }
   if (write_error == asio::error::timed_out) co_return transport(TransportPhase::send, write_error);
   // A provider may refuse a request before it has read all of it: its answer says more than the
   // failed write.
@@ -43,14 +46,16 @@ Awaitable<std::optional<CallFault>> UpstreamCall::send(std::string_view head,
   co_return fault;
 }
 
-Awaitable<std::optional<CallFault>> UpstreamCall::obtain_connection(
-    attempt::Call::Connection wanted, TimePoint deadline) {
-  const TimePoint begun = worker_.now();
+bool UpstreamCall::take_pooled(attempt::Call::Connection wanted) {
   if (wanted == attempt::Call::Connection::pooled)
-    connection_ = worker_.pool().take(deployment_.origin, begun);
+    connection_ = worker_.pool().take(deployment_.origin, worker_.now());
   worker_.count_connection(connection_ != nullptr);
   if (connection_ && cancelled_) connection_->close();
-  if (connection_) co_return std::nullopt;
+  return connection_ != nullptr;
+}
+
+Awaitable<std::optional<CallFault>> UpstreamCall::open_connection(TimePoint deadline) {
+  const TimePoint begun = worker_.now();
   connection_ = std::make_unique<UpstreamConnection>(worker_, deployment_.origin);
   if (cancelled_) connection_->close();
   const TimePoint connect_by = std::min(deadline, begun + config_.timeouts.connect);

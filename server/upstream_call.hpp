@@ -61,8 +61,8 @@ class UpstreamCall {
   Duration waited() const { return waited_; }  // on the network
 
  private:
-  Awaitable<std::optional<CallFault>> obtain_connection(attempt::Call::Connection wanted,
-                                                        TimePoint deadline);
+  bool take_pooled(attempt::Call::Connection wanted);
+  Awaitable<std::optional<CallFault>> open_connection(TimePoint deadline);
   Awaitable<std::optional<CallFault>> read_head(TimePoint deadline);
   std::optional<CallFault> parse_head(std::size_t head_bytes);
   Awaitable<void> read_more(TimePoint deadline, error_code& ec);

@@ -8,7 +8,6 @@
 #include <boost/asio/write.hpp>
 #include <boost/url/parse.hpp>
 
-#include "server/gather_write.hpp"
 #include "server/upstream_head.hpp"
 #include "server/worker.hpp"
 
@@ -198,6 +197,7 @@ void UpstreamConnection::start_over_in_event_loop(const Tcp& protocol) {
   if (!ec) socket_.assign(protocol, handle, ec);
 }
 
+// An answer is waited for; only where the last read filled the buffer is there likely to be more.
 Awaitable<std::string_view> UpstreamConnection::receive(ReadBuffer::Borrower& reader,
                                                         TimePoint deadline, error_code& ec) {
   deadline_.arm(deadline);
@@ -208,35 +208,32 @@ Awaitable<std::string_view> UpstreamConnection::receive(ReadBuffer::Borrower& re
     const std::size_t n = co_await tls_->async_read_some(target, to(ec));
     received = std::string_view(decrypted_.get(), n);
   } else {
-    received = co_await receive_plain(reader, ec);
+    if (!more_likely_) co_await watch_.readable(socket_, ec);
+    while (!ec) {
+      received = read_at_once(reader, ec);
+      if (ec != asio::error::would_block) break;
+      co_await watch_.readable(socket_, ec);
+    }
   }
   deadline_.disarm();
   fix_error(ec);
   co_return received;
 }
 
-// An answer is waited for; only where the last read filled the buffer is there likely to be more.
-Awaitable<std::string_view> UpstreamConnection::receive_plain(ReadBuffer::Borrower& reader,
-                                                              error_code& ec) {
-  if (!more_likely_) co_await watch_.readable(socket_, ec);
-  while (!ec) {
-    const auto buffer = worker_.read_buffer().lend(reader);
-    const std::size_t n = socket_.read_some(asio::buffer(buffer.data(), buffer.size()), ec);
-    more_likely_ = n == buffer.size();
-    if (!ec) co_return std::string_view(buffer.data(), n);
-    if (ec != asio::error::would_block) break;
-    co_await watch_.readable(socket_, ec);
-  }
-  co_return std::string_view();
+std::string_view UpstreamConnection::read_at_once(ReadBuffer::Borrower& reader, error_code& ec) {
+  const auto buffer = worker_.read_buffer().lend(reader);
+  const std::size_t n = socket_.read_some(asio::buffer(buffer.data(), buffer.size()), ec);
+  more_likely_ = n == buffer.size();
+  return {buffer.data(), n};
 }
 
-Awaitable<void> UpstreamConnection::write(std::span<const std::string_view> pieces,
-                                          TimePoint deadline, error_code& ec) {
-  Buffers buffers = as_buffers(pieces);
-  if (!tls_) {
-    write_now(socket_, buffers, ec);
-    if (ec || buffers.empty()) co_return;
-  }
+bool UpstreamConnection::write_at_once(Buffers& buffers, error_code& ec) {
+  if (tls_) return false;
+  write_now(socket_, buffers, ec);
+  return ec || buffers.empty();
+}
+
+Awaitable<void> UpstreamConnection::write(Buffers buffers, TimePoint deadline, error_code& ec) {
   deadline_.arm(deadline);
   if (tls_) {
     co_await asio::async_write(*tls_, buffers, to(ec));

@@ -13,6 +13,7 @@
 #include "core/outcome.hpp"
 #include "server/asio.hpp"
 #include "server/deadline.hpp"
+#include "server/gather_write.hpp"
 #include "server/read_buffer.hpp"
 #include "server/read_watch.hpp"
 #include "server/tls_client.hpp"
@@ -43,10 +44,11 @@ class UpstreamConnection {
   Awaitable<std::string_view> receive(ReadBuffer::Borrower& reader, TimePoint deadline,
                                       error_code& ec);
 
-  // All of the pieces, or an error. On a plain connection a peer that answers before it has read
-  // everything ends the write with an error and `answered_early()`.
-  Awaitable<void> write(std::span<const std::string_view> pieces, TimePoint deadline,
-                        error_code& ec);
+  // True if everything went out, or failed, without waiting; else what is left is in `buffers`.
+  bool write_at_once(Buffers& buffers, error_code& ec);
+  // All of it, or an error. On a plain connection a peer that answers before it has read everything
+  // ends the write with an error and `answered_early()`.
+  Awaitable<void> write(Buffers buffers, TimePoint deadline, error_code& ec);
   bool answered_early() const { return answered_early_; }
 
   // False if the TLS engine holds bytes that nobody has asked for yet.
@@ -72,7 +74,7 @@ class UpstreamConnection {
                                                          TimePoint deadline);
   Awaitable<std::optional<TransportFailure>> open_tunnel(ProxyRoute proxy);
   Awaitable<std::optional<TransportFailure>> shake_hands();
-  Awaitable<std::string_view> receive_plain(ReadBuffer::Borrower& reader, error_code& ec);
+  std::string_view read_at_once(ReadBuffer::Borrower& reader, error_code& ec);
   void start_over_in_event_loop(const Tcp& protocol);
   void look_at_early_answer();
   TransportFailure failure(TransportPhase phase, const error_code& ec) const;

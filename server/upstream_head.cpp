@@ -1,12 +1,12 @@
 #include "server/upstream_head.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <iterator>
 
 #include "core/body.hpp"
 #include "core/head_check.hpp"
+#include "core/http_syntax.hpp"
+#include "server/answer.hpp"
 #include "server/hop_by_hop.hpp"
 #include "server/percent.hpp"
 #include "server/upstream_connection.hpp"
@@ -15,30 +15,30 @@ namespace spillway::server {
 
 namespace {
 
+constexpr std::size_t kUsualHeadBytes = 768;
+
 constexpr std::string_view kForwarded[] = {
     "accept",         "openai-organization", "openai-project",  "openai-beta",
     "anthropic-beta", "anthropic-version",   "idempotency-key", "traceparent",
     "tracestate",     "user-agent"};
 constexpr std::string_view kForwardedPrefix = "x-stainless-";
 
-std::string target_for(const Deployment& deployment, Endpoint endpoint, std::string_view model) {
+void append_target(std::string& head, const std::string& target, std::string_view model) {
   constexpr std::string_view kPlaceholder = "{model}";
-  std::string target = deployment.targets[static_cast<std::size_t>(endpoint)];
-  if (const auto at = target.find(kPlaceholder); at != std::string::npos)
-    target.replace(at, kPlaceholder.size(), percent_encoded(model));
-  return target;
+  const auto at = target.find(kPlaceholder);
+  if (at == std::string::npos) {
+    head.append(target);
+    return;
+  }
+  head.append(target, 0, at).append(percent_encoded(model));
+  head.append(target, at + kPlaceholder.size());
 }
 
-std::string host_field(const Origin& origin) {
-  std::string host = bracketed(origin.host);
-  const std::uint16_t usual = origin.tls ? 443 : 80;
-  if (origin.port != usual) host += ':' + std::to_string(origin.port);
-  return host;
-}
-
-bool forwarded(std::string_view folded_name) {
-  return std::ranges::find(kForwarded, folded_name) != std::end(kForwarded) ||
-         folded_name.starts_with(kForwardedPrefix);
+bool forwarded(std::string_view name) {
+  return http::equals_ignoring_case(name.substr(0, kForwardedPrefix.size()), kForwardedPrefix) ||
+         std::ranges::any_of(kForwarded, [name](std::string_view known) {
+           return http::equals_ignoring_case(name, known);
+         });
 }
 
 bool configured(const Deployment& deployment, std::string_view folded_name) {
@@ -52,27 +52,24 @@ std::string bracketed(const std::string& host) {
   return host.find(':') == std::string::npos ? host : '[' + host + ']';
 }
 
-std::string upstream_head(const Deployment& deployment, Endpoint endpoint,
-                          std::string_view upstream_model, const ClientRequest& request,
-                          std::size_t body_bytes, const ProxyRoute* plain_proxy) {
-  const std::string host = host_field(deployment.origin);
-  const std::string target = target_for(deployment, endpoint, upstream_model);
+std::string upstream_head(const PreparedHeads& prepared, const Config& config,
+                          DeploymentIndex asked, Endpoint endpoint, std::string_view upstream_model,
+                          const ClientRequest& request, std::size_t body_bytes,
+                          const ProxyRoute* plain_proxy) {
+  const Deployment& deployment = config.at(asked);
   std::string head;
-  head.reserve(1024);
-  fmt::format_to(std::back_inserter(head),
-                 "POST {}{}{} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n"
-                 "Accept-Encoding: identity\r\n",
-                 plain_proxy ? "http://" : "", plain_proxy ? host : "", target, host, body_bytes);
-  if (!configured(deployment, "content-type")) head.append("Content-Type: application/json\r\n");
+  head.reserve(kUsualHeadBytes);
+  head.append("POST ");
+  if (plain_proxy) head.append("http://").append(host_field(deployment.origin));
+  append_target(head, deployment.targets[static_cast<std::size_t>(endpoint)], upstream_model);
+  head.append(" HTTP/1.1\r\n").append(prepared.upstream(asked).reveal());
+  append_header(head, "Content-Length", std::uint64_t{body_bytes});
   if (plain_proxy && !plain_proxy->authorization.empty())
     head.append("Proxy-Authorization: ").append(plain_proxy->authorization).append("\r\n");
-  for (const UpstreamHeader& field : deployment.headers)
-    head.append(field.name).append(": ").append(field.value.reveal()).append("\r\n");
   for (const HeaderView& field : request.headers) {
+    if (!forwarded(field.name) || !safe_header_value(field.value)) continue;
     const std::string name = fold(field.name);
-    if (!forwarded(name) || configured(deployment, name) || !safe_header_value(field.value) ||
-        named_in_connection(request.headers, name))
-      continue;
+    if (configured(deployment, name) || named_in_connection(request.headers, name)) continue;
     head.append(name).append(": ").append(field.value).append("\r\n");
   }
   head.append("\r\n");

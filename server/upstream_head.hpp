@@ -8,6 +8,7 @@
 
 #include "core/config.hpp"
 #include "server/client_request.hpp"
+#include "server/prepared_heads.hpp"
 
 namespace spillway::server {
 
@@ -16,10 +17,11 @@ struct ProxyRoute;
 // A host as it stands in front of a port: IPv6 addresses in brackets.
 std::string bracketed(const std::string& host);
 
-// One contiguous block, with its empty line. `plain_proxy` is set when the request goes to a proxy
-// that forwards it (http:// upstreams), nullptr otherwise.
-std::string upstream_head(const Deployment& deployment, Endpoint endpoint,
-                          std::string_view upstream_model, const ClientRequest& request,
-                          std::size_t body_bytes, const ProxyRoute* plain_proxy);
+// One contiguous block, with its empty line; `prepared` is of `config`. `plain_proxy` is set when
+// the request goes to a proxy that forwards it (http:// upstreams), nullptr otherwise.
+std::string upstream_head(const PreparedHeads& prepared, const Config& config,
+                          DeploymentIndex asked, Endpoint endpoint, std::string_view upstream_model,
+                          const ClientRequest& request, std::size_t body_bytes,
+                          const ProxyRoute* plain_proxy);
 
 }  // namespace spillway::server

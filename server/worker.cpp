@@ -112,7 +112,14 @@ const std::string& Worker::http_date() {
 }
 
 std::string Worker::make_request_id() {
-  return fmt::format("req_{:016x}{:016x}", random_(), random_());
+  constexpr std::string_view kHex = "0123456789abcdef";
+  std::string id = "req_";
+  id.reserve(id.size() + 32);
+  for (int half = 0; half < 2; ++half) {
+    const std::uint64_t bits = random_();
+    for (int shift = 60; shift >= 0; shift -= 4) id += kHex[bits >> shift & 0xF];
+  }
+  return id;
 }
 
 void Worker::count_connection(bool reused) {

@@ -69,7 +69,8 @@ class Worker {
   // What coroutines use until the event loop is gone.
   DeadlineQueue deadlines_;
   std::unique_ptr<ReadBuffer> read_buffer_ = std::make_unique<ReadBuffer>();
-  asio::io_context io_{1};
+  // One thread does all of its input and output; only posting comes from others.
+  asio::io_context io_{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO};
   ConnectionPool pool_{io_};
   Resolver resolver_{io_, &Worker::now};
   TlsClient tls_;
