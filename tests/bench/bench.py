@@ -6,8 +6,8 @@
     tests/bench/bench.py --only cpu     scenarios whose name begins so; --list names them
     tests/bench/bench.py --before FILE  another build of Spillway takes its turns too, and is compared at the end
 
-Wants build/release/spillway and the target bench_programs (make bench builds them), and what of wrk, nginx and
-HAProxy is installed. Needs no root and nothing but Python's standard library. Ends with status 1 if a measurement
+Wants build/release/spillway and the target bench_programs (make bench builds them), and what of wrk, nginx,
+HAProxy, strace and valgrind is installed. Needs no root and nothing but Python's standard library. Ends with status 1 if a measurement
 stayed invalid: an answer that was not a 200, a connection that broke, a load generator that was late, a scripted
 upstream that had no time left.
 """
@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import gateways
 import machine
 import proxies
 import report
@@ -88,6 +89,13 @@ def parse() -> argparse.Namespace:
         "--seconds", type=float, help="of a measurement; default: 3, with --quick 2"
     )
     parser.add_argument("--before", type=Path, metavar="FILE", help="another build of Spillway")
+    parser.add_argument(
+        "--with",
+        dest="others",
+        default="",
+        metavar="LIST",
+        help="other gateways, of portkey,litellm; tests/bench/install_gateways.sh installs them",
+    )
     parser.add_argument("--soak", type=float, default=0, metavar="MINUTES", help="of mixed load")
     parser.add_argument(
         "--json", type=Path, default=ROOT / "build" / "bench.json", help="where results go"
@@ -118,6 +126,7 @@ def measure_all(chosen: list[Scenario], options: argparse.Namespace) -> dict[str
     folder = Path(tempfile.mkdtemp(prefix="spillway-bench-"))
     if options.before:
         proxies.BUILDS[proxies.BEFORE] = options.before
+    absent = gateways.add(options.others)
     present = proxies.installed()
     measurements: list[dict[str, Any]] = []
     invalid: list[str] = []
@@ -126,7 +135,11 @@ def measure_all(chosen: list[Scenario], options: argparse.Namespace) -> dict[str
         "begun": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(begun)),
         "rounds": options.rounds,
         "seconds": options.seconds,
-        "missing": [name for name in (proxies.NGINX, proxies.HAPROXY) if name not in present],
+        "missing": [
+            *(name for name in (proxies.NGINX, proxies.HAPROXY) if name not in present),
+            *absent,
+        ],
+        "gateways": gateways.versions(),
         "scenarios": {one.name: one.title for one in chosen},
         "measurements": measurements,
         "invalid": invalid,
@@ -153,7 +166,8 @@ def run(
     invalid: list[str],
 ) -> None:
     """A scenario with all of its proxies, in turn: whoever was first in one round is last in the next."""
-    names = [name for name in scenario.proxies if name in present]
+    wanted = [*scenario.proxies, *(proxies.OTHERS if scenario.others else [])]
+    names = [name for name in wanted if name in present]
     if proxies.BEFORE in present and proxies.SPILLWAY in names:
         names.append(proxies.BEFORE)
     for number in range(min(rounds, scenario.rounds or rounds)):
