@@ -7,9 +7,9 @@
     tests/bench/bench.py --before FILE  another build of Spillway takes its turns too, and is compared at the end
 
 Wants build/release/spillway and the target bench_programs (make bench builds them), and what of wrk, nginx,
-HAProxy, strace and valgrind is installed. Needs no root and nothing but Python's standard library. Ends with status 1 if a measurement
-stayed invalid: an answer that was not a 200, a connection that broke, a load generator that was late, a scripted
-upstream that had no time left.
+HAProxy, strace and valgrind is installed. Needs no root and nothing but Python's standard library. Ends with
+status 1 if a measurement stayed invalid: an answer that was not a 200, a connection that broke, a load generator
+that was late, a scripted upstream that had no time left.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import Callable, Optional
 import instructions
 import slow_readers
 import soak
+import starts as starting
 import syscalls
 import workloads as work
 from measure import Bench
@@ -187,10 +188,14 @@ def tls() -> list[Scenario]:
 
 def starts() -> list[Scenario]:
     def many(bench: Bench, proxy: str) -> Figures:
-        return work.start_up(bench, proxy, 1000)
+        return starting.start_up(bench, proxy, 1000)
 
     return [
-        Scenario("startup/default", "until the first answer", work.start_up, quick=True, rounds=1),
+        Scenario(
+            "startup/default", "until the first answer", starting.start_up, quick=True, rounds=1
+        ),
         Scenario("startup/1000", "with 1,000 deployments", many, (SPILLWAY,), rounds=1),
-        Scenario("size/binary", "the program, stripped", work.binary_size, quick=True, rounds=1),
+        Scenario(
+            "size/binary", "the program, stripped", starting.binary_size, quick=True, rounds=1
+        ),
     ]

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
-import statistics
-import subprocess
 import sys
-import time
-from pathlib import Path
 from typing import Any, Optional
 
 import payloads
 import procfs
 import proxies
 from measure import Bench, Invalid, Spent, closed_load, held_load, own_load, spending
-from programs import wait_until_answered
-from proxies import DIRECT, HAPROXY, NGINX, Running, Setting
+from proxies import DIRECT, Running, Setting
 
 KIB, MIB = 1024, 1024 * 1024
 STREAMS = 150
@@ -274,42 +267,4 @@ def burst(bench: Bench, proxy: str, size: int, connections: int) -> Figures:
         "before_bytes": before.total,
         "peak_bytes": max(after.peak, after.total),
         "settled_bytes": after.total,
-    }
-
-
-# --- start-up and size ---
-
-
-def start_up(bench: Bench, proxy: str, deployments: int = 2) -> Figures:
-    """Milliseconds from the start of the program until it has answered a chat request."""
-    request = payloads.request(payloads.chat(payloads.PLAIN_BYTES))
-    times = []
-    with bench.upstream() as upstream:
-        for _ in range(5 if bench.quick else 11):
-            setting = Setting(
-                upstream, bench.folder, cores=bench.cores.proxy, deployments=deployments
-            )
-            begun = time.perf_counter()
-            with proxies.launch(proxy, setting) as running:
-                times.append(
-                    (wait_until_answered(running.port, request, running.program) - begun) * 1000
-                )
-    return {
-        "ready_ms": statistics.median(times),
-        "fastest_ms": min(times),
-        "slowest_ms": max(times),
-    }
-
-
-def binary_size(bench: Bench, proxy: str) -> Figures:
-    programs = {NGINX: "nginx", HAPROXY: "haproxy", **proxies.BUILDS}
-    stripped = bench.folder / "stripped"
-    program = shutil.which(programs[proxy])
-    subprocess.run(["strip", "-o", stripped, program], check=True)
-    linked = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
-    libraries = {Path(found).resolve() for found in re.findall(r"(/\S+) \(0x", linked)}
-    return {
-        "binary_bytes": stripped.stat().st_size,
-        "with_libraries_bytes": stripped.stat().st_size
-        + sum(library.stat().st_size for library in libraries),
     }

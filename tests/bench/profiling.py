@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+"""Shows where Spillway's time goes under the plain load: docs/profile.md, and a flame graph, docs/profile.svg.
+
+    make profile
+
+Wants build/profile/spillway, a build with frame pointers and function names, and bench_programs of the release build.
+Takes perf where it runs; as root, or where the machine lets everybody, the kernel's functions are seen as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Optional
+
+import flame
+import machine
+import payloads
+import proxies
+import stacks
+from measure import Bench, Cores, closed_load, own_load
+from programs import ROOT, Invalid, raise_descriptor_limit
+from proxies import SPILLWAY, Setting
+from stacks import GROUPS, Stack
+
+CONNECTIONS = 64
+WARM_UP_SECONDS = 2.0
+LOAD_BEYOND_SECONDS = 2.0  # the load goes on for longer than perf looks
+HOTTEST = 8  # functions of a group that are named
+SELDOM = 0.002  # of all samples; functions below it are not named
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--program", type=Path, default=ROOT / "build" / "profile" / "spillway")
+    parser.add_argument("--docs", type=Path, default=ROOT / "build", help="where results go")
+    parser.add_argument("--seconds", type=float, default=15.0, help="under perf")
+    parser.add_argument("--callgrind", action="store_true", help="count instructions instead")
+    options = parser.parse_args()
+    raise_descriptor_limit()
+    proxies.BUILDS[SPILLWAY] = options.program
+    with tempfile.TemporaryDirectory(prefix="spillway-profile-") as folder:
+        bench = Bench(Path(folder), Cores.of_this_machine(), options.seconds, quick=False)
+        found = None if options.callgrind else sampled(bench)
+        unit = "samples" if found else "instructions"
+        found = found or counted(bench)
+    title = "Spillway under plain chat requests, 64 connections: "
+    title += "processor time" if unit == "samples" else "instructions in user space"
+    (options.docs / "profile.svg").write_text(flame.draw(found, title))
+    (options.docs / "profile.md").write_text(page(found, unit))
+    print(f"wrote {options.docs / 'profile.md'} and profile.svg: {sum(found.values()):,} {unit}")
+    return 0
+
+
+def sampled(bench: Bench) -> Optional[Counter[Stack]]:
+    """By perf; None where it does not run."""
+    body = payloads.chat(payloads.PLAIN_BYTES)
+    data = bench.folder / "perf.data"
+    with bench.upstream() as upstream:
+        setting = Setting(upstream, bench.folder, cores=bench.cores.proxy)
+        with proxies.start(SPILLWAY, setting) as running:
+            closed_load(bench, running.port, body, CONNECTIONS, WARM_UP_SECONDS)
+            command = stacks.perf_command(running.pid, bench.seconds, data)
+            try:
+                perf = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+            except FileNotFoundError:
+                return None
+            beyond = bench.seconds + LOAD_BEYOND_SECONDS
+            closed_load(bench, running.port, body, CONNECTIONS, beyond)
+            _, said = perf.communicate()
+    if perf.returncode != 0:
+        print(f"perf does not run here: {said[-300:]}", file=sys.stderr)
+        return None
+    return stacks.of_perf(data)
+
+
+def counted(bench: Bench) -> Counter[Stack]:
+    """By callgrind, from the start of the program on: hence a load that is long beside it."""
+    out = bench.folder / "callgrind.out"
+    under = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}"]
+    request = payloads.request(payloads.chat(payloads.PLAIN_BYTES))
+    with bench.upstream() as upstream:
+        setting = Setting(upstream, bench.folder, cores=bench.cores.proxy, under=under)
+        with proxies.start(SPILLWAY, setting) as running:
+            options = {"connections": CONNECTIONS, "seconds": bench.seconds}
+            own_load(bench, "closed", running.port, request, **options)
+    return stacks.of_callgrind(out)
+
+
+def page(found: Counter[Stack], unit: str) -> str:
+    told = machine.describe()
+    samples = sum(found.values())
+    own: Counter[stacks.Frame] = Counter()
+    under: Counter[stacks.Frame] = Counter()
+    for stack, count in found.items():
+        own[stack[-1]] += count
+        for frame in set(stack):
+            under[frame] += count
+    words = {
+        "samples": f"{samples:,} samples of the clock, {stacks.FREQUENCY} a second, by perf.",
+        "instructions": f"{samples:,} instructions, by callgrind: user space only, start of the program included.",
+    }[unit]
+    parts = [
+        "# Where the time of a request goes",
+        f"Spillway on a core of its own, {CONNECTIONS} connections, requests of {payloads.PLAIN_BYTES} bytes, answers of "
+        f"500, all policies on. {words} The build has frame pointers and no link-time optimisation, so that stacks can be "
+        "read; the release build is somewhat faster. Written by `make profile`.",
+        f"{told['processor']}{' (virtual)' if told['virtual'] else ''}, {told['system']}, Linux {told['kernel']}; "
+        f"revision {told['revision']}.",
+        "![Flame graph](profile.svg)",
+        "Wide is much time; above a function are those that it called, and a tooltip has its name and share. The C "
+        "library keeps no frame pointers, so that some of its functions do not know their caller. The clock is heard only "
+        "where interrupts are let in: the kernel's `_raw_spin_unlock_irqrestore` stands for what ran before it without "
+        "them, mostly the waking of the peer.",
+        "## By group",
+        groups_table(own, samples),
+        "## The hottest functions",
+        "In the function itself, and in all that it called.",
+        functions_table(own, under, samples),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def groups_table(own: Counter[stacks.Frame], samples: int) -> str:
+    lines = ["| group | what it is | share |", "|---|---|---:|"]
+    for group, words in GROUPS.items():
+        share = sum(count for frame, count in own.items() if frame.group == group) / samples
+        if share > 0:
+            lines.append(f"| {group} | {words} | {share:.1%} |")
+    return "\n".join(lines)
+
+
+def functions_table(own: Counter[stacks.Frame], under: Counter[stacks.Frame], samples: int) -> str:
+    lines = ["| group | function | itself | with callees |", "|---|---|---:|---:|"]
+    for group in GROUPS:
+        hottest = [one for one in own.most_common() if one[0].group == group][:HOTTEST]
+        for frame, count in hottest:
+            if count >= SELDOM * samples:
+                shares = f"{count / samples:.1%} | {under[frame] / samples:.1%}"
+                lines.append(f"| {group} | `{frame.name}` | {shares} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Invalid as fault:
+        sys.exit(f"profiling.py: {fault}")
