@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import added
 import gateways
 import machine
 import proxies
@@ -84,6 +85,14 @@ def parse() -> argparse.Namespace:
         "--only", action="append", default=[], metavar="NAME", help="scenarios that begin so"
     )
     parser.add_argument("--list", action="store_true", help="name the scenarios")
+    parser.add_argument(
+        "--proxy", action="append", default=[], metavar="NAME", help="only these take their turns"
+    )
+    parser.add_argument(
+        "--add",
+        action="store_true",
+        help="keep what --json has of other scenarios and proxies, and add to it",
+    )
     parser.add_argument("--rounds", type=int, help="default: 5, with --quick 1")
     parser.add_argument(
         "--seconds", type=float, help="of a measurement; default: 3, with --quick 2"
@@ -127,7 +136,10 @@ def measure_all(chosen: list[Scenario], options: argparse.Namespace) -> dict[str
     if options.before:
         proxies.BUILDS[proxies.BEFORE] = options.before
     absent = gateways.add(options.others)
-    present = proxies.installed()
+    present = [name for name in proxies.installed() if not options.proxy or name in options.proxy]
+    old = None
+    if options.add and options.json.exists():
+        old = json.loads(options.json.read_text())
     measurements: list[dict[str, Any]] = []
     invalid: list[str] = []
     told: dict[str, Any] = {
@@ -136,7 +148,7 @@ def measure_all(chosen: list[Scenario], options: argparse.Namespace) -> dict[str
         "rounds": options.rounds,
         "seconds": options.seconds,
         "missing": [
-            *(name for name in (proxies.NGINX, proxies.HAPROXY) if name not in present),
+            *(name for name in (proxies.NGINX, proxies.HAPROXY) if name not in proxies.installed()),
             *absent,
         ],
         "gateways": gateways.versions(),
@@ -144,6 +156,7 @@ def measure_all(chosen: list[Scenario], options: argparse.Namespace) -> dict[str
         "measurements": measurements,
         "invalid": invalid,
     }
+    found = old or told
     try:
         cores = Cores.of_this_machine()
         bench = Bench(folder, cores, options.seconds, options.quick)
@@ -151,10 +164,11 @@ def measure_all(chosen: list[Scenario], options: argparse.Namespace) -> dict[str
             run(bench, scenario, present, options.rounds, measurements, invalid)
             told["minutes"] = round((time.time() - begun) / 60, 1)
             told["commands"] = sorted(bench.commands)
-            options.json.write_text(json.dumps(told, indent=1))
+            found = added.merged(old, told) if old else told
+            options.json.write_text(json.dumps(found, indent=1))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return told
+    return found
 
 
 def run(
@@ -170,7 +184,7 @@ def run(
     names = [name for name in wanted if name in present]
     if proxies.BEFORE in present and proxies.SPILLWAY in names:
         names.append(proxies.BEFORE)
-    for number in range(min(rounds, scenario.rounds or rounds)):
+    for number in range(min(rounds, scenario.rounds or rounds) if names else 0):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
             measure(bench, scenario, name, number, measurements, invalid)
