@@ -43,7 +43,7 @@ catalogue: build ## Run the failure catalogue and write docs/failures.md from wh
 	  tests/run_blackbox.sh build/spillway -n 0 -k failure_catalogue
 
 .PHONY: bench
-bench: ## Measure beside nginx and HAProxy, and write docs/benchmarks.md (40 minutes; BENCH=--quick: 2, no page)
+bench: ## Measure beside nginx and HAProxy, and write docs/benchmarks.md (40 minutes; BENCH=--quick: 3, no page)
 	@docker/install_dependencies.sh bench
 	@mkdir -p build && cmake --preset release >build/configure.log
 	@cmake --build --preset release --parallel $(JOBS) --target spillway bench_programs
@@ -54,7 +54,7 @@ bench-gateways: ## Install Portkey and LiteLLM for the benchmark, below build/ (
 	@tests/bench/install_gateways.sh
 
 .PHONY: profile
-profile: ## See where the time of a request goes: writes docs/profile.md and its flame graph (three minutes)
+profile: ## See where the time of a request goes: writes docs/profile.md and its flame graphs (a minute)
 	@docker/install_dependencies.sh profile
 	@mkdir -p build && cmake --preset release >build/configure.log
 	@cmake --build --preset release --parallel $(JOBS) --target bench_programs

@@ -2,8 +2,9 @@
 """Measures Spillway beside nginx, HAProxy and no proxy at all, on loopback, and writes docs/benchmarks.md.
 
     make bench                          everything, about half an hour
-    tests/bench/bench.py --quick        the most important figures, about two minutes
+    tests/bench/bench.py --quick        the most important figures, about three minutes
     tests/bench/bench.py --only cpu     scenarios whose name begins so; --list names them
+    tests/bench/bench.py --add ...      keeps what the last run had of other scenarios and proxies
     tests/bench/bench.py --before FILE  another build of Spillway takes its turns too, and is compared at the end
 
 Wants build/release/spillway and the target bench_programs (make bench builds them), and what of wrk, nginx,
@@ -150,6 +151,7 @@ def measure_all(chosen: list[Scenario], options: argparse.Namespace) -> dict[str
         "missing": [
             *(name for name in (proxies.NGINX, proxies.HAPROXY) if name not in proxies.installed()),
             *absent,
+            *(tool for tool in ("strace", "valgrind") if shutil.which(tool) is None),
         ],
         "gateways": gateways.versions(),
         "scenarios": {one.name: one.title for one in chosen},

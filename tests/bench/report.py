@@ -113,11 +113,12 @@ def how(found: dict[str, Any]) -> str:
     return f"""## How it was measured
 
     make bench                                        # everything; writes this page
-    tests/bench/bench.py --quick                      # two minutes
+    tests/bench/bench.py --quick                      # three minutes
     tests/bench/bench.py --only sse --rounds 3        # one kind of scenario; --list names them
     tests/bench/bench.py --only cpu --before FILE     # beside another build of Spillway, figure by figure
-    tests/bench/bench.py --only memory/soak --soak 10 # ten minutes of mixed load: does its memory grow
-    make bench-gateways && tests/bench/bench.py --with portkey,litellm
+    tests/bench/bench.py --only count --before FILE   # instructions and system calls: the same on a machine that is busy
+    tests/bench/bench.py --add --only memory/soak --soak 10 --docs docs
+    make bench-gateways && tests/bench/bench.py --with portkey,litellm --docs docs
     make profile                                      # where the time goes: profile.md, and its flame graph
 
 Processor time is read from `/proc` before and after the load. For each scenario the proxies take turns, and each round

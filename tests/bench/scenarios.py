@@ -159,12 +159,12 @@ def memory(descriptors: int) -> list[Scenario]:
 def counts() -> list[Scenario]:
     """What does not depend on who else uses the machine; once is enough."""
     found = [
-        ("callgrind_control", "count/instructions", "in user space", instructions.count),
-        ("strace", "count/system calls", "by name", syscalls.count),
+        ("callgrind_control", "count/instructions", "in user space", instructions.count, True),
+        ("strace", "count/system calls", "by name", syscalls.count, False),
     ]
     return [
-        Scenario(name, title, run, quick=True, rounds=1)
-        for program, name, title, run in found
+        Scenario(name, title, run, quick=quick, rounds=1)
+        for program, name, title, run, quick in found
         if shutil.which(program)
     ]
 
