@@ -185,7 +185,7 @@ def own_command(bench: Bench, mode: str, port: int, request: bytes, **options: o
     name = f"stream-{interval[1].decode()}us.http" if interval else f"request-{len(request)}.http"
     path = bench.file(name, request)
     command = [str(BUILD / "bench_load"), mode, "--port", str(port), "--request", str(path)]
-    for name, value in options.items():
+    for name, value in sorted(options.items()):
         command += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
     note_command(bench, "", command, port)
     return on_cores(command, bench.cores.load)
