@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Iterable
 
 Found = dict[str, Any]
 
@@ -11,6 +11,7 @@ def merged(old: Found, new: Found) -> Found:
     """The earlier run, with what was measured anew in place of what it had of the same scenario and proxy."""
     fresh = {(one["scenario"], one["proxy"]) for one in new["measurements"]}
     kept = [one for one in old["measurements"] if (one["scenario"], one["proxy"]) not in fresh]
+    stays = [one for one in old.get("added", []) if (one[0], one[1]) not in fresh]
     gateways = {text.split(" ")[0]: text for text in [*old.get("gateways", []), *new["gateways"]]}
     missing = [name for name in old["missing"] if name not in {proxy for _, proxy in fresh}]
     return {
@@ -21,14 +22,24 @@ def merged(old: Found, new: Found) -> Found:
         "measurements": kept + new["measurements"],
         "commands": sorted({*old["commands"], *new["commands"]}),
         "invalid": old["invalid"] + new["invalid"],
-        "added": [*old.get("added", []), addition(new)],
+        "added": [*stays, *([*pair, when(new)] for pair in sorted(fresh))],
     }
 
 
-def addition(new: Found) -> str:
-    measured = list(dict.fromkeys(f"{one['scenario']}" for one in new["measurements"]))
-    names = list(dict.fromkeys(one["proxy"] for one in new["measurements"]))
-    return (
-        f"{', '.join(measured)} of {', '.join(names)}: {new['begun']}, revision "
-        f"{new['machine']['revision']}"
-    )
+def when(new: Found) -> str:
+    return f"{new['begun']}, revision {new['machine']['revision']}"
+
+
+def told(found: Found) -> list[str]:
+    """What was added when: one line for each run that something is left of."""
+    runs: dict[str, list[tuple[str, str]]] = {}
+    for scenario, proxy, at in found.get("added", []):
+        runs.setdefault(at, []).append((scenario, proxy))
+    return [
+        f"{at}: {listed(scenario for scenario, _ in pairs)} of {listed(proxy for _, proxy in pairs)}"
+        for at, pairs in runs.items()
+    ]
+
+
+def listed(names: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(names))

@@ -93,7 +93,8 @@ class Added(unittest.TestCase):
         found = added.merged(old, run("cpu/plain", "Spillway", 9))
         told = {one["proxy"]: one["figures"]["cpu_us"] for one in found["measurements"]}
         self.assertEqual(told, {"nginx": 10, "Spillway": 9})
-        self.assertEqual(found["added"], ["cpu/plain of Spillway: today, revision abc"])
+        again = added.merged(found, {**run("cpu/plain", "Spillway", 8), "begun": "tomorrow"})
+        self.assertEqual(added.told(again), ["tomorrow, revision abc: cpu/plain of Spillway"])
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ LOAD_BEYOND_SECONDS = 2.0  # the load goes on for longer than perf looks
 HOTTEST = 8  # functions of a group that are named
 SELDOM = 0.002  # of all samples; functions below it are not named
 STREAMS = 150
+STREAM_SECONDS = 3
 INTERVAL_US, SLOW_INTERVAL_US = 5000, 200_000  # the slow one for a program under callgrind
 
 
@@ -57,8 +58,9 @@ def plain(bench: Bench, running: Running, seconds: float, slow: bool) -> object:
 
 def streams(bench: Bench, running: Running, seconds: float, slow: bool) -> object:
     interval_us = SLOW_INTERVAL_US if slow else INTERVAL_US
-    stream = payloads.stream(interval_us, round(seconds * 1e6 / interval_us))
-    options = {"connections": STREAMS, "seconds": 0.5, "open_rate": 3 * STREAMS}
+    stream = payloads.stream(interval_us, round(STREAM_SECONDS * 1e6 / interval_us))
+    begun_until = max(1.0, seconds - STREAM_SECONDS)
+    options = {"connections": STREAMS, "seconds": begun_until, "open_rate": 2 * STREAMS}
     return own_load(bench, "streams", running.port, payloads.request(stream), **options)
 
 
@@ -72,7 +74,7 @@ LOADS = (
     Load(
         "Streams",
         "profile-streams.svg",
-        f"{STREAMS} streams that are open all the time, an event each {INTERVAL_US // 1000} ms in each of them.",
+        f"{STREAMS} streams of {STREAM_SECONDS} seconds, one after the other, an event each {INTERVAL_US // 1000} ms in each.",
         streams,
     ),
 )

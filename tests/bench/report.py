@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Optional
 
+import added
 import proxies
 from pictures import draw
 from results import Results
@@ -53,7 +54,7 @@ def intro(found: dict[str, Any], results: Results) -> str:
         lines += ["", f"Not installed, and so not measured: {', '.join(found['missing'])}."]
     if found.get("added"):
         lines += ["", "Measured later, and so not in the same rounds as the rest:", ""]
-        lines += [f"- {one}" for one in found["added"]]
+        lines += [f"- {one}" for one in added.told(found)]
     loudest = results.busiest_neighbour()
     if loudest > QUIET:
         lines += [
