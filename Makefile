@@ -6,6 +6,8 @@ JOBS ?= $(shell nproc)
 IMAGE ?= spillway
 # What `make run` starts the program with.
 ARGS ?= --demo
+# Frame pointers for the stacks, function names for their reader; warnings are the other builds' business.
+PROFILE_FLAGS = -O2 -g1 -fno-omit-frame-pointer -w
 FORMATTED = $(wildcard core/*.[ch]pp config/*.[ch]pp server/*.[ch]pp tests/unit/*.[ch]pp tests/simulation/*.[ch]pp tests/bench/*.[ch]pp)
 
 define DEMO_CURL
@@ -41,11 +43,25 @@ catalogue: build ## Run the failure catalogue and write docs/failures.md from wh
 	  tests/run_blackbox.sh build/spillway -n 0 -k failure_catalogue
 
 .PHONY: bench
-bench: ## Measure beside nginx and HAProxy, and write docs/benchmarks.md (40 minutes; BENCH=--quick: 2, no page)
+bench: ## Measure beside nginx and HAProxy, and write docs/benchmarks.md (40 minutes; BENCH=--quick: 3, no page)
 	@docker/install_dependencies.sh bench
 	@mkdir -p build && cmake --preset release >build/configure.log
 	@cmake --build --preset release --parallel $(JOBS) --target spillway bench_programs
 	@tests/bench/bench.py $(if $(BENCH),$(BENCH),--docs docs)
+
+.PHONY: bench-gateways
+bench-gateways: ## Install Portkey and LiteLLM for the benchmark, below build/ (BENCH="--with portkey,litellm --docs docs")
+	@tests/bench/install_gateways.sh
+
+.PHONY: profile
+profile: ## See where the time of a request goes: writes docs/profile.md and its flame graphs (a minute)
+	@docker/install_dependencies.sh profile
+	@mkdir -p build && cmake --preset release >build/configure.log
+	@cmake --build --preset release --parallel $(JOBS) --target bench_programs
+	@cmake -S . -B build/profile -G Ninja -DBUILD_TESTING=OFF -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+	  -DCMAKE_CXX_FLAGS_RELWITHDEBINFO='$(PROFILE_FLAGS)' >build/configure-profile.log
+	@cmake --build build/profile --parallel $(JOBS) --target spillway
+	@tests/bench/profiling.py --docs docs
 
 .PHONY: mutate
 mutate: ## Break one rule of core/ at a time and see that a unit test notices (ten minutes)

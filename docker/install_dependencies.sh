@@ -4,6 +4,7 @@
 #   docker/install_dependencies.sh build              to compile the program
 #   docker/install_dependencies.sh test               to compile and run the tests as well
 #   docker/install_dependencies.sh bench              to compile it and to measure it beside other proxies
+#   docker/install_dependencies.sh profile            to compile it and to see where its time goes
 #   docker/install_dependencies.sh list-runtime FILE  installs nothing: prints the packages that own the
 #                                                     shared libraries of the program FILE
 #
@@ -44,6 +45,12 @@ haproxy>=2.4
 binutils
 util-linux
 python3>=3.9
+strace
+valgrind
+'
+# Ubuntu's perf is of its newest kernel; where it does not run, valgrind counts.
+readonly profile_needs='
+linux-perf linux-tools-generic
 '
 
 main() {
@@ -51,6 +58,7 @@ main() {
     build) install_missing "$build_needs" ;;
     test) install_missing "$build_needs$test_needs$(tool_needs)" ;;
     bench) install_missing "$build_needs$bench_needs" ;;
+    profile) install_missing "$build_needs$bench_needs$profile_needs" ;;
     list-runtime) list_runtime "${2:?the program}" ;;
     *)
       sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" >&2

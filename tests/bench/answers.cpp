@@ -2,16 +2,19 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace spillway::bench {
 namespace {
 
 constexpr std::size_t kBodyBytes = 500;
+constexpr std::string_view kWords = "The water goes over the spillway. ";
 
 std::string chunk(std::string_view data) {
   return fmt::format("{:x}\r\n{}\r\n", data.size(), data);
 }
 
-std::string make_plain_answer() {
+std::string make_answer(std::size_t body_bytes) {
   const std::string_view begin =
       R"({"id":"chatcmpl-bench000000000000000001","object":"chat.completion","created":1735689600,)"
       R"("model":"bench-model","choices":[{"index":0,"message":{"role":"assistant","content":")";
@@ -19,12 +22,12 @@ std::string make_plain_answer() {
       R"("},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":140,)"
       R"("completion_tokens":40,"total_tokens":180},"system_fingerprint":"fp_bench"})";
   std::string words;
-  while (words.size() < kBodyBytes) words += "The water goes over the spillway. ";
-  words.resize(kBodyBytes - begin.size() - end.size());
+  while (words.size() < body_bytes) words += kWords;
+  words.resize(std::max(body_bytes, begin.size() + end.size()) - begin.size() - end.size());
   return fmt::format(
       "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n"
       "x-request-id: req_bench\r\n\r\n{}{}{}",
-      kBodyBytes, begin, words, end);
+      begin.size() + words.size() + end.size(), begin, words, end);
 }
 
 std::string event(std::string_view delta, std::string_view finish) {
@@ -38,8 +41,21 @@ std::string event(std::string_view delta, std::string_view finish) {
 }  // namespace
 
 const std::string& plain_answer() {
-  static const std::string answer = make_plain_answer();
+  static const std::string answer = make_answer(kBodyBytes);
   return answer;
+}
+
+std::string answer_of(std::size_t body_bytes) {
+  return make_answer(body_bytes);
+}
+
+std::string failure(std::uint64_t status) {
+  const std::string body = fmt::format(
+      R"({{"error":{{"message":"asked for","type":"server_error","param":null,"code":"{}"}}}})",
+      status);
+  return fmt::format(
+      "HTTP/1.1 {} Asked For\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{}",
+      status, body.size(), body);
 }
 
 const std::string& stream_head() {

@@ -17,6 +17,10 @@ inline constexpr std::size_t kTimeDigits = 20;
 
 // A complete answer: head, and a JSON body of 500 bytes.
 const std::string& plain_answer();
+// The same with a body of so many bytes, or a few more.
+std::string answer_of(std::size_t body_bytes);
+// A complete answer with an error of this status.
+std::string failure(std::uint64_t status);
 // The head of a stream in chunked coding.
 const std::string& stream_head();
 // One event as a chunk, with the time put in.

@@ -2,14 +2,15 @@
 """Measures Spillway beside nginx, HAProxy and no proxy at all, on loopback, and writes docs/benchmarks.md.
 
     make bench                          everything, about half an hour
-    tests/bench/bench.py --quick        the most important figures, about two minutes
+    tests/bench/bench.py --quick        the most important figures, about three minutes
     tests/bench/bench.py --only cpu     scenarios whose name begins so; --list names them
+    tests/bench/bench.py --add ...      keeps what the last run had of other scenarios and proxies
     tests/bench/bench.py --before FILE  another build of Spillway takes its turns too, and is compared at the end
 
-Wants build/release/spillway and the target bench_programs (make bench builds them), and what of wrk, nginx and
-HAProxy is installed. Needs no root and nothing but Python's standard library. Ends with status 1 if a measurement
-stayed invalid: an answer that was not a 200, a connection that broke, a load generator that was late, a scripted
-upstream that had no time left.
+Wants build/release/spillway and the target bench_programs (make bench builds them), and what of wrk, nginx,
+HAProxy, strace and valgrind is installed. Needs no root and nothing but Python's standard library. Ends with
+status 1 if a measurement stayed invalid: an answer that was not a 200, a connection that broke, a load generator
+that was late, a scripted upstream that had no time left.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import added
+import gateways
 import machine
 import proxies
 import report
@@ -83,11 +86,26 @@ def parse() -> argparse.Namespace:
         "--only", action="append", default=[], metavar="NAME", help="scenarios that begin so"
     )
     parser.add_argument("--list", action="store_true", help="name the scenarios")
+    parser.add_argument(
+        "--proxy", action="append", default=[], metavar="NAME", help="only these take their turns"
+    )
+    parser.add_argument(
+        "--add",
+        action="store_true",
+        help="keep what --json has of other scenarios and proxies, and add to it",
+    )
     parser.add_argument("--rounds", type=int, help="default: 5, with --quick 1")
     parser.add_argument(
         "--seconds", type=float, help="of a measurement; default: 3, with --quick 2"
     )
     parser.add_argument("--before", type=Path, metavar="FILE", help="another build of Spillway")
+    parser.add_argument(
+        "--with",
+        dest="others",
+        default="",
+        metavar="LIST",
+        help="other gateways, of portkey,litellm; tests/bench/install_gateways.sh installs them",
+    )
     parser.add_argument("--soak", type=float, default=0, metavar="MINUTES", help="of mixed load")
     parser.add_argument(
         "--json", type=Path, default=ROOT / "build" / "bench.json", help="where results go"
@@ -118,7 +136,11 @@ def measure_all(chosen: list[Scenario], options: argparse.Namespace) -> dict[str
     folder = Path(tempfile.mkdtemp(prefix="spillway-bench-"))
     if options.before:
         proxies.BUILDS[proxies.BEFORE] = options.before
-    present = proxies.installed()
+    absent = gateways.add(options.others)
+    present = [name for name in proxies.installed() if not options.proxy or name in options.proxy]
+    old = None
+    if options.add and options.json.exists():
+        old = json.loads(options.json.read_text())
     measurements: list[dict[str, Any]] = []
     invalid: list[str] = []
     told: dict[str, Any] = {
@@ -126,11 +148,17 @@ def measure_all(chosen: list[Scenario], options: argparse.Namespace) -> dict[str
         "begun": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(begun)),
         "rounds": options.rounds,
         "seconds": options.seconds,
-        "missing": [name for name in (proxies.NGINX, proxies.HAPROXY) if name not in present],
+        "missing": [
+            *(name for name in (proxies.NGINX, proxies.HAPROXY) if name not in proxies.installed()),
+            *absent,
+            *(tool for tool in ("strace", "valgrind") if shutil.which(tool) is None),
+        ],
+        "gateways": gateways.versions(),
         "scenarios": {one.name: one.title for one in chosen},
         "measurements": measurements,
         "invalid": invalid,
     }
+    found = old or told
     try:
         cores = Cores.of_this_machine()
         bench = Bench(folder, cores, options.seconds, options.quick)
@@ -138,10 +166,11 @@ def measure_all(chosen: list[Scenario], options: argparse.Namespace) -> dict[str
             run(bench, scenario, present, options.rounds, measurements, invalid)
             told["minutes"] = round((time.time() - begun) / 60, 1)
             told["commands"] = sorted(bench.commands)
-            options.json.write_text(json.dumps(told, indent=1))
+            found = added.merged(old, told) if old else told
+            options.json.write_text(json.dumps(found, indent=1))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return told
+    return found
 
 
 def run(
@@ -153,10 +182,11 @@ def run(
     invalid: list[str],
 ) -> None:
     """A scenario with all of its proxies, in turn: whoever was first in one round is last in the next."""
-    names = [name for name in scenario.proxies if name in present]
+    wanted = [*scenario.proxies, *(proxies.OTHERS if scenario.others else [])]
+    names = [name for name in wanted if name in present]
     if proxies.BEFORE in present and proxies.SPILLWAY in names:
         names.append(proxies.BEFORE)
-    for number in range(min(rounds, scenario.rounds or rounds)):
+    for number in range(min(rounds, scenario.rounds or rounds) if names else 0):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
             measure(bench, scenario, name, number, measurements, invalid)

@@ -143,12 +143,12 @@ def closed_load(
     seconds: float,
     cores: Optional[list[int]] = None,
     threads: int = 1,
+    headers: Optional[dict[str, str]] = None,
 ) -> dict[str, Any]:
     """As many requests as the proxy takes from so many connections; by wrk where it is installed."""
     if shutil.which("wrk") is None:
-        return own_load(
-            bench, "closed", port, payloads.request(body), connections=connections, seconds=seconds
-        )
+        request = payloads.request(body, headers=headers)
+        return own_load(bench, "closed", port, request, connections=connections, seconds=seconds)
     path = bench.file(f"body-{len(body)}.json", body)
     command = [
         "wrk",
@@ -163,7 +163,12 @@ def closed_load(
     ]
     done = subprocess.run(
         on_cores(command, cores or bench.cores.load),
-        env={**os.environ, "BENCH_BODY": str(path), "BENCH_KEY": payloads.KEY},
+        env={
+            **os.environ,
+            "BENCH_BODY": str(path),
+            "BENCH_KEY": payloads.KEY,
+            "BENCH_HEADERS": "\n".join(f"{key}: {text}" for key, text in (headers or {}).items()),
+        },
         capture_output=True,
         text=True,
         timeout=seconds + GRACE_SECONDS,
@@ -180,7 +185,7 @@ def own_command(bench: Bench, mode: str, port: int, request: bytes, **options: o
     name = f"stream-{interval[1].decode()}us.http" if interval else f"request-{len(request)}.http"
     path = bench.file(name, request)
     command = [str(BUILD / "bench_load"), mode, "--port", str(port), "--request", str(path)]
-    for name, value in options.items():
+    for name, value in sorted(options.items()):
         command += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
     note_command(bench, "", command, port)
     return on_cores(command, bench.cores.load)

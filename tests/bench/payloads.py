@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import random
+from typing import Optional
 
 KEY = "sk-bench-0123456789abcdef"
 PATH = "/v1/chat/completions"
@@ -60,8 +61,16 @@ def stream(interval_us: int, events: int) -> bytes:
     return chat(PLAIN_BYTES, events=events, interval_us=interval_us, stream=True)
 
 
-def request(body: bytes, method: str = "POST", path: str = PATH) -> bytes:
-    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {KEY}\r\n"
+def request(
+    body: bytes,
+    method: str = "POST",
+    path: str = PATH,
+    headers: Optional[dict[str, str]] = None,
+) -> bytes:
+    """A whole request; `headers` come beside those that every request has, or instead of them."""
+    sent = {"Host": "127.0.0.1", "Authorization": f"Bearer {KEY}", **(headers or {})}
+    head = f"{method} {path} HTTP/1.1\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in sent.items())
     if method == "GET":
         return f"{head}\r\n".encode()
     return (

@@ -6,6 +6,10 @@ wrk.body = file:read("*a")
 file:close()
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Authorization"] = "Bearer " .. os.getenv("BENCH_KEY")
+-- One "name: value" a line, for gateways that are told by their clients what to do.
+for name, value in (os.getenv("BENCH_HEADERS") or ""):gmatch("([^:\n]+): ([^\n]+)") do
+  wrk.headers[name] = value
+end
 
 function done(summary)
   local errors = summary.errors

@@ -16,7 +16,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 BUILD = ROOT / "build" / "release"
 STOP_SECONDS = 10.0
-START_SECONDS = 20.0
+START_SECONDS = 60.0  # of a gateway in Python, or of any proxy under valgrind
 
 
 class Invalid(Exception):

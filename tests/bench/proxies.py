@@ -12,7 +12,7 @@ import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Optional
+from typing import Callable, Optional
 
 import payloads
 from programs import BUILD, Program, free_port, wait_until_answered
@@ -44,12 +44,27 @@ class Setting:
     tls: bool = False
     streaming: bool = False  # nginx relays bodies and events as they come only if told so
     deployments: int = 2
+    groups: int = 1  # model groups, each with so many deployments
     connections: int = 9000
     count_allocations: Optional[Path] = None  # the file that they are counted in
+    under: list[str] = field(default_factory=list)  # the program that runs the proxy and watches it
 
     @property
     def ports(self) -> list[int]:
         return self.upstream.tls if self.tls else self.upstream.plain
+
+
+@dataclass
+class Recipe:
+    """What starts a proxy, and what its clients have to send beside what all of them send."""
+
+    command: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+# Gateways beyond nginx and HAProxy that take their turns; bench.py adds what --with names.
+OTHERS: dict[str, Callable[[Setting, int], Recipe]] = {}
 
 
 @dataclass
@@ -58,7 +73,7 @@ class Running:
 
     port: int
     program: Optional[Program] = None
-    commands: list[str] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)  # that its clients have to send
 
     @property
     def pid(self) -> Optional[int]:
@@ -78,7 +93,7 @@ def installed() -> list[str]:
         found.append(NGINX)
     if shutil.which("haproxy"):
         found.append(HAPROXY)
-    return [*found, *BUILDS]
+    return [*found, *BUILDS, *OTHERS]
 
 
 def launch(name: str, setting: Setting) -> Running:
@@ -86,31 +101,37 @@ def launch(name: str, setting: Setting) -> Running:
     if name == DIRECT:
         return Running(setting.ports[0])
     port = free_port()
-    if name in BUILDS:
-        command = [str(BUILDS[name]), *spillway(setting, port)]
-    else:
-        command = {NGINX: nginx, HAPROXY: haproxy}[name](setting, port)
-    extra = {"SSL_CERT_FILE": str(setting.upstream.certificate)} if setting.tls else {}
+    recipe = recipe_of(name, setting, port)
+    extra = dict(recipe.environment)
+    extra |= {"SSL_CERT_FILE": str(setting.upstream.certificate)} if setting.tls else {}
     if setting.count_allocations:
         extra["LD_PRELOAD"] = str(BUILD / "libbench_allocations.so")
         extra["BENCH_ALLOCATIONS"] = str(setting.count_allocations)
     program = Program(
-        command,
+        [*setting.under, *recipe.command],
         log=setting.folder / f"{name}.log",
         output=setting.folder / f"{name}.out",
         cores=setting.cores,
         extra_environment=extra,
     )
-    return Running(port, program)
+    return Running(port, program, recipe.headers)
+
+
+def recipe_of(name: str, setting: Setting, port: int) -> Recipe:
+    if name in OTHERS:
+        return OTHERS[name](setting, port)
+    if name in BUILDS:
+        return Recipe([str(BUILDS[name]), *spillway(setting, port)])
+    return Recipe({NGINX: nginx, HAPROXY: haproxy}[name](setting, port))
 
 
 def start(name: str, setting: Setting) -> Running:
     """A proxy that has answered a request, one for each worker and deployment at least."""
     running = launch(name, setting)
     try:
-        wait_until_answered(
-            running.port, payloads.request(payloads.chat(payloads.PLAIN_BYTES)), running.program
-        )
+        body = payloads.chat(payloads.PLAIN_BYTES)
+        request = payloads.request(body, headers=running.headers)
+        wait_until_answered(running.port, request, running.program)
     except BaseException:
         running.__exit__()
         raise
@@ -135,6 +156,7 @@ def nginx(setting: Setting, port: int) -> list[str]:
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     text = f"""daemon off;
+{"master_process off;" if setting.under else ""}
 {"user root;" if os.geteuid() == 0 else ""}
 worker_processes {setting.workers};
 worker_rlimit_nofile {2 * setting.connections + 1000};
@@ -207,14 +229,15 @@ def spillway(setting: Setting, port: int) -> list[str]:
     scheme, host = ("https", "localhost") if setting.tls else ("http", "127.0.0.1")
     deployments = [
         {
-            "model_name": "bench",
+            "model_name": f"bench-{group}" if group else "bench",
             "litellm_params": {
                 "model": "openai/bench-model",
                 "api_base": f"{scheme}://{host}:{setting.ports[i % len(setting.ports)]}/v1",
                 "api_key": "sk-upstream",
             },
-            "model_info": {"id": f"bench-{i}"},
+            "model_info": {"id": f"bench-{group}-{i}"},
         }
+        for group in range(setting.groups)
         for i in range(setting.deployments)
     ]
     own = {

@@ -5,14 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Optional
 
+import added
 import proxies
 from pictures import draw
 from results import Results
 from sections import SECTIONS
+from sections_more import calls_section, gateways_section
 from targets import TARGETS, Target
 
 QUIET = 0.05  # of the machine, used by others
 QUICK_ROUNDS = 3
+ALL_SECTIONS = (*SECTIONS, calls_section, gateways_section)
 
 
 def write(found: dict[str, Any], docs: Path) -> None:
@@ -24,7 +27,7 @@ def write(found: dict[str, Any], docs: Path) -> None:
     parts = [
         intro(found, results),
         targets_table(results),
-        *(part for section in SECTIONS if (part := section(results, drawn))),
+        *(part for section in ALL_SECTIONS if (part := section(results, drawn))),
         how(found),
     ]
     (docs / "benchmarks.md").write_text("\n\n".join(parts) + "\n")
@@ -44,11 +47,14 @@ def intro(found: dict[str, Any], results: Results) -> str:
         "",
         f"{machine['processor']}{' (virtual)' if machine['virtual'] else ''}, {machine['cores']} cores, "
         f"{machine['memory_gib']} GiB, {machine['system']}, Linux {machine['kernel']}; "
-        f"{'; '.join(machine['programs'])}; revision {machine['revision']}. Run {found['begun']}, "
+        f"{'; '.join([*machine['programs'], *found.get('gateways', [])])}; revision {machine['revision']}. Run {found['begun']}, "
         f"{found['minutes']} minutes, {found['rounds']} rounds of {found['seconds']:g} s each.",
     ]
     if found["missing"]:
         lines += ["", f"Not installed, and so not measured: {', '.join(found['missing'])}."]
+    if found.get("added"):
+        lines += ["", "Measured later, and so not in the same rounds as the rest:", ""]
+        lines += [f"- {one}" for one in added.told(found)]
     loudest = results.busiest_neighbour()
     if loudest > QUIET:
         lines += [
@@ -72,7 +78,9 @@ def targets_table(results: Results) -> str:
         limit += f", then {target.later:g}" if target.later else ""
         limit += f" {target.unit}" if target.unit else ""
         measured = "-" if value is None else f"{value:.2f} {target.unit}"
-        lines.append(f"| {target.what} | {limit} | {measured.strip()} | {verdict(target, value)} |")
+        lines.append(
+            f"| {target.what} | {limit} | {measured.strip()} | {verdict(results, target, value)} |"
+        )
     lines += [
         "",
         'Ratios are the median of the ratios within each round. What is "to nginx" wants nginx in the run.',
@@ -92,9 +100,9 @@ def comparison(results: Results) -> str:
     return "\n".join(lines)
 
 
-def verdict(target: Target, value: Optional[float]) -> str:
+def verdict(results: Results, target: Target, value: Optional[float]) -> str:
     if value is None:
-        return target.without or "not measured"
+        return target.without(results) if target.without else "not measured"
     if target.later is not None and value <= target.later:
         return "**pass**"
     met = value >= target.bound if target.at_least else value <= target.bound
@@ -106,9 +114,13 @@ def how(found: dict[str, Any]) -> str:
     return f"""## How it was measured
 
     make bench                                        # everything; writes this page
-    tests/bench/bench.py --quick                      # two minutes
+    tests/bench/bench.py --quick                      # three minutes
     tests/bench/bench.py --only sse --rounds 3        # one kind of scenario; --list names them
     tests/bench/bench.py --only cpu --before FILE     # beside another build of Spillway, figure by figure
+    tests/bench/bench.py --only count --before FILE   # instructions and system calls: the same on a machine that is busy
+    tests/bench/bench.py --add --only memory/soak --soak 10 --docs docs
+    make bench-gateways && tests/bench/bench.py --with portkey,litellm --docs docs
+    make profile                                      # where the time goes: profile.md, and its flame graph
 
 Processor time is read from `/proc` before and after the load. For each scenario the proxies take turns, and each round
 begins with another one; every measurement has a proxy of its own, warmed up. A measurement is thrown away and repeated

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from typing import Callable, Optional
 
+import instructions
+import slow_readers
+import soak
+import starts as starting
+import syscalls
 import workloads as work
 from measure import Bench
 from proxies import DIRECT, HAPROXY, NGINX, SPILLWAY
@@ -33,17 +39,27 @@ class Scenario:
     proxies: tuple[str, ...] = (NGINX, HAPROXY, SPILLWAY)
     quick: bool = False  # part of --quick
     rounds: Optional[int] = None  # at most so many, where little changes from one to the next
+    others: bool = False  # other gateways take their turns as well
 
 
 def all_scenarios(descriptors: int, soak_minutes: float) -> list[Scenario]:
     """In the order in which they are run: what matters most comes first."""
-    found = [*cpu(), *streams(), *latencies(), *memory(descriptors), *bodies(), *tls(), *starts()]
+    found = [
+        *cpu(),
+        *streams(),
+        *latencies(),
+        *memory(descriptors),
+        *bodies(),
+        *tls(),
+        *counts(),
+        *starts(),
+    ]
     if soak_minutes > 0:
         found.append(
             Scenario(
                 "memory/soak",
                 f"{soak_minutes:g} minutes of mixed load",
-                lambda bench, proxy: work.soak(bench, proxy, soak_minutes),
+                lambda bench, proxy: soak.run(bench, proxy, soak_minutes),
                 (SPILLWAY,),
                 rounds=1,
             )
@@ -57,8 +73,16 @@ def cpu() -> list[Scenario]:
 
     cores = os.cpu_count() or 1
     return [
-        Scenario("cpu/plain", "700-byte request, one core", work.plain_cpu, EVERYONE, quick=True),
+        Scenario(
+            "cpu/plain",
+            "700-byte request, one core",
+            work.plain_cpu,
+            EVERYONE,
+            quick=True,
+            others=True,
+        ),
         Scenario("cpu/1000-deployments", "1,000 in the group", work.many_deployments, (SPILLWAY,)),
+        Scenario("cpu/1000-groups", "1,000 groups of two", work.many_groups, (SPILLWAY,)),
         Scenario("cpu/allocations", "how often memory is asked for", work.allocations, rounds=1),
         Scenario("cpu/1-worker", "one worker, not pinned", workers(1)),
         Scenario("cpu/2-workers", "two workers, not pinned", workers(2)),
@@ -82,7 +106,14 @@ def latencies() -> list[Scenario]:
         return lambda bench, proxy: work.latency(bench, proxy, rate)
 
     return [
-        Scenario("latency/one-at-a-time", "one connection", at(None), EVERYONE, quick=True),
+        Scenario(
+            "latency/one-at-a-time",
+            "one connection",
+            at(None),
+            EVERYONE,
+            quick=True,
+            others=True,
+        ),
         *(
             Scenario(
                 f"latency/{rate}", f"{rate:,} a second", at(rate), EVERYONE, quick=rate == 1000
@@ -101,7 +132,14 @@ def memory(descriptors: int) -> list[Scenario]:
 
     counts = (5000, 9000) if descriptors >= DESCRIPTORS_FOR_9000 else (5000,)
     return [
-        Scenario("memory/idle", "after one request", work.idle_memory, quick=True, rounds=1),
+        Scenario(
+            "memory/idle",
+            "after one request",
+            work.idle_memory,
+            quick=True,
+            rounds=1,
+            others=True,
+        ),
         Scenario("memory/connections", "5,000 idle connections", work.idle_connections, rounds=2),
         *(
             Scenario(f"memory/streams-{count}", "an event a second", open_streams(count), rounds=2)
@@ -111,6 +149,23 @@ def memory(descriptors: int) -> list[Scenario]:
             Scenario(f"memory/burst {label}", f"{many} at once", burst(size, many), rounds=2)
             for label, (size, many) in BURSTS.items()
         ),
+        Scenario(
+            "memory/slow streams", "200 clients that hardly read", slow_readers.streams, rounds=2
+        ),
+        Scenario("memory/slow answers", "of 1 MiB, 200 clients", slow_readers.answers, rounds=1),
+    ]
+
+
+def counts() -> list[Scenario]:
+    """What does not depend on who else uses the machine; once is enough."""
+    found = [
+        ("callgrind_control", "count/instructions", "in user space", instructions.count, True),
+        ("strace", "count/system calls", "by name", syscalls.count, False),
+    ]
+    return [
+        Scenario(name, title, run, quick=quick, rounds=1)
+        for program, name, title, run, quick in found
+        if shutil.which(program)
     ]
 
 
@@ -133,10 +188,14 @@ def tls() -> list[Scenario]:
 
 def starts() -> list[Scenario]:
     def many(bench: Bench, proxy: str) -> Figures:
-        return work.start_up(bench, proxy, 1000)
+        return starting.start_up(bench, proxy, 1000)
 
     return [
-        Scenario("startup/default", "until the first answer", work.start_up, quick=True, rounds=1),
+        Scenario(
+            "startup/default", "until the first answer", starting.start_up, quick=True, rounds=1
+        ),
         Scenario("startup/1000", "with 1,000 deployments", many, (SPILLWAY,), rounds=1),
-        Scenario("size/binary", "the program, stripped", work.binary_size, quick=True, rounds=1),
+        Scenario(
+            "size/binary", "the program, stripped", starting.binary_size, quick=True, rounds=1
+        ),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Callable, Optional
 
 import charts
 import proxies
@@ -63,6 +63,9 @@ def cpu_section(results: Results, drawn: dict[str, str]) -> str:
         ("- share of it in user space", "cpu/plain", "user_share", 1.0),
         ("TLS upstream, us a request", "tls/plain", "cpu_us", 1.0),
         ("1,000 deployments in the group, us a request", "cpu/1000-deployments", "cpu_us", 1.0),
+        ("1,000 groups, us a request", "cpu/1000-groups", "cpu_us", 1.0),
+        ("instructions a request, user space", "count/instructions", "a_request", 1.0),
+        ("system calls a request", "count/system calls", "many/all", 1.0),
         ("allocations a request", "cpu/allocations", "a_request", 1.0),
         ("requests a second on one core, plain", "cpu/plain", "requests_per_second", 1.0),
         ("- share of its core that the proxy used", "cpu/plain", "proxy_share", 1.0),
@@ -74,7 +77,8 @@ def cpu_section(results: Results, drawn: dict[str, str]) -> str:
         "Processor time, user and system, of all of the proxy's processes, divided by the requests that were answered: "
         "700 bytes of request, 500 of answer, 64 connections that stay open. Where a proxy did not use its core up, the "
         "load generator was what limited the requests a second, and the figure is a lower bound. Workers that "
-        "are not pinned share the cores with upstream and load generator."
+        "are not pinned share the cores with upstream and load generator. Instructions are counted by callgrind, which "
+        "sees user space only: what the kernel does for a proxy, most of the time above, is not among them."
     )
     return section("CPU a request", words, table(results, rows, ALL), drawn.get("cpu", ""))
 
@@ -83,6 +87,8 @@ def sse_section(results: Results, drawn: dict[str, str]) -> str:
     rows = [
         ("CPU, us an event", "sse/event", "cpu_us", 1.0),
         ("CPU, us an event, TLS upstream", "tls/event", "cpu_us", 1.0),
+        ("instructions an event, user space", "count/instructions", "an_event", 1.0),
+        ("system calls an event", "count/system calls", "event/all", 1.0),
         ("allocations an event", "cpu/allocations", "an_event", 1.0),
         ("an event's way, p50 us", "sse/event", "event_delay_p50_us", 1.0),
         ("an event's way, p99 us", "sse/event", "event_delay_p99_us", 1.0),
@@ -94,7 +100,7 @@ def sse_section(results: Results, drawn: dict[str, str]) -> str:
         "it holds events back for 40 ms and more), an event each 5 ms in each of them. Times to the first token are of "
         "streams of one second, begun one after the other on 150 connections."
     )
-    body = "\n\n".join(filter(None, [table(results, rows, ALL), added_table(results, rows[3:])]))
+    body = "\n\n".join(filter(None, [table(results, rows, ALL), added_table(results, rows[5:])]))
     return section("Streams", words, body, drawn.get("sse", ""))
 
 
@@ -140,14 +146,39 @@ def memory_section(results: Results, drawn: dict[str, str]) -> str:
         ("- three seconds later, MB", "memory/burst 120 KiB", "settled_bytes", MB),
         ("10 MiB bodies, 16 at once: peak, MB", "memory/burst 10 MiB", "peak_bytes", MB),
         ("- three seconds later, MB", "memory/burst 10 MiB", "settled_bytes", MB),
-        ("growth under a long mixed load, anonymous, MB", "memory/soak", "grown_bytes", MB),
+        ("slow readers of streams, each, kB", "memory/slow streams", "bytes_each", KB),
+        ("- all 200 of them: peak, MB", "memory/slow streams", "peak_bytes", MB),
+        ("- three seconds after they left, MB", "memory/slow streams", "settled_bytes", MB),
+        ("slow readers of answers of 1 MiB, each, kB", "memory/slow answers", "bytes_each", KB),
+        ("- all 200 of them: peak, MB", "memory/slow answers", "peak_bytes", MB),
+        ("- three seconds after they left, MB", "memory/slow answers", "settled_bytes", MB),
+        ("after a long mixed load, anonymous, MB", "memory/soak", "anonymous_bytes", MB),
+        ("- grown since a fifth of it, MB", "memory/soak", "grown_bytes", MB),
     ]
     words = (
         "User space only; what the kernel keeps for a socket is the same for all. A connection and a stream are counted in "
         "anonymous memory. nginx's memory includes what it sets aside for its connections at start. nginx and HAProxy pass "
-        "a body on as it comes and cannot send it again; Spillway keeps it until the answer begins, for the next deployment."
+        "a body on as it comes and cannot send it again; Spillway keeps it until the answer begins, for the next deployment. "
+        "Slow readers: 200 clients ask for 2 MB and more each; every other one takes 10 kB a second at most, the rest "
+        "nothing, for six seconds. A proxy that went on reading would hold all of it."
     )
-    return section("Memory", words, table(results, rows, PROXIES), drawn.get("memory", ""))
+    body = "\n\n".join(filter(None, [table(results, rows, PROXIES), soaked(results)]))
+    return section("Memory", words, body, drawn.get("memory", ""))
+
+
+def soaked(results: Results) -> str:
+    """What the long mixed load was made of; empty where there was none."""
+    kinds = ("plain", "large", "streamed", "failing", "leaving")
+    done = [results.median("memory/soak", proxies.SPILLWAY, kind) for kind in ("minutes", *kinds)]
+    if None in done:
+        return ""
+    minutes, *numbers = done
+    parts = ", ".join(f"{number:,.0f} {kind}" for kind, number in zip(kinds, numbers))
+    return (
+        f"The mixed load lasted {minutes:g} minutes, all kinds of requests at once: {parts}. Large are bodies of "
+        "128 KiB; failing are malformed or refused requests and failures of the upstream, leaving are clients that "
+        "went away while they asked, waited or read. Memory is read every ten seconds, when nothing is under way."
+    )
 
 
 def bodies_section(results: Results, drawn: dict[str, str]) -> str:
@@ -161,12 +192,17 @@ def start_section(results: Results, drawn: dict[str, str]) -> str:
         ("until the first answer, ms", "startup/default", "ready_ms", 1.0),
         ("- with 1,000 deployments, ms", "startup/1000", "ready_ms", 1.0),
         ("the program, stripped, MB", "size/binary", "binary_bytes", MB),
+        ("- and all of its shared libraries, MB", "size/binary", "with_libraries_bytes", MB),
     ]
-    words = "From before the program is started until it has passed a chat request on; the median of eleven starts."
+    words = (
+        "From before the program is started until it has passed a chat request on; the median of eleven starts. A "
+        "container image holds the program and its shared libraries beside what its base has; the C and C++ "
+        "libraries, which are in the sum, are usually in the base."
+    )
     return section("Start and size", words, table(results, rows, PROXIES))
 
 
-SECTIONS = (
+SECTIONS: tuple[Callable[[Results, dict[str, str]], str], ...] = (
     cpu_section,
     sse_section,
     latency_section,

@@ -122,9 +122,11 @@ bool UpstreamWorker::take_requests(Connection& connection) {
     const std::uint64_t length = content_length(head);
     const std::string_view body = std::string_view(pending).substr(end + 4);
     if (body.size() < length && body.size() < kLookedAtBytes) return true;
-    connection.events_left = number_after(body.substr(0, kLookedAtBytes), "\"events\":");
-    connection.interval_ns =
-        number_after(body.substr(0, kLookedAtBytes), "\"interval_us\":") * 1000;
+    const std::string_view asked = body.substr(0, kLookedAtBytes);
+    connection.events_left = number_after(asked, "\"events\":");
+    connection.interval_ns = number_after(asked, "\"interval_us\":") * 1000;
+    connection.answer_bytes = number_after(asked, "\"answer_bytes\":");
+    connection.status = number_after(asked, "\"status\":");
     if (body.size() < length) {
       connection.to_skip = length - body.size();
       pending.clear();
@@ -137,6 +139,9 @@ bool UpstreamWorker::take_requests(Connection& connection) {
 }
 
 bool UpstreamWorker::answer(Connection& connection) {
+  if (connection.status != 0) return send(connection, failure(connection.status));
+  if (connection.answer_bytes != 0)
+    return send(connection, answer_of(static_cast<std::size_t>(connection.answer_bytes)));
   if (connection.events_left == 0) return send(connection, plain_answer());
 
   connection.serial = ++last_serial_;
@@ -171,7 +176,8 @@ bool UpstreamWorker::send_event(Connection& connection, const Due& due, std::uin
 
 bool UpstreamWorker::send(Connection& connection, std::string_view bytes) {
   connection.out += bytes;
-  return flush(connection);
+  // The peer does not take what is there already: epoll tells when it does.
+  return connection.wants_to_write || flush(connection);
 }
 
 bool UpstreamWorker::flush(Connection& connection) {

@@ -1,6 +1,6 @@
 // One thread of the scripted upstream: reads requests, skips their bodies, and answers at once with
-// plain_answer(), or, where the first bytes of the body ask for it ("interval_us": and "events":),
-// with a stream of events at that rate.
+// plain_answer(), or with what the first bytes of the body ask for: a stream of events at a given
+// rate ("interval_us": and "events":), a larger answer ("answer_bytes":), a failure ("status":).
 //
 // It is written for the least work a request, since it shares a small machine with what is
 // measured: one epoll loop, one read and one write a request, no parsing beyond the length.
@@ -39,8 +39,10 @@ class UpstreamWorker {
     bool wants_to_write = false;  // epoll was told so
     bool answering = false;       // a stream is on its way
     std::uint64_t interval_ns = 0;
-    std::uint64_t events_left = 0;  // 0: a plain answer is asked for
-    std::uint64_t serial = 0;       // of the stream, for the events that are due
+    std::uint64_t events_left = 0;   // 0: a plain answer is asked for
+    std::uint64_t answer_bytes = 0;  // 0: it has the usual size
+    std::uint64_t status = 0;        // 0: it is a 200
+    std::uint64_t serial = 0;        // of the stream, for the events that are due
   };
   struct Due {
     std::uint64_t at_ns;

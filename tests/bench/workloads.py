@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
-import statistics
-import subprocess
 import sys
-import time
 from typing import Any, Optional
 
 import payloads
 import procfs
 import proxies
 from measure import Bench, Invalid, Spent, closed_load, held_load, own_load, spending
-from programs import wait_until_answered
-from proxies import DIRECT, HAPROXY, NGINX, Running, Setting
+from proxies import DIRECT, Running, Setting
 
 KIB, MIB = 1024, 1024 * 1024
 STREAMS = 150
@@ -32,14 +27,38 @@ Figures = dict[str, Any]
 # --- processor time ---
 
 
-def plain_cpu(bench: Bench, proxy: str, tls: bool = False, deployments: int = 2) -> Figures:
-    return cpu(
-        bench, proxy, payloads.chat(payloads.PLAIN_BYTES), 64, tls=tls, deployments=deployments
-    )
+def plain_cpu(bench: Bench, proxy: str, **how: Any) -> Figures:
+    if proxy in proxies.OTHERS:
+        return gateway_cpu(bench, proxy)
+    return cpu(bench, proxy, payloads.chat(payloads.PLAIN_BYTES), 64, **how)
+
+
+def gateway_cpu(bench: Bench, proxy: str) -> Figures:
+    """For gateways that take milliseconds: a load that waits for every answer, on fewer connections."""
+    options = {"mode": "closed", "connections": 8}
+    with bench.upstream() as upstream:
+        with proxies.start(
+            proxy, Setting(upstream, bench.folder, cores=bench.cores.proxy)
+        ) as running:
+            options |= {"port": running.port}
+            body = payloads.chat(payloads.PLAIN_BYTES)
+            options |= {"request": payloads.request(body, headers=running.headers)}
+            own_load(bench, seconds=3 * WARM_UP_SECONDS, **options)
+            with spending(bench, upstream, running) as spent:
+                found = own_load(bench, seconds=bench.seconds, **options)
+    return {
+        "requests_per_second": found["answered"] / found["seconds"],
+        "cpu_us": spent.proxy_us / found["answered"],
+        **common(spent),
+    }
 
 
 def many_deployments(bench: Bench, proxy: str) -> Figures:
     return plain_cpu(bench, proxy, deployments=1000)
+
+
+def many_groups(bench: Bench, proxy: str) -> Figures:
+    return plain_cpu(bench, proxy, groups=1000)
 
 
 def body_cpu(bench: Bench, proxy: str, size: int) -> Figures:
@@ -50,9 +69,10 @@ def cpu(bench: Bench, proxy: str, body: bytes, connections: int, **how: Any) -> 
     with bench.upstream() as upstream:
         setting = Setting(upstream, bench.folder, cores=bench.cores.proxy, **how)
         with proxies.start(proxy, setting) as running:
-            closed_load(bench, running.port, body, connections, WARM_UP_SECONDS)
+            sent = {"headers": running.headers}
+            closed_load(bench, running.port, body, connections, WARM_UP_SECONDS, **sent)
             with spending(bench, upstream, running) as spent:
-                found = closed_load(bench, running.port, body, connections, bench.seconds)
+                found = closed_load(bench, running.port, body, connections, bench.seconds, **sent)
     figures = {"requests_per_second": found["answered"] / found["seconds"], **common(spent)}
     if proxy != DIRECT:
         figures["cpu_us"] = spent.proxy_us / found["answered"]
@@ -166,8 +186,8 @@ def many_streams(
 
 
 def latency(bench: Bench, proxy: str, rate: Optional[int]) -> Figures:
-    request = payloads.request(payloads.chat(payloads.PLAIN_BYTES))
-    how = {"mode": "closed", "connections": 1}
+    body = payloads.chat(payloads.PLAIN_BYTES)
+    how: dict[str, Any] = {"mode": "closed", "connections": 1}
     if rate is not None:
         how = {"mode": "open", "connections": 32 if rate <= 1000 else 128, "rate": rate}
     seconds = bench.seconds * (2 if rate and rate <= 100 else 1)
@@ -175,9 +195,11 @@ def latency(bench: Bench, proxy: str, rate: Optional[int]) -> Figures:
         with proxies.start(
             proxy, Setting(upstream, bench.folder, cores=bench.cores.proxy)
         ) as running:
-            own_load(bench, port=running.port, request=request, seconds=WARM_UP_SECONDS, **how)
+            how |= {"port": running.port}
+            how |= {"request": payloads.request(body, headers=running.headers)}
+            own_load(bench, seconds=WARM_UP_SECONDS, **how)
             with spending(bench, upstream, running) as spent:
-                found = own_load(bench, port=running.port, request=request, seconds=seconds, **how)
+                found = own_load(bench, seconds=seconds, **how)
     figures = {**percentiles("latency", found["latency_us"]), **common(spent)}
     if rate is not None:
         late = found["lateness_us"]["p99"]
@@ -243,54 +265,6 @@ def burst(bench: Bench, proxy: str, size: int, connections: int) -> Figures:
             after = procfs.memory(running.pid)
     return {
         "before_bytes": before.total,
-        "peak_bytes": after.peak,
+        "peak_bytes": max(after.peak, after.total),
         "settled_bytes": after.total,
     }
-
-
-def soak(bench: Bench, proxy: str, minutes: float) -> Figures:
-    """Requests, large bodies and streams, over and over; how much memory grew after the first fifth of the time."""
-    plain, large = payloads.chat(payloads.PLAIN_BYTES), payloads.chat(128 * KIB)
-    stream = payloads.request(payloads.stream(20_000, 50))
-    used = []
-    with bench.upstream() as upstream:
-        setting = Setting(upstream, bench.folder, cores=bench.cores.proxy, streaming=True)
-        with proxies.start(proxy, setting) as running:
-            until = time.monotonic() + minutes * 60
-            while time.monotonic() < until or len(used) < 5:
-                closed_load(bench, running.port, plain, 64, 2)
-                closed_load(bench, running.port, large, 64, 2)
-                own_load(bench, "streams", running.port, stream, connections=STREAMS, seconds=2)
-                used.append(procfs.memory(running.pid).anonymous)
-    return {"grown_bytes": used[-1] - used[len(used) // 5], "anonymous_bytes": used[-1]}
-
-
-# --- start-up and size ---
-
-
-def start_up(bench: Bench, proxy: str, deployments: int = 2) -> Figures:
-    """Milliseconds from the start of the program until it has answered a chat request."""
-    request = payloads.request(payloads.chat(payloads.PLAIN_BYTES))
-    times = []
-    with bench.upstream() as upstream:
-        for _ in range(5 if bench.quick else 11):
-            setting = Setting(
-                upstream, bench.folder, cores=bench.cores.proxy, deployments=deployments
-            )
-            begun = time.perf_counter()
-            with proxies.launch(proxy, setting) as running:
-                times.append(
-                    (wait_until_answered(running.port, request, running.program) - begun) * 1000
-                )
-    return {
-        "ready_ms": statistics.median(times),
-        "fastest_ms": min(times),
-        "slowest_ms": max(times),
-    }
-
-
-def binary_size(bench: Bench, proxy: str) -> Figures:
-    programs = {NGINX: "nginx", HAPROXY: "haproxy", **proxies.BUILDS}
-    stripped = bench.folder / "stripped"
-    subprocess.run(["strip", "-o", stripped, shutil.which(programs[proxy])], check=True)
-    return {"binary_bytes": stripped.stat().st_size}
