@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/bounds.hpp"
+#include "core/head_bytes.hpp"
 #include "core/http_syntax.hpp"
 
 namespace spillway {
@@ -23,20 +24,89 @@ State RequestHeadCheck::fail(int status, std::string message) {
 }
 
 State RequestHeadCheck::feed(std::string_view buffer) {
-  if (state_ == State::need_more) state_ = scan(buffer);
-  return state_;
+  if (state_ != State::need_more) return state_;
+  if (buffer.data() != buffer_) follow(buffer);
+  return state_ = scan(buffer);
 }
 
-// Looks at each new byte once; a line as a whole is judged when its LF arrives.
+// The buffer has moved: what was noted lies in the new one, as far from its beginning.
+void RequestHeadCheck::follow(std::string_view buffer) {
+  const auto moved = [this, buffer](std::string_view text) {
+    if (text.empty()) return std::string_view();
+    return buffer.substr(static_cast<std::size_t>(text.data() - buffer_), text.size());
+  };
+  method_ = moved(method_);
+  target_ = moved(target_);
+  if (noted_ != nullptr) {
+    for (HeaderView& field : *noted_) field = {moved(field.name), moved(field.value)};
+  }
+  buffer_ = buffer.data();
+}
+
+// A line that is whole and clean is judged at once; of others, each new byte is looked at in turn.
 State RequestHeadCheck::scan(std::string_view buffer) {
+  while (scanned_ < buffer.size()) {
+    const std::optional<std::string_view> text = clean_line(buffer);
+    State state;
+    if (!text) {
+      state = scan_line(buffer);
+    } else if (seen_request_line_ || text->empty()) {
+      line_begin_ = scanned_ = line_begin_ + text->size() + 2;
+      state = line(*text);
+    } else {
+      state = clean_request_line(buffer, *text);
+    }
+    if (state != State::need_more) return state;
+  }
+  return State::need_more;
+}
+
+// The line that starts here, if it is all there, within the limits, and no byte of it is for
+// check_byte() to refuse (of a request line: none of those that no line may hold).
+std::optional<std::string_view> RequestHeadCheck::clean_line(std::string_view buffer) const {
+  if (scanned_ != line_begin_) return std::nullopt;
+  const char* begin = buffer.data() + line_begin_;
+  const char* end = buffer.data() + buffer.size();
+  const char* cr = http::find_forbidden(begin, end);
+  if (end - cr < 2 || cr[0] != '\r' || cr[1] != '\n') return std::nullopt;
+  const std::string_view text(begin, static_cast<std::size_t>(cr - begin));
+  if (line_begin_ + text.size() + 1 >= limits_.bytes) return std::nullopt;
+  const bool folded = text.starts_with(' ') || text.starts_with('\t');
+  return folded ? std::nullopt : std::optional(text);
+}
+
+// The request line of nearly all requests; any other is scanned byte by byte.
+State RequestHeadCheck::clean_request_line(std::string_view buffer, std::string_view line) {
+  const std::size_t first = line.find(' ');
+  const std::size_t second = first == std::string_view::npos ? first : line.find(' ', first + 1);
+  if (second == std::string_view::npos) return scan_line(buffer);
+  const std::string_view method = line.substr(0, first);
+  const std::string_view target = line.substr(first + 1, second - first - 1);
+  const std::string_view version = line.substr(second + 1);
+  const bool good = (version == "HTTP/1.1" || version == "HTTP/1.0") &&
+                    line.size() + 1 < bounds::kTargetBytes + kAroundTarget &&
+                    method.size() <= kMethodBytes && http::is_token(method) &&
+                    method != "CONNECT" && method != "TRACE" &&
+                    target.size() <= bounds::kTargetBytes && http::is_origin_form(target);
+  if (!good) return scan_line(buffer);
+  seen_request_line_ = true;
+  http_1_0_ = version == "HTTP/1.0";
+  method_ = method;
+  target_ = target;
+  line_begin_ = scanned_ = line_begin_ + line.size() + 2;
+  return State::need_more;
+}
+
+// Looks at each new byte of the current line once; as a whole it is judged when its LF arrives.
+State RequestHeadCheck::scan_line(std::string_view buffer) {
   for (; scanned_ < buffer.size(); ++scanned_) {
     if (const State state = check_size(); state != State::need_more) return state;
     const char byte = buffer[scanned_];
     if (const State state = check_byte(buffer, byte); state != State::need_more) return state;
     if (byte != '\n') continue;
     const std::string_view text = buffer.substr(line_begin_, scanned_ - 1 - line_begin_);
-    line_begin_ = scanned_ + 1;
-    if (const State state = line(text); state != State::need_more) return state;
+    line_begin_ = ++scanned_;
+    return line(text);
   }
   return State::need_more;
 }
@@ -114,7 +184,9 @@ State RequestHeadCheck::request_line(std::string_view line) {
   const std::string_view method = line.substr(0, first);
   if (!http::is_token(method)) return fail(400, "the method is not a token");
   http_1_0_ = line.ends_with("HTTP/1.0");
-  return check_target(method, line.substr(first + 1, last - first - 1));
+  method_ = method;
+  target_ = line.substr(first + 1, last - first - 1);
+  return check_target(method, target_);
 }
 
 State RequestHeadCheck::check_target(std::string_view method, std::string_view target) {
@@ -137,14 +209,32 @@ State RequestHeadCheck::field_line(std::string_view line) {
   if (++fields_ > limits_.fields) return fail(431, "the request has too many header fields");
   const http::Field field = http::split_field(line);
   if (field.fault) return fail(400, std::string(http::describe(*field.fault)));
+  if (noted_ != nullptr) noted_->push_back({field.name, field.value});
   const auto is = [&field](std::string_view name) {
     return http::equals_ignoring_case(field.name, name);
   };
-  if (is("host")) return host(field.value);
-  if (is("content-length")) return content_length_field(field.value);
-  if (is("transfer-encoding")) return transfer_encoding(field.value);
-  if (is("expect")) return expect(field.value);
-  if (is("connection")) connection(field.value);
+  switch (field.name.size()) {
+    case 4:
+      if (is("host")) return host(field.value);
+      break;
+    case 6:
+      if (is("expect")) return expect(field.value);
+      break;
+    case 10:
+      if (is("connection")) connection(field.value);
+      break;
+    case 14:
+      if (is("content-length")) return content_length_field(field.value);
+      break;
+    case 16:
+      if (is("proxy-connection")) bad_connection_ |= !http::is_token_list(field.value);
+      break;
+    case 17:
+      if (is("transfer-encoding")) return transfer_encoding(field.value);
+      break;
+    default:
+      break;
+  }
   return State::need_more;
 }
 
@@ -192,6 +282,7 @@ State RequestHeadCheck::expect(std::string_view value) {
 }
 
 void RequestHeadCheck::connection(std::string_view value) {
+  bad_connection_ |= !http::is_token_list(value);
   while (!value.empty()) {
     const std::string_view option = http::take_element(value);
     if (http::equals_ignoring_case(option, "close")) close_asked_ = true;
@@ -201,6 +292,7 @@ void RequestHeadCheck::connection(std::string_view value) {
 
 State RequestHeadCheck::finish() {
   if (hosts_ == 0 && !http_1_0_) return fail(400, "the Host header is missing");
+  if (bad_connection_) return fail(400, "the Connection header is not a list of options");
   head_bytes_ = line_begin_;
   if (encodings_ > 0) {
     framing_ = BodyFraming::chunked;

@@ -6,9 +6,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <expected>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
+
+#include "core/outcome.hpp"
 
 namespace spillway {
 
@@ -26,7 +30,12 @@ struct HeadLimits {
 
 class RequestHeadCheck {
  public:
-  explicit RequestHeadCheck(HeadLimits limits) : limits_(limits) {}
+  // `fields`, if any, outlives the check, is emptied now, and holds the head's fields once it is
+  // complete, in their order: views into the buffer that was given to the last feed().
+  explicit RequestHeadCheck(HeadLimits limits, std::vector<HeaderView>* fields = nullptr)
+      : limits_(limits), noted_(fields) {
+    if (noted_ != nullptr) noted_->clear();
+  }
 
   enum class State : std::uint8_t { need_more, complete, bad };
 
@@ -36,9 +45,11 @@ class RequestHeadCheck {
   State feed(std::string_view buffer);
 
   const HeadFault& fault() const { return fault_; }  // when bad
-  std::size_t head_bytes() const {
-    return head_bytes_;
-  }  // when complete: up to and with the empty line
+
+  // The rest is said when complete.
+  std::string_view method() const { return method_; }     // into the buffer of the last feed()
+  std::string_view target() const { return target_; }     // likewise; in the form that was sent
+  std::size_t head_bytes() const { return head_bytes_; }  // up to and with the empty line
   std::size_t skipped_bytes() const { return skipped_; }  // a leading CRLF that Beast must not see
   BodyFraming framing() const { return framing_; }
   std::uint64_t content_length() const { return content_length_; }
@@ -48,7 +59,11 @@ class RequestHeadCheck {
 
  private:
   State fail(int status, std::string message);
+  void follow(std::string_view buffer);
   State scan(std::string_view buffer);
+  State scan_line(std::string_view buffer);
+  std::optional<std::string_view> clean_line(std::string_view buffer) const;
+  State clean_request_line(std::string_view buffer, std::string_view line);
   State check_size();
   State check_byte(std::string_view buffer, char byte);
   State check_request_line_byte(std::string_view buffer, char byte);
@@ -65,6 +80,9 @@ class RequestHeadCheck {
   State finish();
 
   HeadLimits limits_;
+  std::vector<HeaderView>* noted_;
+  const char* buffer_ = nullptr;  // that of the last feed(), where the views point
+  std::string_view method_, target_;
   State state_ = State::need_more;
   HeadFault fault_{};
   std::size_t line_begin_ = 0;     // where the first unjudged line starts
@@ -83,10 +101,25 @@ class RequestHeadCheck {
   bool keep_alive_asked_ = false;  // Connection: keep-alive, which HTTP/1.0 needs
   bool keep_alive_ = true;
   bool expect_continue_ = false;
+  bool bad_connection_ = false;  // Connection is no list of tokens
 };
 
-// The same for a complete response head (with its empty line): status line, field syntax, obs-fold,
-// contradictory framing. nullopt: acceptable; else what is wrong with it.
+// What a response's head says, beside its fields.
+struct ResponseHead {
+  int status = 0;  // 100 to 599
+  bool http_1_0 = false;
+  BodyFraming framing = BodyFraming::none;  // none: 1xx, 204 and 304, whatever their fields say
+  std::uint64_t content_length = 0;         // where that is the framing; may be 0
+  bool keep_alive = false;  // behind the body the connection can carry another answer
+};
+
+// Judges a complete response head (with its empty line) of a request other than HEAD and CONNECT:
+// status line, field syntax, obs-fold, contradictory framing; the error says what is wrong with it.
+// `fields` is emptied and holds the fields in their order, as views into `head`.
+std::expected<ResponseHead, std::string> read_response_head(std::string_view head,
+                                                            std::vector<HeaderView>& fields);
+
+// The same without what it says. nullopt: acceptable; else what is wrong with it.
 std::optional<std::string> check_response_head(std::string_view head);
 
 // True if `text` may be a header value we emit: no CR, LF, NUL or other control bytes (tab

@@ -4,6 +4,8 @@
 #include <array>
 #include <charconv>
 
+#include "core/head_bytes.hpp"
+
 namespace spillway::http {
 
 namespace {
@@ -36,21 +38,35 @@ bool is_hex(char c) {
   return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
-// Only bytes of the set and whole percent escapes.
-bool is_escaped_text(std::string_view text, const ByteSet& allowed) {
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '%') {
-      if (i + 2 >= text.size() || !is_hex(text[i + 1]) || !is_hex(text[i + 2])) return false;
-      i += 2;
-    } else if (!allowed.has(text[i])) {
-      return false;
+// Only bytes of the set, from `at` on, and whole percent escapes. No set holds the percent sign.
+bool is_escaped_text(const char* at, const char* end, const ByteSet& allowed) {
+  while (at != end) {
+    if (allowed.has(*at)) {
+      ++at;
+      continue;
     }
+    if (*at != '%' || end - at < 3 || !is_hex(at[1]) || !is_hex(at[2])) return false;
+    at += 3;
   }
   return true;
+}
+
+bool is_registered_name(std::string_view text) {
+  const char* end = text.data() + text.size();
+  return is_escaped_text(pass_plain_name(text.data(), end), end, kNameBytes);
+}
+
+bool is_path(std::string_view text) {
+  const char* end = text.data() + text.size();
+  return is_escaped_text(pass_plain_path(text.data(), end), end, kPathBytes);
+}
+
+// One past the token that `text` starts with; its beginning if there is none.
+const char* pass_token(std::string_view text) {
+  const char* end = text.data() + text.size();
+  const char* at = pass_plain_name(text.data(), end);
+  while (at != end && kTokenBytes.has(*at)) ++at;
+  return at;
 }
 
 // Any visible ASCII but '#': browsers leave more unescaped in a query than RFC 3986 allows.
@@ -111,22 +127,7 @@ bool is_port(std::string_view text) {
 }  // namespace
 
 bool is_token(std::string_view text) {
-  return !text.empty() && std::ranges::all_of(text, [](char c) { return kTokenBytes.has(c); });
-}
-
-bool is_forbidden(char c) {
-  const auto byte = static_cast<unsigned char>(c);
-  return (byte < 0x20 && c != '\t') || byte == 0x7F;
-}
-
-bool equals_ignoring_case(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, [](char x, char y) { return lower(x) == lower(y); });
-}
-
-std::string_view trim(std::string_view text) {
-  const std::size_t begin = text.find_first_not_of(" \t");
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
+  return !text.empty() && pass_token(text) == text.data() + text.size();
 }
 
 std::string_view take_element(std::string_view& list) {
@@ -134,6 +135,14 @@ std::string_view take_element(std::string_view& list) {
   const std::string_view element = trim(list.substr(0, comma));
   list.remove_prefix(std::min(comma + 1, list.size()));
   return element;
+}
+
+bool is_token_list(std::string_view list) {
+  while (!list.empty()) {
+    const std::string_view element = take_element(list);
+    if (!element.empty() && !is_token(element)) return false;
+  }
+  return true;
 }
 
 std::optional<std::uint64_t> parse_content_length(std::string_view value) {
@@ -152,14 +161,14 @@ bool is_host(std::string_view text) {
     return rest.empty() || (rest[0] == ':' && is_port(rest.substr(1)));
   }
   const std::size_t colon = std::min(text.find(':'), text.size());
-  const bool name = colon > 0 && is_escaped_text(text.substr(0, colon), kNameBytes);
+  const bool name = colon > 0 && is_registered_name(text.substr(0, colon));
   return name && (colon == text.size() || is_port(text.substr(colon + 1)));
 }
 
 bool is_origin_form(std::string_view target) {
   if (!target.starts_with('/')) return false;
   const std::size_t question = std::min(target.find('?'), target.size());
-  if (!is_escaped_text(target.substr(0, question), kPathBytes)) return false;
+  if (!is_path(target.substr(0, question))) return false;
   return question == target.size() || is_query(target.substr(question + 1));
 }
 
@@ -177,12 +186,12 @@ bool is_absolute_form(std::string_view target) {
 }
 
 Field split_field(std::string_view line) {
+  const auto end = static_cast<std::size_t>(pass_token(line) - line.data());  // of the name
+  if (end > 0 && end < line.size() && line[end] == ':')
+    return {line.substr(0, end), trim(line.substr(end + 1)), std::nullopt};
   if (line.starts_with(' ') || line.starts_with('\t')) return {{}, {}, FieldFault::folded};
-  const std::size_t colon = line.find(':');
-  if (colon == std::string_view::npos) return {{}, {}, FieldFault::no_colon};
-  const std::string_view name = line.substr(0, colon);
-  if (!is_token(name)) return {{}, {}, FieldFault::bad_name};
-  return {name, trim(line.substr(colon + 1)), std::nullopt};
+  const bool colon = line.find(':', end) != std::string_view::npos;
+  return {{}, {}, colon ? FieldFault::bad_name : FieldFault::no_colon};
 }
 
 std::string_view describe(FieldFault fault) {

@@ -6,23 +6,37 @@
 #include <optional>
 #include <string_view>
 
+#include "core/ascii.hpp"
+
 namespace spillway::http {
+
+using spillway::equals_ignoring_case;
 
 // token: at least one letter, digit or one of !#$%&'*+-.^_`|~
 bool is_token(std::string_view text);
 
 // A byte that no line of a head may hold: a control byte other than tab, or DEL. CR and LF are the
 // caller's to judge.
-bool is_forbidden(char c);
-
-bool equals_ignoring_case(std::string_view a, std::string_view b);
+constexpr bool is_forbidden(char c) {
+  const auto byte = static_cast<unsigned char>(c);
+  return (byte < 0x20 && c != '\t') || byte == 0x7F;
+}
 
 // Without the spaces and tabs around it.
-std::string_view trim(std::string_view text);
+constexpr std::string_view trim(std::string_view text) {
+  const auto is_space = [](char c) { return c == ' ' || c == '\t'; };
+  std::size_t begin = 0, end = text.size();
+  while (begin < end && is_space(text[begin])) ++begin;
+  while (begin < end && is_space(text[end - 1])) --end;
+  return {text.data() + begin, end - begin};
+}
 
 // The comma-separated elements of a list, one call each: takes the first off `list`, trimmed; may
 // be empty.
 std::string_view take_element(std::string_view& list);
+
+// A list of tokens, of which some may be missing: Connection's.
+bool is_token_list(std::string_view list);
 
 // 1*DIGIT that fits; nullopt otherwise.
 std::optional<std::uint64_t> parse_content_length(std::string_view value);

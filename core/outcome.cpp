@@ -1,7 +1,8 @@
 #include "core/outcome.hpp"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
+
+#include "core/ascii.hpp"
 
 namespace spillway {
 
@@ -28,12 +29,8 @@ std::string_view name(TransportPhase phase) {
 }
 
 std::optional<std::string_view> find_header(Headers headers, std::string_view name) {
-  const auto lower = [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  };
-  const auto same = [lower](char a, char b) { return lower(a) == lower(b); };
   for (const HeaderView& header : headers) {
-    if (std::ranges::equal(header.name, name, same)) return header.value;
+    if (equals_ignoring_case(header.name, name)) return header.value;
   }
   return std::nullopt;
 }

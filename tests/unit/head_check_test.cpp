@@ -57,6 +57,54 @@ TEST_CASE("A plain request head is complete at its empty line") {
   CHECK_FALSE(check.expect_continue());
 }
 
+struct Case {
+  std::string head;
+  int status;
+};
+
+std::string spelled(Headers fields) {
+  std::string out;
+  for (const HeaderView& field : fields)
+    out.append(field.name).append("=").append(field.value).append(";");
+  return out;
+}
+
+TEST_CASE("A complete request head hands out what it says") {
+  const std::string head =
+      "\r\nPOST /v1/x?a=b HTTP/1.1\r\nHost: a\r\nX-Empty:\r\nx-spaced: \t b c \r\n\r\nbody";
+  std::vector<HeaderView> fields{{"left", "over"}};
+  RequestHeadCheck check(kLimits, &fields);
+  REQUIRE(check.feed(head) == State::complete);
+  CHECK(check.method() == "POST");
+  CHECK(check.target() == "/v1/x?a=b");
+  CHECK(spelled(fields) == "Host=a;X-Empty=;x-spaced=b c;");
+}
+
+TEST_CASE("What a request head says is found in the buffer of the last call") {
+  const std::string head =
+      "GET http://a/x HTTP/1.1\r\nHost: a\r\nX-Empty:\r\nX: long enough for no short text\r\n\r\n";
+  std::vector<HeaderView> fields;
+  RequestHeadCheck check(kLimits, &fields);
+  for (std::size_t size = 1; size < head.size(); ++size) {
+    const std::string copy = head.substr(0, size);  // elsewhere each time, and gone behind the call
+    REQUIRE(check.feed(copy) == State::need_more);
+  }
+  REQUIRE(check.feed(head) == State::complete);
+  CHECK(check.method().data() == head.data());
+  CHECK(check.target() == "http://a/x");
+  CHECK(spelled(fields) == "Host=a;X-Empty=;X=long enough for no short text;");
+  CHECK(fields.back().value.data() == head.data() + head.find("long"));
+}
+
+TEST_CASE("A Connection header is a list of options") {
+  const auto [value, status] =
+      GENERATE(Case{"close", 0}, Case{" ,close,, upgrade,", 0}, Case{"", 0}, Case{"a b", 400},
+               Case{"close;q=1", 400}, Case{"\"close\"", 400}, Case{"close, \x80", 400});
+  CAPTURE(value);
+  CHECK(judge(get("Connection: " + value + "\r\n")) == status);
+  CHECK(judge(get("Proxy-Connection: " + value + "\r\n")) == status);
+}
+
 TEST_CASE("A head without a body announces none") {
   RequestHeadCheck check(kLimits);
   REQUIRE(check.feed(get("")) == State::complete);
@@ -77,11 +125,6 @@ TEST_CASE("One empty line before the request line is skipped, a second is refuse
   CHECK(judge("\r\n\r\n" + get("")) == 400);
   CHECK(judge("\n" + get("")) == 400);
 }
-
-struct Case {
-  std::string head;
-  int status;
-};
 
 TEST_CASE("Line ends and control bytes") {
   const auto [head, status] = GENERATE(
@@ -318,6 +361,57 @@ TEST_CASE("A broken or contradictory response head is refused") {
       "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"s, "HTTP/1.1 200 OK\r\n\r\nx"s);
   CAPTURE(head);
   CHECK(check_response_head(head));
+}
+
+TEST_CASE("A response head says its status and its fields") {
+  const std::string head =
+      "HTTP/1.1 429 Too Many\r\nRetry-After:  7 \r\nX:\r\nContent-Length: 12\r\n\r\n";
+  std::vector<HeaderView> fields{{"left", "over"}};
+  const auto read = read_response_head(head, fields);
+  REQUIRE(read);
+  CHECK(read->status == 429);
+  CHECK_FALSE(read->http_1_0);
+  CHECK(read->framing == BodyFraming::length);
+  CHECK(read->content_length == 12);
+  CHECK(read->keep_alive);
+  CHECK(spelled(fields) == "Retry-After=7;X=;Content-Length=12;");
+}
+
+TEST_CASE("How a response's body ends, and whether the connection is kept") {
+  struct Expected {
+    std::string head;
+    BodyFraming framing;
+    bool kept;
+  };
+  const auto [head, framing, kept] = GENERATE(
+      Expected{"1.1 200 OK\r\nContent-Length: 0", BodyFraming::length, true},
+      Expected{"1.1 200 OK\r\nTransfer-Encoding: chunked", BodyFraming::chunked, true},
+      Expected{"1.1 200 OK\r\nX: y", BodyFraming::until_close, false},
+      Expected{"1.1 100 Continue\r\nX: y", BodyFraming::none, true},
+      Expected{"1.1 204 No\r\nContent-Length: 5", BodyFraming::none, true},
+      Expected{"1.1 304 No\r\nTransfer-Encoding: chunked", BodyFraming::none, true},
+      Expected{"1.1 205 No\r\nContent-Length: 5", BodyFraming::length, true},
+      Expected{"1.1 200 OK\r\nContent-Length: 5\r\nConnection: CLOSE", BodyFraming::length, false},
+      Expected{"1.1 200 OK\r\nContent-Length: 5\r\nproxy-connection: a, close", BodyFraming::length,
+               false},
+      Expected{"1.1 200 OK\r\nContent-Length: 5\r\nConnection: closed", BodyFraming::length, true},
+      Expected{"1.0 200 OK\r\nContent-Length: 5", BodyFraming::length, false},
+      Expected{"1.0 200 OK\r\nContent-Length: 5\r\nConnection: Keep-Alive", BodyFraming::length,
+               true},
+      Expected{"1.0 200 OK\r\nConnection: keep-alive", BodyFraming::until_close, false});
+  CAPTURE(head);
+  std::vector<HeaderView> fields;
+  const auto read = read_response_head("HTTP/" + head + "\r\n\r\n", fields);
+  REQUIRE(read);
+  CHECK(read->framing == framing);
+  CHECK(read->keep_alive == kept);
+  CHECK(read->http_1_0 == head.starts_with("1.0"));
+}
+
+TEST_CASE("A response's Connection header is a list of options") {
+  CHECK_FALSE(check_response_head("HTTP/1.1 200 OK\r\nConnection: , a,\r\n\r\n"));
+  CHECK(check_response_head("HTTP/1.1 200 OK\r\nConnection: a b\r\n\r\n"));
+  CHECK(check_response_head("HTTP/1.1 200 OK\r\nProxy-Connection: a;b\r\n\r\n"));
 }
 
 TEST_CASE("A header value that is emitted has no control bytes") {
