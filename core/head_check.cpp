@@ -24,9 +24,9 @@ State RequestHeadCheck::fail(int status, std::string message) {
 }
 
 State RequestHeadCheck::feed(std::string_view buffer) {
-  if (state_ != State::need_more) return state_;
   if (buffer.data() != buffer_) follow(buffer);
-  return state_ = scan(buffer);
+  if (state_ == State::need_more) state_ = scan(buffer);
+  return state_;
 }
 
 // The buffer has moved: what was noted lies in the new one, as far from its beginning.

@@ -41,7 +41,7 @@ class RequestHeadCheck {
 
   // `buffer` holds everything received since the request's start, a longer one at each call. Judges
   // all lines that are complete, and what can already be seen of the one that is not (length,
-  // forbidden bytes).
+  // forbidden bytes). A complete head may be given once more where it stays: the views follow.
   State feed(std::string_view buffer);
 
   const HeadFault& fault() const { return fault_; }  // when bad

@@ -16,6 +16,7 @@ constexpr std::size_t kReadBytes = 16 * 1024;
 constexpr std::size_t kBodyStepBytes = 1024 * 1024;  // a promised body gets memory as it arrives
 // Others get their turn after so many reads that found something at once.
 constexpr unsigned kReadsWithoutWait = 16;
+constexpr std::size_t kUsualFields = 16;
 constexpr Duration kSecondLook = milliseconds(500);
 constexpr Duration kLinger = seconds(2);
 constexpr std::size_t kLingerBytes = 4 * 1024 * 1024;
@@ -92,9 +93,9 @@ Awaitable<std::size_t> ClientConnection::read_some(char* data, std::size_t size,
 Awaitable<std::optional<ReadFault>> ClientConnection::read_head(const Config& config,
                                                                 ClientRequest& request) {
   const HeadLimits limits{config.limits.head, config.limits.headers};
-  RequestHeadCheck check(limits);
+  request.fields.reserve(kUsualFields);
+  RequestHeadCheck check(limits, &request.fields);
   timed_out_ = false;
-  chunks_.reset();
   idle_ = carried_.empty();
   deadline_.arm(worker_.now() +
                 (first_ || !idle_ ? config.timeouts.head : config.timeouts.keepalive));
@@ -123,36 +124,28 @@ Awaitable<std::optional<ReadFault>> ClientConnection::read_head(const Config& co
   if (check.feed(received) == RequestHeadCheck::State::bad) co_return ReadFault{check.fault()};
   deadline_.disarm();
   first_ = false;
-  co_return take_head(check, received, request);
+  take_head(check, received, request);
+  take_body(received.substr(check.head_bytes()), request);
+  request.head_at = worker_.now();
+  co_return std::nullopt;
 }
 
-std::optional<ReadFault> ClientConnection::take_head(const RequestHeadCheck& check,
-                                                     std::string_view received,
-                                                     ClientRequest& request) {
-  const std::string_view head =
-      received.substr(check.skipped_bytes(), check.head_bytes() - check.skipped_bytes());
-  request.head.assign(head.begin(), head.end());
-  auto parser = std::make_unique<RequestParser>();
-  std::vector<std::string_view> no_body;
-  error_code ec;
-  parser->parse({request.head.data(), request.head.size()}, no_body, ec);
-  if (ec) return refuse(400, "The request head is malformed.");
-  request.method = parser->method();
-  const std::string_view target = without_authority(parser->target());
+// `received` begins with the head that `check` has accepted.
+void ClientConnection::take_head(RequestHeadCheck& check, std::string_view received,
+                                 ClientRequest& request) {
+  request.head.assign(received.data(), received.data() + check.head_bytes());
+  check.feed({request.head.data(), request.head.size()});
+  request.method = check.method();
+  const std::string_view target = without_authority(check.target());
   const auto query = target.find('?');
   request.path = target.substr(0, query);
   request.query = query == std::string_view::npos ? std::string_view() : target.substr(query + 1);
-  request.fields = parser->take_fields();
   request.headers = request.fields;
   request.framing = check.framing();
   request.content_length = check.content_length();
   request.http_1_0 = check.http_1_0();
   request.keep_alive = check.keep_alive();
   request.expect_continue = check.expect_continue();
-  request.head_at = worker_.now();
-  if (request.framing == BodyFraming::chunked) chunks_ = std::move(parser);
-  take_body(received.substr(check.head_bytes()), request);
-  return std::nullopt;
 }
 
 // What came with the head: the body's beginning, and what a client sends ahead.
@@ -211,11 +204,12 @@ Awaitable<std::optional<ReadFault>> ClientConnection::read_fixed_body(ClientRequ
 Awaitable<std::optional<ReadFault>> ClientConnection::read_chunked_body(const Config& config,
                                                                         ClientRequest& request) {
   std::string unparsed = std::exchange(carried_, {});
+  BodyReader chunks(BodyFraming::chunked, 0);
   std::vector<std::string_view> pieces;
   for (;;) {
     pieces.clear();
     error_code ec;
-    const std::size_t taken = chunks_->parse(unparsed, pieces, ec);
+    const std::size_t taken = chunks.read(unparsed, pieces, ec);
     if (ec) co_return refuse(400, "The chunked request body is malformed.");
     for (const std::string_view piece : pieces) {
       if (request.body.size() + piece.size() > config.limits.body)
@@ -223,7 +217,7 @@ Awaitable<std::optional<ReadFault>> ClientConnection::read_chunked_body(const Co
       request.body.append(piece);
     }
     unparsed.erase(0, taken);
-    if (chunks_->is_done()) break;
+    if (chunks.done()) break;
     const std::size_t kept = unparsed.size();
     grow(unparsed, kept + kReadBytes);
     const std::size_t n = co_await read_some(unparsed.data() + kept, kReadBytes, ec);

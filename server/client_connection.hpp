@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "core/config.hpp"
+#include "server/body_reader.hpp"
 #include "server/client_request.hpp"
 #include "server/deadline.hpp"
-#include "server/message_parser.hpp"
 #include "server/read_watch.hpp"
 
 namespace spillway::server {
@@ -65,8 +65,7 @@ class ClientConnection {
   std::uint64_t bytes_written() const { return bytes_written_; }
 
  private:
-  std::optional<ReadFault> take_head(const RequestHeadCheck& check, std::string_view received,
-                                     ClientRequest& request);
+  static void take_head(RequestHeadCheck& check, std::string_view received, ClientRequest& request);
   void take_body(std::string_view received, ClientRequest& request);
   Awaitable<std::optional<ReadFault>> read_fixed_body(ClientRequest& request);
   Awaitable<std::optional<ReadFault>> read_chunked_body(const Config& config,
@@ -83,7 +82,6 @@ class ClientConnection {
   std::function<void(Ending)> on_ending_;
   std::string peer_;
   std::string carried_;  // received and not used yet: the next request's beginning, or a chunk's
-  std::unique_ptr<RequestParser> chunks_;  // of a body in chunks; has seen the head
   unsigned reads_without_wait_ = 0;
   bool timed_out_ = false;
   bool writing_ = false;

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "core/bounds.hpp"
-#include "server/message_parser.hpp"
+#include "core/head_check.hpp"
 
 namespace spillway::server {
 
@@ -110,31 +110,24 @@ Awaitable<void> Demo::accept(Acceptor& acceptor, Role role) {
 }
 
 Awaitable<void> Demo::serve(Socket socket, Role role) {
+  constexpr HeadLimits kLimits{bounds::kUpstreamHeadBytes, 100};
   std::string received;
   std::vector<char> buffer(bounds::kUpstreamHeadBytes);
   error_code ec;
   while (!ec) {
-    RequestParser parser;
-    std::vector<std::string_view> pieces;
-    std::string body;
-    std::string head;
-    while (!ec && !parser.is_done() && received.size() + body.size() < kDemoRequestBytes) {
-      const auto end = head.empty() ? received.find("\r\n\r\n") : 0;
-      if (head.empty() && end != std::string::npos) {
-        head = received.substr(0, end + 4);
-        received.erase(0, end + 4);
-        parser.parse(head, pieces, ec);
-      } else if (!head.empty() && !received.empty()) {
-        pieces.clear();
-        const auto taken = parser.parse(received, pieces, ec);
-        for (const std::string_view piece : pieces) body.append(piece);
-        received.erase(0, taken);
-      }
-      if (ec || parser.is_done() || (!head.empty() && !received.empty())) continue;
+    // Requests come from a Spillway, which sends all bodies with their length.
+    RequestHeadCheck check(kLimits);
+    const auto whole = [&] {
+      return check.feed(received) == RequestHeadCheck::State::complete &&
+             received.size() >= check.head_bytes() + check.content_length();
+    };
+    while (!ec && !whole() && received.size() < kDemoRequestBytes) {
       const auto n = co_await socket.async_read_some(asio::buffer(buffer), to(ec));
       received.append(buffer.data(), n);
     }
-    if (ec || !parser.is_done()) break;
+    if (ec || !whole()) break;
+    const std::string body = received.substr(check.head_bytes(), check.content_length());
+    received.erase(0, check.head_bytes() + body.size());
     const bool stream = body.find(R"("stream":true)") != std::string::npos ||
                         body.find(R"("stream": true)") != std::string::npos;
     const std::string answer = role == Role::rate_limited ? rate_limit_answer()

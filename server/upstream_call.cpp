@@ -13,6 +13,7 @@ namespace spillway::server {
 namespace {
 
 constexpr std::string_view kStatusLineStart = "HTTP/1.";
+constexpr std::size_t kUsualFields = 32;
 
 CallFault violation(std::string what) {
   CallFault fault{ProtocolViolation{std::move(what)}, false};
@@ -125,34 +126,29 @@ Awaitable<std::optional<CallFault>> UpstreamCall::read_head(TimePoint deadline) 
   }
 }
 
-std::optional<CallFault> UpstreamCall::parse_head(std::size_t head_bytes) {
-  head_.assign(received_.substr(0, head_bytes));
-  received_.remove_prefix(head_bytes);
-  if (auto problem = check_response_head(head_)) return violation(std::move(*problem));
-  parser_.emplace();
-  error_code ec;
-  parser_->parse(head_, pieces_, ec);
-  pieces_.clear();
-  if (ec) return violation(fmt::format("bad response head: {}", ec.message()));
+std::optional<CallFault> UpstreamCall::parse_head(std::size_t bytes) {
+  head_bytes_.assign(received_.substr(0, bytes));
+  received_.remove_prefix(bytes);
+  fields_.reserve(kUsualFields);
+  auto head = read_response_head(head_bytes_, fields_);
+  if (!head) return violation(std::move(head.error()));
+  head_ = *head;
+  body_ = BodyReader(head->framing, head->content_length);
   return std::nullopt;
 }
 
 Awaitable<std::optional<CallFault>> UpstreamCall::read_body(TimePoint deadline) {
   pieces_.clear();
   error_code ec;
-  while (!parser_->is_done()) {
-    if (!received_.empty()) {
-      received_.remove_prefix(parser_->parse(received_, pieces_, ec));
-      if (ec) co_return violation(fmt::format("bad body framing: {}", ec.message()));
-      if (!pieces_.empty() || parser_->is_done()) break;
-    }
+  while (!body_.done()) {
+    received_.remove_prefix(body_.read(received_, pieces_, ec));
+    if (ec) co_return violation(fmt::format("bad body framing: {}", ec.message()));
+    if (!pieces_.empty() || body_.done()) break;
     co_await read_more(deadline, ec);
-    if (ec == asio::error::eof && parser_->need_eof()) {
-      parser_->put_eof(ec);
-      if (ec) co_return violation("the body ended early");
-    } else if (ec) {
+    if (ec == asio::error::eof && body_.until_close())
+      body_.closed();
+    else if (ec)
       co_return transport(TransportPhase::body, ec);
-    }
   }
   co_return std::nullopt;
 }
@@ -161,9 +157,9 @@ void UpstreamCall::finish() {
   if (!connection_) return;
   // Whatever else arrived would be taken for the next request's answer.
   const bool nothing_left = received_.empty() && connection_->nothing_buffered();
-  const bool answered = parser_ && parser_->is_done() && parser_->status() >= 200;
-  const bool clean = answered && nothing_left && parser_->keep_alive() && !cancelled_ &&
-                     !connection_->answered_early() && connection_->is_open();
+  const bool answered = head_ && head_->status >= 200 && head_->keep_alive && body_.done();
+  const bool clean = answered && nothing_left && !cancelled_ && !connection_->answered_early() &&
+                     connection_->is_open();
   if (clean)
     worker_.pool().give_back(std::move(connection_), worker_.now());
   else

@@ -11,7 +11,7 @@
 
 #include "core/attempt_loop.hpp"
 #include "core/outcome.hpp"
-#include "server/message_parser.hpp"
+#include "server/body_reader.hpp"
 #include "server/upstream_connection.hpp"
 
 namespace spillway::server {
@@ -40,14 +40,14 @@ class UpstreamCall {
                                            attempt::Call::Connection connection,
                                            TimePoint deadline);
 
-  int status() const { return parser_->status(); }
-  Headers headers() const { return parser_->headers(); }
+  int status() const { return head_->status; }
+  Headers headers() const { return fields_; }
 
   // The next pieces of the de-chunked body, in pieces(); valid until anything is waited for. None
   // are left once body_done().
   Awaitable<std::optional<CallFault>> read_body(TimePoint deadline);
   const std::vector<std::string_view>& pieces() const { return pieces_; }
-  bool body_done() const { return parser_->is_done(); }
+  bool body_done() const { return body_.done(); }
 
   // Somebody else is about to use the worker's read buffer.
   void keep_received();
@@ -73,8 +73,10 @@ class UpstreamCall {
   const Deployment& deployment_;
   ReadBuffer::Borrower& reader_;
   std::unique_ptr<UpstreamConnection> connection_;
-  std::optional<ResponseParser> parser_;
-  std::string head_;           // the final head's bytes, kept for the views into it
+  std::optional<spillway::ResponseHead> head_;
+  std::string head_bytes_;  // the final head's, kept for the views into it
+  std::vector<HeaderView> fields_;
+  BodyReader body_{BodyFraming::none, 0};
   std::string_view received_;  // and not parsed yet: where it was read, or in kept_
   std::string kept_;
   std::vector<std::string_view> pieces_;

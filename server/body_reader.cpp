@@ -1,0 +1,118 @@
+#include "server/body_reader.hpp"
+
+#include <algorithm>
+#include <boost/beast/http/basic_parser.hpp>
+#include <optional>
+
+#include "core/bounds.hpp"
+
+namespace spillway::server {
+
+namespace http = boost::beast::http;
+
+namespace {
+
+// What the decoder is shown instead of a head.
+constexpr std::string_view kChunkedHead = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+}  // namespace
+
+// Beast's parser driven by hand. It merges trailers into the header fields and bounds neither them
+// nor chunk extensions; here trailers are dropped and both are bounded (facts: Beast's own
+// http::async_read would let a peer end the process with a long trailer).
+class ChunkDecoder : public http::basic_parser<false> {
+ public:
+  ChunkDecoder() {
+    eager(true);
+    header_limit(UINT32_MAX);
+    body_limit(boost::none);  // bounded by whoever reads the body
+    error_code ec;
+    put(asio::const_buffer(kChunkedHead.data(), kChunkedHead.size()), ec);
+    in_body_ = true;
+  }
+
+  std::size_t decode(std::string_view bytes, std::vector<std::string_view>& pieces,
+                     error_code& ec) {
+    pieces_ = &pieces;
+    std::size_t taken = 0;
+    while (taken < bytes.size() && !is_done()) {
+      const auto n = put(asio::const_buffer(bytes.data() + taken, bytes.size() - taken), ec);
+      taken += n;
+      if (ec == http::error::need_more) {
+        ec = {};
+        // Nothing but framing can be left over: a chunk header or trailers that do not end.
+        if (bytes.size() - taken > bounds::kTrailerBytes) ec = http::error::header_limit;
+        break;
+      }
+      if (ec || n == 0) break;
+    }
+    pieces_ = nullptr;
+    return taken;
+  }
+
+ private:
+  void on_request_impl(http::verb, boost::beast::string_view, boost::beast::string_view, int,
+                       error_code&) override {}
+  void on_response_impl(int, boost::beast::string_view, int, error_code&) override {}
+  void on_field_impl(http::field, boost::beast::string_view name, boost::beast::string_view value,
+                     error_code& ec) override {
+    if (!in_body_) return;
+    trailer_bytes_ += name.size() + value.size() + 4;
+    if (trailer_bytes_ > bounds::kTrailerBytes) ec = http::error::header_limit;
+  }
+  void on_header_impl(error_code&) override {}
+  void on_body_init_impl(boost::optional<std::uint64_t> const&, error_code&) override {}
+  std::size_t on_body_impl(boost::beast::string_view bytes, error_code&) override {
+    return bytes.size();
+  }
+  void on_chunk_header_impl(std::uint64_t, boost::beast::string_view extensions,
+                            error_code& ec) override {
+    extension_bytes_ += extensions.size();
+    if (extensions.size() > bounds::kChunkExtensionBytes ||
+        extension_bytes_ > bounds::kChunkExtensionsTotal ||
+        extensions.find('\n') != boost::beast::string_view::npos)
+      ec = http::error::bad_chunk_extension;
+  }
+  std::size_t on_chunk_body_impl(std::uint64_t, boost::beast::string_view bytes,
+                                 error_code&) override {
+    if (!bytes.empty()) pieces_->emplace_back(bytes.data(), bytes.size());
+    return bytes.size();
+  }
+  void on_finish_impl(error_code&) override {}
+
+  std::vector<std::string_view>* pieces_ = nullptr;
+  bool in_body_ = false;
+  std::size_t trailer_bytes_ = 0;
+  std::size_t extension_bytes_ = 0;
+};
+
+BodyReader::BodyReader(BodyFraming framing, std::uint64_t length)
+    : framing_(framing),
+      left_(length),
+      done_(framing == BodyFraming::none || (framing == BodyFraming::length && length == 0)) {
+  if (framing_ == BodyFraming::chunked) chunks_ = std::make_unique<ChunkDecoder>();
+}
+
+BodyReader::~BodyReader() = default;
+BodyReader::BodyReader(BodyReader&&) noexcept = default;
+BodyReader& BodyReader::operator=(BodyReader&&) noexcept = default;
+
+std::size_t BodyReader::read(std::string_view bytes, std::vector<std::string_view>& pieces,
+                             error_code& ec) {
+  ec = {};
+  if (done_ || bytes.empty()) return 0;
+  if (chunks_) {
+    const std::size_t taken = chunks_->decode(bytes, pieces, ec);
+    done_ = !ec && chunks_->is_done();
+    return taken;
+  }
+  if (framing_ == BodyFraming::length) {
+    bytes = bytes.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(left_, bytes.size())));
+    left_ -= bytes.size();
+    done_ = left_ == 0;
+  }
+  pieces.push_back(bytes);
+  return bytes.size();
+}
+
+}  // namespace spillway::server
