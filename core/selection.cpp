@@ -3,16 +3,34 @@
 #include <algorithm>
 #include <limits>
 
+#include "core/bounds.hpp"
 #include "core/strategy.hpp"
 
 namespace spillway {
 
+namespace {
+
+// Whatever its health.
 bool suits(const PickContext& context, DeploymentIndex deployment) {
   const Deployment& candidate = context.config.at(deployment);
   if (candidate.targets[static_cast<std::size_t>(context.endpoint)].empty()) return false;
   return !context.larger_than_input_tokens ||
          (candidate.max_input_tokens &&
           *candidate.max_input_tokens > *context.larger_than_input_tokens);
+}
+
+bool is_eligible(const PickContext& context, DeploymentIndex deployment) {
+  if (context.eligible == nullptr) return true;
+  return context.eligible->admits(deployment) && (context.reserve == PickContext::Reserve::asked ||
+                                                  !context.eligible->in_reserve(deployment));
+}
+
+}  // namespace
+
+bool is_candidate(const PickContext& context, DeploymentIndex deployment, TimePoint now) {
+  return suits(context, deployment) && is_eligible(context, deployment) &&
+         std::ranges::count(context.excluded, deployment) == 0 &&
+         context.fleet.availability(deployment, now).callable;
 }
 
 namespace {
@@ -29,8 +47,7 @@ Choice choose(const PickContext& context, GroupIndex group, TimePoint now, const
   for (const DeploymentIndex candidate : context.config.at(group).deployments) {
     const int tier = context.config.at(candidate).order.value_or(kNoOrder);
     if (tier > best_tier) continue;
-    if (!suits(context, candidate) || std::ranges::count(context.excluded, candidate) > 0) continue;
-    if (!context.fleet.availability(candidate, now).callable) continue;
+    if (!is_candidate(context, candidate, now)) continue;
     if (tier < best_tier) best = nobody;
     best_tier = tier;
     show(best, candidate);
@@ -46,7 +63,7 @@ class Picker {
   std::optional<DeploymentIndex> pick() const {
     switch (context_.config.router.strategy) {
       case RoutingStrategy::simple_shuffle:
-        return shuffled();
+        return drawn().or_else([this] { return shuffled(); });
       case RoutingStrategy::least_busy:
         return least([this](auto candidate) { return busyness(load(candidate)); }).chosen();
       case RoutingStrategy::usage_based:
@@ -67,6 +84,19 @@ class Picker {
     return context_.fleet.load(candidate, context_.delivery, now_);
   }
   Random& random() const { return context_.fleet.random(); }
+
+  // Any candidate of the first tier but `other`, each with its share of them all. nullopt: none was
+  // found in a few draws, which does not mean that there is none.
+  std::optional<DeploymentIndex> drawn(std::optional<DeploymentIndex> other = std::nullopt) const {
+    const Lottery* lottery = context_.fleet.lottery(group_);
+    if (lottery == nullptr) return std::nullopt;
+    for (unsigned draws = 0; draws < bounds::kDraws; ++draws) {
+      const auto deployment = lottery->draw(random());
+      if (!deployment) return std::nullopt;
+      if (deployment != other && is_candidate(context_, *deployment, now_)) return deployment;
+    }
+    return std::nullopt;
+  }
 
   std::optional<DeploymentIndex> shuffled() const {
     const auto show = [this](WeightedShuffle& shuffle, DeploymentIndex candidate) {
@@ -98,6 +128,13 @@ class Picker {
   };
 
   std::optional<DeploymentIndex> adaptive() const {
+    if (const auto first = drawn()) {
+      if (const auto second = drawn(first)) return better(*first, *second);
+    }
+    return better_of_all();
+  }
+
+  std::optional<DeploymentIndex> better_of_all() const {
     const auto show = [this](Couple& couple, DeploymentIndex candidate) {
       const Deployment& deployment = context_.config.at(candidate);
       const bool drained = deployment.weighted && deployment.weight <= 0.0;
@@ -106,10 +143,11 @@ class Picker {
     const Couple nobody{TwoOfAll(random()), TwoOfAll(random())};
     const Couple couple = choose(context_, group_, now_, nobody, show);
     const TwoOfAll& two = couple.all.first() ? couple.all : couple.drained;
-    if (!two.second()) return two.first();
-    const Load first = load(*two.first());
-    const Load second = load(*two.second());
-    return prefer(first, second, random(), now_) == Preferred::first ? two.first() : two.second();
+    return two.second() ? better(*two.first(), *two.second()) : two.first();
+  }
+
+  DeploymentIndex better(DeploymentIndex first, DeploymentIndex second) const {
+    return prefer(load(first), load(second), random(), now_) == Preferred::first ? first : second;
   }
 
   const PickContext& context_;

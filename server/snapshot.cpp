@@ -41,6 +41,9 @@ SnapshotPtr make_snapshot(Config config, const SnapshotPtr& previous, ChangeList
   }
   snapshot->affinity =
       previous ? previous->affinity : std::make_shared<AffinityState>(random_seed());
+  snapshot->lotteries.reserve(config.groups.size());
+  for (std::uint32_t i = 0; i < config.groups.size(); ++i)
+    snapshot->lotteries.emplace_back(config, GroupIndex{i});
   snapshot->config = std::move(config);
   snapshot->listener = listener;
   return snapshot;

@@ -52,6 +52,7 @@ struct Snapshot {
   Config config;
   std::vector<std::shared_ptr<DeploymentState>> deployments;  // by DeploymentIndex
   std::vector<std::shared_ptr<GroupState>> groups;            // by GroupIndex
+  std::vector<Lottery> lotteries;                             // by GroupIndex
   std::shared_ptr<AffinityState> affinity;
   ChangeListener* listener = nullptr;  // nullptr: this instance is alone
 };
@@ -95,6 +96,7 @@ class WorkerFleet final : public Fleet {
                                         TimePoint now) override;
   void pin(GroupIndex group, std::uint64_t affinity, DeploymentIndex deployment,
            TimePoint now) override;
+  const Lottery* lottery(GroupIndex group) override { return &snapshot_.lotteries[group.value]; }
   Random& random() override { return random_; }
 
  private:
