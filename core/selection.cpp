@@ -63,16 +63,15 @@ class Picker {
   std::optional<DeploymentIndex> pick() const {
     switch (context_.config.router.strategy) {
       case RoutingStrategy::simple_shuffle:
-        return drawn().or_else([this] { return shuffled(); });
+        return drawn(anybody).or_else([this] { return shuffled(); });
       case RoutingStrategy::least_busy:
-        return least([this](auto candidate) { return busyness(load(candidate)); }).chosen();
+        return lowest([this](auto candidate) { return busyness(load(candidate)); });
       case RoutingStrategy::usage_based:
-        return least([this](auto candidate) { return usage(load(candidate)); }).chosen();
+        return lowest([this](auto candidate) { return usage(load(candidate)); });
       case RoutingStrategy::latency_based:
         return quickest();
       case RoutingStrategy::cost_based:
-        return least([this](auto candidate) { return price(context_.config.at(candidate)); })
-            .chosen();
+        return drawn(anybody).or_else([this] { return cheapest(); });
       case RoutingStrategy::adaptive:
         return adaptive();
     }
@@ -85,17 +84,37 @@ class Picker {
   }
   Random& random() const { return context_.fleet.random(); }
 
-  // Any candidate of the first tier but `other`, each with its share of them all. nullopt: none was
-  // found in a few draws, which does not mean that there is none.
-  std::optional<DeploymentIndex> drawn(std::optional<DeploymentIndex> other = std::nullopt) const {
+  static bool anybody(DeploymentIndex) { return true; }
+
+  // Any candidate of the lottery that is `wanted`, each with its share of them all. nullopt: none
+  // was found in a few draws, which does not mean that there is none.
+  template <typename Wanted>
+  std::optional<DeploymentIndex> drawn(const Wanted& wanted,
+                                       std::size_t at_most = bounds::kDraws) const {
     const Lottery* lottery = context_.fleet.lottery(group_);
     if (lottery == nullptr) return std::nullopt;
-    for (unsigned draws = 0; draws < bounds::kDraws; ++draws) {
-      const auto deployment = lottery->draw(random());
-      if (!deployment) return std::nullopt;
-      if (deployment != other && is_candidate(context_, *deployment, now_)) return deployment;
+    const std::size_t most = std::min(lottery->entrants(), at_most);
+    for (std::size_t draws = 0; draws < most; ++draws) {
+      const DeploymentIndex deployment = lottery->draw(random());
+      if (wanted(deployment) && is_candidate(context_, deployment, now_)) return deployment;
     }
     return std::nullopt;
+  }
+
+  // Nobody has less than nothing: whoever is drawn and has nothing is among those with the least.
+  template <typename Value>
+  std::optional<DeploymentIndex> at_the_bottom(const Value& value) const {
+    const auto nothing = [&](DeploymentIndex candidate) { return value(candidate) <= 0.0; };
+    return drawn(nothing, bounds::kBottomDraws);
+  }
+
+  template <typename Value>
+  std::optional<DeploymentIndex> lowest(const Value& value) const {
+    return at_the_bottom(value).or_else([&] { return least(value).chosen(); });
+  }
+
+  std::optional<DeploymentIndex> cheapest() const {
+    return least([this](auto candidate) { return price(context_.config.at(candidate)); }).chosen();
   }
 
   std::optional<DeploymentIndex> shuffled() const {
@@ -115,10 +134,11 @@ class Picker {
 
   std::optional<DeploymentIndex> quickest() const {
     const auto value = [this](DeploymentIndex candidate) { return slowness(load(candidate)); };
-    const Least lowest = least(value);
+    if (const auto unknown = at_the_bottom(value)) return unknown;
+    const Least quick = least(value);
     const double buffer = context_.config.router.lowest_latency_buffer;
-    if (buffer <= 0.0 || lowest.value() <= 0.0) return lowest.chosen();
-    return least(value, lowest.value() * (1.0 + buffer)).chosen();
+    if (buffer <= 0.0 || quick.value() <= 0.0) return quick.chosen();
+    return least(value, quick.value() * (1.0 + buffer)).chosen();
   }
 
   // The times tell better than weights how much a deployment bears; only a weight of 0 is obeyed,
@@ -128,8 +148,9 @@ class Picker {
   };
 
   std::optional<DeploymentIndex> adaptive() const {
-    if (const auto first = drawn()) {
-      if (const auto second = drawn(first)) return better(*first, *second);
+    if (const auto first = drawn(anybody)) {
+      const auto another = [&](DeploymentIndex candidate) { return candidate != *first; };
+      if (const auto second = drawn(another)) return better(*first, *second);
     }
     return better_of_all();
   }

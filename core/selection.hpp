@@ -29,10 +29,11 @@ struct PickContext {
 bool is_candidate(const PickContext& context, DeploymentIndex deployment, TimePoint now);
 
 // No allocation. simple-shuffle and adaptive draw from the fleet's lottery, at the same cost
-// however large the group is, and look at all of it only if many draws were in vain; the others,
-// which want the least of something, look at all. A half-open deployment whose probe is free is a
-// candidate like any other, so that recovery happens by ordinary traffic. nullopt: no deployment of
-// the group is callable now, offers the endpoint, and is not excluded.
+// however large the group is, and look at all of it only if many draws were in vain; so do the
+// others, which want the least of something, where there is somebody with nothing of it. A
+// half-open deployment whose probe is free is a candidate like any other, so that recovery happens
+// by ordinary traffic. nullopt: no deployment of the group is callable now, offers the endpoint,
+// and is not excluded.
 std::optional<DeploymentIndex> pick_deployment(const PickContext& context, GroupIndex group,
                                                TimePoint now);
 

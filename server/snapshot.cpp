@@ -45,6 +45,9 @@ SnapshotPtr make_snapshot(Config config, const SnapshotPtr& previous, ChangeList
   for (std::uint32_t i = 0; i < config.groups.size(); ++i)
     snapshot->lotteries.emplace_back(config, GroupIndex{i});
   snapshot->config = std::move(config);
+  const std::vector<Deployment>& named = snapshot->config.deployments;
+  for (std::uint32_t i = 0; i < named.size(); ++i)
+    snapshot->by_id.emplace(named[i].id, DeploymentIndex{i});
   snapshot->listener = listener;
   return snapshot;
 }
@@ -211,10 +214,11 @@ std::optional<DeploymentIndex> WorkerFleet::pinned(GroupIndex group, std::uint64
     id = snapshot_.affinity->table.find(affinity_key(config.at(group).name, affinity), now);
   }
   if (!id) return std::nullopt;
-  for (const DeploymentIndex deployment : config.at(group).deployments) {
-    if (config.at(deployment).id == *id) return deployment;
-  }
-  return std::nullopt;  // it has gone with a reload
+  const auto found = snapshot_.by_id.find(*id);
+  if (found == snapshot_.by_id.end()) return std::nullopt;  // it has gone with a reload
+  const Deployment& deployment = config.at(found->second);
+  return deployment.usable() && deployment.group == group ? std::optional(found->second)
+                                                          : std::nullopt;
 }
 
 void WorkerFleet::pin(GroupIndex group, std::uint64_t affinity, DeploymentIndex deployment,

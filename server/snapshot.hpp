@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -50,9 +51,10 @@ struct AffinityState {
 
 struct Snapshot {
   Config config;
-  std::vector<std::shared_ptr<DeploymentState>> deployments;  // by DeploymentIndex
-  std::vector<std::shared_ptr<GroupState>> groups;            // by GroupIndex
-  std::vector<Lottery> lotteries;                             // by GroupIndex
+  std::vector<std::shared_ptr<DeploymentState>> deployments;    // by DeploymentIndex
+  std::vector<std::shared_ptr<GroupState>> groups;              // by GroupIndex
+  std::vector<Lottery> lotteries;                               // by GroupIndex
+  std::unordered_map<std::string_view, DeploymentIndex> by_id;  // names are the configuration's
   std::shared_ptr<AffinityState> affinity;
   ChangeListener* listener = nullptr;  // nullptr: this instance is alone
 };

@@ -23,8 +23,8 @@ using Shares = std::array<double, 8>;
 Shares drawn(const Lottery& lottery) {
   Random random(3);
   Shares shares{};
-  for (unsigned i = 0; i < kMany; ++i)
-    if (const auto deployment = lottery.draw(random)) shares[deployment->value] += 1.0 / kMany;
+  for (unsigned i = 0; i < kMany && lottery.entrants() > 0; ++i)
+    shares[lottery.draw(random).value] += 1.0 / kMany;
   return shares;
 }
 
@@ -109,6 +109,23 @@ TEST_CASE("a strategy that compares times draws evenly among those that no weigh
   CHECK(near(shares[1], 0.5));
 }
 
+TEST_CASE("cost-based routing draws among the cheapest") {
+  Config config = group_of(4);
+  config.router.strategy = RoutingStrategy::cost_based;
+  config.deployments[0].cost_per_token = 2e-6;
+  config.deployments[1].cost_per_token = 1e-6;
+  config.deployments[3].cost_per_token = 1e-6;
+  const Shares shares = drawn(Lottery(config, kGroup));
+  CHECK(near(shares[1], 0.5));
+  CHECK(near(shares[3], 0.5));
+}
+
+TEST_CASE("least-busy draws among all, whatever their weights") {
+  Config config = weighted({0.0, 1.0});
+  config.router.strategy = RoutingStrategy::least_busy;
+  CHECK(near(drawn(Lottery(config, kGroup))[0], 0.5));
+}
+
 TEST_CASE("where a weight counts only in the absence of others, all are looked at") {
   Config config = weighted({1.0, 7.0, 2.0});
   config.deployments[0].weighted = false;
@@ -116,13 +133,14 @@ TEST_CASE("where a weight counts only in the absence of others, all are looked a
 }
 
 TEST_CASE("an empty group, and one whose weights are all zero, draw nobody") {
-  Random random(1);
-  CHECK_FALSE(Lottery(group_of(0), kGroup).draw(random));
-  CHECK_FALSE(Lottery(weighted({0.0, 0.0}), kGroup).draw(random));
+  CHECK(Lottery(group_of(0), kGroup).entrants() == 0);
+  CHECK(Lottery(weighted({0.0, 0.0}), kGroup).entrants() == 0);
 }
 
 TEST_CASE("to pick one of a large group takes no longer than of a small one") {
-  for (const auto strategy : {RoutingStrategy::simple_shuffle, RoutingStrategy::adaptive}) {
+  for (const auto strategy :
+       {RoutingStrategy::simple_shuffle, RoutingStrategy::least_busy, RoutingStrategy::usage_based,
+        RoutingStrategy::latency_based, RoutingStrategy::cost_based, RoutingStrategy::adaptive}) {
     Config config = group_of(1000);
     config.router.strategy = strategy;
     WatchedFleet fleet(config);
