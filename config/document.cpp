@@ -20,6 +20,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::size_t kReadStep = 64 * 1024;
+
 class Includer {
  public:
   explicit Includer(Report& report) : report_(report) {}
@@ -106,10 +108,15 @@ std::expected<std::string, std::string> read_text(const fs::path& path) {
   if (fs::is_directory(path, error)) return std::unexpected("is a directory");
   std::ifstream stream(path, std::ios::binary);
   if (!stream) return std::unexpected(std::string("cannot be read: ") + std::strerror(errno));
-  std::string text(kMaxFileBytes + 1, '\0');
-  stream.read(text.data(), static_cast<std::streamsize>(text.size()));
+  // By steps: the bound is far above what most files hold.
+  std::string text;
+  for (std::size_t step = kReadStep; stream && text.size() <= kMaxFileBytes; step *= 2) {
+    const std::size_t begin = text.size();
+    text.resize(std::min(begin + step, kMaxFileBytes + 1));
+    stream.read(text.data() + begin, static_cast<std::streamsize>(text.size() - begin));
+    text.resize(begin + static_cast<std::size_t>(stream.gcount()));
+  }
   if (stream.bad()) return std::unexpected("cannot be read");
-  text.resize(static_cast<std::size_t>(stream.gcount()));
   if (text.size() > kMaxFileBytes) {
     return std::unexpected(fmt::format("is larger than {} MiB", kMaxFileBytes / 1024 / 1024));
   }
@@ -126,8 +133,10 @@ std::optional<Node> read_tree(std::string_view text, std::uint32_t file, Report&
   if (starts_as_json(text)) {
     // YAML in flow style starts with a brace as well, so only text that is JSON is read as JSON.
     Report attempt;
-    const std::uint32_t again = attempt.add_file(report.file_name(file));
-    if (read_json(text, again, attempt)) return read_json(text, file, report);
+    while (attempt.add_file(report.file_name(file)) < file) continue;  // places carry the number
+    auto tree = read_json(text, file, attempt);
+    if (tree && !attempt.has_faults()) return tree;
+    if (tree) return read_json(text, file, report);
   }
   return read_yaml(text, file, report);
 }

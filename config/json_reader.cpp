@@ -97,7 +97,10 @@ class Walker {
       if (text_[at_] == '\\') advance();
     }
     advance();
-    return nlohmann::json::parse(text_.substr(begin, at_ - begin)).get<std::string>();
+    const std::string_view quoted = text_.substr(begin, at_ - begin);
+    if (quoted.find('\\') == std::string_view::npos)
+      return std::string(quoted.substr(1, quoted.size() - 2));
+    return nlohmann::json::parse(quoted).get<std::string>();
   }
 
   Node bare() {
@@ -158,12 +161,10 @@ std::string without_quotation(std::string_view what) {
 std::optional<Node> read_json(std::string_view text, std::uint32_t file, Report& report) {
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
   try {
-    // The callback refuses to keep anything: only the syntax is wanted here.
-    const auto keep_nothing = [](int, nlohmann::json::parse_event_t, nlohmann::json&) {
-      return false;
-    };
-    const auto ignored = nlohmann::json::parse(text, keep_nothing);
-    static_cast<void>(ignored);
+    if (!nlohmann::json::accept(text)) {
+      const auto refused = nlohmann::json::parse(text);  // says what is wrong, by throwing it
+      static_cast<void>(refused);
+    }
     return Walker(text, file, report).value(0);
   } catch (const nlohmann::json::parse_error& error) {
     report.fault(place_at(text, error.byte > 0 ? error.byte - 1 : 0, file), "",

@@ -23,18 +23,21 @@ std::optional<double> rate(const std::optional<std::uint64_t>& value) {
 }  // namespace
 
 GroupIndex ModelGroups::group_named(const std::string& name) {
-  const auto found = std::find_if(config_.wildcards.begin(), config_.wildcards.end(),
-                                  [&](GroupIndex index) { return config_.at(index).name == name; });
-  if (found != config_.wildcards.end()) return *found;
-  if (const auto exact = config_.exact_names.find(name); exact != config_.exact_names.end()) {
-    return exact->second;
+  const bool wildcard = stars(name) > 0;
+  if (wildcard) {
+    const auto same = [&](GroupIndex index) { return config_.at(index).name == name; };
+    const auto found = std::find_if(config_.wildcards.begin(), config_.wildcards.end(), same);
+    if (found != config_.wildcards.end()) return *found;
+  } else if (const auto found = config_.exact_names.find(name);
+             found != config_.exact_names.end()) {
+    return found->second;
   }
   const GroupIndex index{static_cast<std::uint32_t>(config_.groups.size())};
   ModelGroup group;
   group.name = name;
-  group.wildcard = stars(name) > 0;
+  group.wildcard = wildcard;
   config_.groups.push_back(std::move(group));
-  if (stars(name) > 0) {
+  if (wildcard) {
     config_.wildcards.push_back(index);
   } else {
     config_.exact_names.emplace(name, index);

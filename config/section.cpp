@@ -74,7 +74,7 @@ Section::Section(const Node* node, Context& context, OnMissing on_missing)
 }
 
 const Node* Section::get(std::string_view key) {
-  if (asked_.insert(key).second) known_.push_back(key);
+  asked_.push_back(key);
   const Node* value = node_ == nullptr ? nullptr : node_->find(key);
   return value == nullptr || value->kind == NodeKind::null ? nullptr : value;
 }
@@ -186,10 +186,7 @@ const Node* Section::map(std::string_view key) {
 }
 
 void Section::unsupported(std::span<const std::string_view> keys) {
-  for (const std::string_view key : keys) {
-    asked_.insert(key);
-    known_.push_back(key);
-  }
+  lists_.push_back(keys);
   if (node_ == nullptr) return;
   for (const Member& member : node_->members) {
     if (std::find(keys.begin(), keys.end(), member.key) == keys.end()) continue;
@@ -198,24 +195,38 @@ void Section::unsupported(std::span<const std::string_view> keys) {
 }
 
 void Section::ignore(std::span<const std::string_view> keys) {
-  for (const std::string_view key : keys) {
-    if (asked_.insert(key).second) known_.push_back(key);
-  }
+  lists_.push_back(keys);
+}
+
+std::vector<std::string_view> Section::known() const {
+  std::vector<std::string_view> out = asked_;
+  for (const auto keys : lists_) out.insert(out.end(), keys.begin(), keys.end());
+  return out;
+}
+
+bool Section::knows(std::string_view key) const {
+  const auto holds = [&](std::span<const std::string_view> keys) {
+    return std::ranges::find(keys, key) != keys.end();
+  };
+  return holds(asked_) || std::ranges::any_of(lists_, holds);
 }
 
 std::vector<const Member*> Section::rest() const {
   std::vector<const Member*> out;
   if (node_ == nullptr) return out;
   for (const Member& member : node_->members) {
-    if (!asked_.contains(member.key)) out.push_back(&member);
+    if (!knows(member.key)) out.push_back(&member);
   }
   return out;
 }
 
 void Section::finish() {
-  for (const Member* member : rest()) {
+  const std::vector<const Member*> unknown = rest();
+  if (unknown.empty()) return;
+  const std::vector<std::string_view> names = known();
+  for (const Member* member : unknown) {
     context_.report.fault(member->place, member->value.path,
-                          "unknown key" + did_you_mean(member->key, known_));
+                          "unknown key" + did_you_mean(member->key, names));
   }
 }
 

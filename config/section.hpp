@@ -6,7 +6,6 @@
 
 #include <cstdint>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -61,9 +60,10 @@ class Section {
   // A map, or nullptr.
   const Node* map(std::string_view key);
 
-  // Keys that exist in LiteLLM: each one present is a warning ("is not supported").
+  // Keys that exist in LiteLLM: each one present is a warning ("is not supported"). They outlive
+  // the section.
   void unsupported(std::span<const std::string_view> keys);
-  // Keys that need no reaction.
+  // Keys that need no reaction. They outlive the section.
   void ignore(std::span<const std::string_view> keys);
 
   // Members nobody asked for.
@@ -71,7 +71,7 @@ class Section {
   // Each of the rest is a fault, with the nearest known key.
   void finish();
 
-  const std::vector<std::string_view>& known() const { return known_; }
+  std::vector<std::string_view> known() const;
   // The variable that was missing first, when they are collected.
   const std::string& missing() const { return missing_; }
 
@@ -89,8 +89,12 @@ class Section {
   const Node* node_;
   Context& context_;
   OnMissing on_missing_;
-  std::vector<std::string_view> known_;
-  std::set<std::string_view> asked_;
+  bool knows(std::string_view key) const;
+
+  // A map has few members, so a look through all that is known for each of them is less than to
+  // keep what is known in order.
+  std::vector<std::string_view> asked_;
+  std::vector<std::span<const std::string_view>> lists_;
   std::string missing_;
 };
 

@@ -20,13 +20,13 @@
 
 #include <array>
 #include <optional>
-#include <string>
-#include <vector>
+#include <span>
 
 #include "core/attempt.hpp"
 #include "core/config.hpp"
 #include "core/fleet.hpp"
 #include "core/held_call.hpp"
+#include "core/inline_vector.hpp"
 #include "core/itinerary.hpp"
 #include "core/request_options.hpp"
 #include "core/time.hpp"
@@ -50,7 +50,8 @@ class AttemptLoop {
   // Once content was sent: true if anybody is left who may be asked to go on, should the stream
   // break.
   bool others_left() const;
-  const std::vector<AttemptRecord>& records() const { return records_; }
+  // The finished ones, until the next event.
+  std::span<const AttemptRecord> records() const { return records_.view(); }
 
  private:
   // One of the calls that may be under way, and for whom it is made.
@@ -117,7 +118,7 @@ class AttemptLoop {
   std::array<Slot, attempt::kLegs> slots_;
   std::optional<Failure> first_failure_;   // of the first group: what the client is told at the end
   std::optional<Failure> stream_failure_;  // what cut the stream that was begun
-  std::vector<AttemptRecord> records_;
+  InlineVector<AttemptRecord, 2> records_;
   unsigned fresh_calls_ = 0;  // to deployments that had not failed this request
   Duration waited_{};         // of max_wait, backoffs not counted
   bool last_resort_used_ = false;

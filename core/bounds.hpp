@@ -78,6 +78,8 @@ inline constexpr Duration kProbePoll =
     milliseconds(10);  // how often a request waiting for a probe looks
 
 // --- Balancing --------------------------------------------------------------------------------
+inline constexpr std::size_t kDraws = 64;  // in vain, before all of a larger group are looked at
+inline constexpr std::size_t kBottomDraws = 8;  // the same, of those that may not have the least
 inline constexpr Duration kRateWindow = seconds(60);  // what rpm and tpm are limits of
 inline constexpr std::size_t kTokenBytes = 4;         // of a request's body for one token, roughly
 inline constexpr std::size_t kReservedTokens = 4096;  // for one call, at most: pictures are long

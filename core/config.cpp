@@ -53,6 +53,7 @@ std::optional<ModelMatch> find_model(const Config& config, std::string_view requ
 }
 
 std::string substitute(std::string_view pattern, const std::vector<std::string>& captures) {
+  if (captures.empty()) return std::string(pattern);
   std::string result;
   auto next = captures.begin();
   for (const char c : pattern) {

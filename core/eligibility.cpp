@@ -30,7 +30,6 @@ std::span<const DeploymentIndex> only(const Config& config, DeploymentIndex depl
 Eligibility::Eligibility(const Config& config, const ModelMatch& model, const RequestTraits& traits)
     : config_(&config),
       traits_(&traits),
-      captures_(model.captures),
       members_(model.deployment ? only(config, *model.deployment)
                                 : std::span(config.at(model.group).deployments)) {
   if (std::ranges::none_of(members_, [this](DeploymentIndex i) { return offers(i); })) {
@@ -38,20 +37,44 @@ Eligibility::Eligibility(const Config& config, const ModelMatch& model, const Re
     return;
   }
   // Whoever asks for a deployment by its id has chosen already.
-  if (!model.deployment && config.router.tag_filtering) sort_by_tags();
-  if (config.router.pre_call_checks && traits.least_input_tokens > 0) bar_small_windows();
+  by_tags_ = !model.deployment && config.router.tag_filtering && tags_decide();
+  if (by_tags_) close_if_empty(Closed::by_tags);
+  by_window_ = config.router.pre_call_checks && traits.least_input_tokens > 0;
+  if (by_window_) close_if_empty(Closed::by_window);
 }
 
 bool Eligibility::offers(DeploymentIndex deployment) const {
   return !config_->at(deployment).targets[static_cast<std::size_t>(traits_->endpoint)].empty();
 }
 
-bool Eligibility::barred(DeploymentIndex deployment) const {
-  return std::ranges::find(barred_, deployment) != barred_.end();
+bool Eligibility::tags_decide() const {
+  return !traits_->options.tags.empty() || std::ranges::any_of(members_, [this](DeploymentIndex i) {
+    return has_tag(config_->at(i), kDefaultTag);
+  });
 }
 
-bool Eligibility::admits(DeploymentIndex deployment) const {
-  return offers(deployment) && !barred(deployment);
+Eligibility::Standing Eligibility::standing(const Deployment& deployment) const {
+  if (!by_tags_) return Standing::asked;
+  const std::vector<std::string>& tags = traits_->options.tags;
+  if (!tags.empty() && matches(deployment, tags, *config_->router.tag_filtering))
+    return Standing::asked;
+  if (!has_tag(deployment, kDefaultTag)) return Standing::barred;
+  return tags.empty() ? Standing::asked : Standing::reserve;
+}
+
+bool Eligibility::too_small(const Deployment& deployment) const {
+  const auto& window = deployment.max_input_tokens;
+  return by_window_ && window && *window < traits_->least_input_tokens;
+}
+
+bool Eligibility::admits(DeploymentIndex index) const {
+  const Deployment& deployment = config_->at(index);
+  return offers(index) && standing(deployment) != Standing::barred && !too_small(deployment) &&
+         !std::ranges::binary_search(found_too_small_, index);
+}
+
+bool Eligibility::in_reserve(DeploymentIndex deployment) const {
+  return standing(config_->at(deployment)) == Standing::reserve;
 }
 
 void Eligibility::close_if_empty(Closed reason) {
@@ -60,43 +83,18 @@ void Eligibility::close_if_empty(Closed reason) {
   if (std::ranges::none_of(members_, admitted)) closed_ = reason;
 }
 
-void Eligibility::sort_by_tags() {
-  const std::vector<std::string>& tags = traits_->options.tags;
-  const bool any_default = std::ranges::any_of(
-      members_, [this](DeploymentIndex i) { return has_tag(config_->at(i), kDefaultTag); });
-  if (tags.empty() && !any_default) return;
-  for (const DeploymentIndex member : members_) {
-    const Deployment& deployment = config_->at(member);
-    if (!tags.empty() && matches(deployment, tags, *config_->router.tag_filtering)) continue;
-    if (!has_tag(deployment, kDefaultTag)) {
-      barred_.push_back(member);
-    } else if (!tags.empty()) {
-      reserve_.push_back(member);
-    }
-  }
-  close_if_empty(Closed::by_tags);
-}
-
-void Eligibility::bar_small_windows() {
-  for (const DeploymentIndex member : members_) {
-    const auto& window = config_->at(member).max_input_tokens;
-    if (window && *window < traits_->least_input_tokens && !barred(member))
-      barred_.push_back(member);
-  }
-  close_if_empty(Closed::by_window);
-}
-
-void Eligibility::bar_model(const Deployment& refused, const std::string& upstream_model) {
+void Eligibility::bar_model(const Deployment& refused, const std::string& upstream_model,
+                            const std::vector<std::string>& captures) {
   for (const DeploymentIndex member : members_) {
     const Deployment& deployment = config_->at(member);
     const bool larger = refused.max_input_tokens &&
                         deployment.max_input_tokens.value_or(0) > *refused.max_input_tokens;
-    if (larger || barred(member)) continue;
-    const bool same = deployment.provider == refused.provider &&
+    const bool same = !larger && deployment.provider == refused.provider &&
                       deployment.origin == refused.origin &&
-                      substitute(deployment.model, captures_) == upstream_model;
-    if (same) barred_.push_back(member);
+                      substitute(deployment.model, captures) == upstream_model;
+    if (same) found_too_small_.push_back(member);
   }
+  std::ranges::sort(found_too_small_);
   close_if_empty(Closed::by_window);
 }
 

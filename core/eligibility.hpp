@@ -28,28 +28,34 @@ class Eligibility {
   bool admits(DeploymentIndex deployment) const;
   // The model that `refused` serves (named `upstream_model` there) found the request too long: the
   // same model of the same provider at the same address would again, unless its declared window is
-  // larger.
-  void bar_model(const Deployment& refused, const std::string& upstream_model);
+  // larger. `captures` are what the group's own wildcards stand for.
+  void bar_model(const Deployment& refused, const std::string& upstream_model,
+                 const std::vector<std::string>& captures);
+
+  // Of those admitted: asked only when none of the others can be.
+  bool in_reserve(DeploymentIndex deployment) const;
+  bool has_reserve() const { return by_tags_ && !traits_->options.tags.empty(); }
 
   // Everybody in question: the group's usable deployments, or the one called by its id.
   std::span<const DeploymentIndex> members() const { return members_; }
-  // Those that are not asked, and those asked only when none of the others can be.
-  std::span<const DeploymentIndex> barred() const { return barred_; }
-  std::span<const DeploymentIndex> reserve() const { return reserve_; }
 
  private:
+  // What a deployment's tags make of it for this request.
+  enum class Standing : std::uint8_t { asked, reserve, barred };
+
   bool offers(DeploymentIndex deployment) const;
-  bool barred(DeploymentIndex deployment) const;
-  void sort_by_tags();
-  void bar_small_windows();
+  Standing standing(const Deployment& deployment) const;
+  bool too_small(const Deployment& deployment) const;
+  bool tags_decide() const;
   void close_if_empty(Closed reason);
 
   const Config* config_;
   const RequestTraits* traits_;
-  std::vector<std::string> captures_;
   std::span<const DeploymentIndex> members_;
-  std::vector<DeploymentIndex> barred_;
-  std::vector<DeploymentIndex> reserve_;
+  // Nobody is sorted beforehand: of a large group a request looks at a few only.
+  bool by_tags_ = false;
+  bool by_window_ = false;
+  std::vector<DeploymentIndex> found_too_small_;
   std::optional<Closed> closed_;
 };
 

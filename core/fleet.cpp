@@ -88,4 +88,8 @@ std::optional<Duration> LocalFleet::p95_time(DeploymentIndex deployment, Deliver
   return at(deployment).p95_time(delivery);
 }
 
+const Lottery* LocalFleet::lottery(GroupIndex group) {
+  return &lotteries_.try_emplace(group, config_, group).first->second;
+}
+
 }  // namespace spillway

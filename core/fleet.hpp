@@ -2,12 +2,14 @@
 // server answers from state shared by its workers, tests answer from a plain vector (LocalFleet).
 #pragma once
 
+#include <map>
 #include <optional>
 #include <vector>
 
 #include "core/config.hpp"
 #include "core/health.hpp"
 #include "core/live_deployment.hpp"
+#include "core/lottery.hpp"
 #include "core/retry_budget.hpp"
 
 namespace spillway {
@@ -52,6 +54,9 @@ class Fleet {
   }
   virtual void pin(GroupIndex, std::uint64_t, DeploymentIndex, TimePoint) {}
 
+  // nullptr: the fleet has none; to pick one of the group means to look at all.
+  virtual const Lottery* lottery(GroupIndex) { return nullptr; }
+
   virtual Random& random() = 0;
 };
 
@@ -82,6 +87,8 @@ class LocalFleet final : public Fleet {
   void give_back_retry(GroupIndex group) override;
   bool draw_hedge(GroupIndex group, TimePoint now) override;
   std::optional<Duration> p95_time(DeploymentIndex deployment, Delivery delivery) override;
+  // Made when it is first asked for: a rehearsal visits few groups.
+  const Lottery* lottery(GroupIndex group) override;
   Random& random() override { return random_; }
 
  private:
@@ -91,6 +98,7 @@ class LocalFleet final : public Fleet {
   const Config& config_;
   std::vector<LiveDeployment> deployments_;
   std::vector<RetryBudget> budgets_;
+  std::map<GroupIndex, Lottery> lotteries_;
   Random random_;
 };
 

@@ -64,7 +64,8 @@ void GroupVisit::heed_windows_exceeded_in(const GroupVisit& earlier) {
   for (const FailedDeployment& failed : earlier.failed_) {
     if (failed.last.error_class != ErrorClass::context_window_exceeded) continue;
     const Deployment& deployment = config_->at(failed.deployment);
-    eligible_.bar_model(deployment, substitute(deployment.model, earlier.model_.captures));
+    eligible_.bar_model(deployment, substitute(deployment.model, earlier.model_.captures),
+                        model_.captures);
   }
   window_exceeded_ |= eligible_.closed() == Eligibility::Closed::by_window;
 }
@@ -100,18 +101,14 @@ std::optional<DeploymentIndex> GroupVisit::pick_fresh(std::span<const Deployment
     const bool asked = std::ranges::find(excluded, only) != excluded.end();
     return asked || !fits(only) ? std::nullopt : std::optional(only);
   }
-  excluded.insert(excluded.end(), eligible_.barred().begin(), eligible_.barred().end());
-  const std::size_t without_reserve = excluded.size();
-  excluded.insert(excluded.end(), eligible_.reserve().begin(), eligible_.reserve().end());
+  using Reserve = PickContext::Reserve;
   const std::size_t without_outrun = excluded.size();
   if (outrun_) excluded.push_back(*outrun_);
-  if (const auto picked = pick(excluded, now)) return picked;
-  for (const std::size_t fewer : {without_outrun, without_reserve}) {
-    if (fewer == excluded.size()) continue;
-    excluded.resize(fewer);
-    if (const auto picked = pick(excluded, now)) return picked;
-  }
-  return std::nullopt;
+  auto picked = pick(excluded, Reserve::left_alone, now);
+  excluded.resize(without_outrun);
+  if (!picked && outrun_) picked = pick(excluded, Reserve::left_alone, now);
+  if (!picked && eligible_.has_reserve()) picked = pick(excluded, Reserve::asked, now);
+  return picked;
 }
 
 bool GroupVisit::others_left(DeploymentIndex answering) const {
@@ -121,19 +118,18 @@ bool GroupVisit::others_left(DeploymentIndex answering) const {
   });
 }
 
-std::optional<DeploymentIndex> GroupVisit::pick(const std::vector<DeploymentIndex>& excluded,
-                                                TimePoint now) {
+std::optional<DeploymentIndex> GroupVisit::pick(std::span<const DeploymentIndex> excluded,
+                                                PickContext::Reserve reserve, TimePoint now) {
   const Delivery delivery = traits_->streaming ? Delivery::streamed : Delivery::whole;
-  const PickContext context{*config_, *fleet_,           traits_->endpoint,
-                            excluded, exceeded_window(), delivery};
+  const PickContext context{*config_,          *fleet_,  traits_->endpoint, excluded,
+                            exceeded_window(), delivery, &eligible_,        reserve};
   const auto picked = pick_deployment(context, model_.group, now);
   if (!picked || !traits_->affinity) return picked;
   // Affinity chooses among equals: it does not outrank the operator's order.
   const auto pinned = fleet_->pinned(model_.group, *traits_->affinity, now);
-  const bool usable = pinned && config_->at(*pinned).group == model_.group && fits(*pinned) &&
+  const bool usable = pinned && config_->at(*pinned).group == model_.group &&
                       config_->at(*pinned).order == config_->at(*picked).order &&
-                      std::ranges::find(excluded, *pinned) == excluded.end() &&
-                      fleet_->availability(*pinned, now).callable;
+                      is_candidate(context, *pinned, now);
   return usable ? pinned : picked;
 }
 

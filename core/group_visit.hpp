@@ -97,7 +97,8 @@ class GroupVisit {
   std::optional<Prospect> prospect_of(DeploymentIndex deployment, TimePoint now);
   std::optional<std::uint64_t> exceeded_window() const;
   bool by_id() const { return model_.deployment.has_value(); }
-  std::optional<DeploymentIndex> pick(const std::vector<DeploymentIndex>& excluded, TimePoint now);
+  std::optional<DeploymentIndex> pick(std::span<const DeploymentIndex> excluded,
+                                      PickContext::Reserve reserve, TimePoint now);
   std::span<const ModelMatch> targets_of(const FallbackRules& rules) const;
   std::optional<Failure> standing_refusal() const;
   unsigned retries_allowed(const FailedDeployment& failed) const;

@@ -16,13 +16,14 @@ void heed(const GroupVisit& earlier, GroupVisit& visit) {
 
 Itinerary::Itinerary(const Config& config, Fleet& fleet, ModelMatch first,
                      const RequestTraits& traits)
-    : config_(config), fleet_(fleet), traits_(traits) {
-  visits_.emplace_back(config_, fleet_, std::move(first), traits_);
-}
+    : config_(config),
+      fleet_(fleet),
+      traits_(traits),
+      first_(config, fleet, std::move(first), traits) {}
 
 bool Itinerary::visited(const ModelMatch& model) const {
-  return std::ranges::any_of(visits_,
-                             [&](const GroupVisit& visit) { return visit.model() == model; });
+  const auto is_to = [&](const GroupVisit& visit) { return visit.model() == model; };
+  return is_to(first_) || std::ranges::any_of(later_, is_to);
 }
 
 // Content that was rejected is offered only to those whom the operator chose for it, not to whoever
@@ -46,7 +47,7 @@ void Itinerary::advance() {
   if (!ahead_.empty() && ahead_.front().model() == *model) return go_ahead();
   GroupVisit visit = visit_to(*model);
   leave_current();
-  visits_.push_back(std::move(visit));
+  later_.push_back(std::move(visit));
 }
 
 GroupVisit& Itinerary::ahead() {
@@ -59,14 +60,19 @@ GroupVisit& Itinerary::ahead() {
 
 void Itinerary::go_ahead() {
   leave_current();
-  for (const GroupVisit& earlier : visits_) heed(earlier, ahead_.front());
-  visits_.splice(visits_.end(), ahead_);
+  heed_failures_so_far(ahead_.front());
+  later_.splice(later_.end(), ahead_);
 }
 
 GroupVisit Itinerary::visit_to(const ModelMatch& model) const {
   GroupVisit visit(config_, fleet_, model, traits_);
-  for (const GroupVisit& earlier : visits_) heed(earlier, visit);
+  heed_failures_so_far(visit);
   return visit;
+}
+
+void Itinerary::heed_failures_so_far(GroupVisit& visit) const {
+  heed(first_, visit);
+  for (const GroupVisit& earlier : later_) heed(earlier, visit);
 }
 
 // Its fallbacks are still to be tried.
@@ -77,8 +83,8 @@ void Itinerary::leave_current() {
 }
 
 std::optional<Duration> Itinerary::soonest_recovery(TimePoint now) {
-  std::optional<TimePoint> soonest;
-  for (GroupVisit& visit : visits_) {
+  std::optional<TimePoint> soonest = first_.recovery(now);
+  for (GroupVisit& visit : later_) {
     const auto recovery = visit.recovery(now);
     if (recovery) soonest = std::min(soonest.value_or(*recovery), *recovery);
   }

@@ -23,10 +23,10 @@ class Itinerary {
   // What is borrowed outlives the itinerary.
   Itinerary(const Config& config, Fleet& fleet, ModelMatch first, const RequestTraits& traits);
 
-  GroupVisit& first() { return visits_.front(); }
-  GroupVisit& current() { return visits_.back(); }
-  const GroupVisit& current() const { return visits_.back(); }
-  unsigned fallbacks() const { return static_cast<unsigned>(visits_.size() - 1); }
+  GroupVisit& first() { return first_; }
+  GroupVisit& current() { return later_.empty() ? first_ : later_.back(); }
+  const GroupVisit& current() const { return later_.empty() ? first_ : later_.back(); }
+  unsigned fallbacks() const { return static_cast<unsigned>(later_.size()); }
 
   // Which list applies follows from how the current group failed. nullptr: none is left. Valid
   // until advance().
@@ -45,13 +45,15 @@ class Itinerary {
  private:
   bool visited(const ModelMatch& model) const;
   GroupVisit visit_to(const ModelMatch& model) const;
+  void heed_failures_so_far(GroupVisit& visit) const;
   void leave_current();
 
   const Config& config_;
   Fleet& fleet_;
   const RequestTraits& traits_;
+  GroupVisit first_;  // most requests visit no other
   // Lists, because whoever asked somebody there holds on to the visit.
-  std::list<GroupVisit> visits_;
+  std::list<GroupVisit> later_;
   std::list<GroupVisit> ahead_;      // at most one
   std::vector<ModelMatch> pending_;  // fallbacks of the groups left behind
 };

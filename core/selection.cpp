@@ -3,16 +3,34 @@
 #include <algorithm>
 #include <limits>
 
+#include "core/bounds.hpp"
 #include "core/strategy.hpp"
 
 namespace spillway {
 
+namespace {
+
+// Whatever its health.
 bool suits(const PickContext& context, DeploymentIndex deployment) {
   const Deployment& candidate = context.config.at(deployment);
   if (candidate.targets[static_cast<std::size_t>(context.endpoint)].empty()) return false;
   return !context.larger_than_input_tokens ||
          (candidate.max_input_tokens &&
           *candidate.max_input_tokens > *context.larger_than_input_tokens);
+}
+
+bool is_eligible(const PickContext& context, DeploymentIndex deployment) {
+  if (context.eligible == nullptr) return true;
+  return context.eligible->admits(deployment) && (context.reserve == PickContext::Reserve::asked ||
+                                                  !context.eligible->in_reserve(deployment));
+}
+
+}  // namespace
+
+bool is_candidate(const PickContext& context, DeploymentIndex deployment, TimePoint now) {
+  return suits(context, deployment) && is_eligible(context, deployment) &&
+         std::ranges::count(context.excluded, deployment) == 0 &&
+         context.fleet.availability(deployment, now).callable;
 }
 
 namespace {
@@ -29,8 +47,7 @@ Choice choose(const PickContext& context, GroupIndex group, TimePoint now, const
   for (const DeploymentIndex candidate : context.config.at(group).deployments) {
     const int tier = context.config.at(candidate).order.value_or(kNoOrder);
     if (tier > best_tier) continue;
-    if (!suits(context, candidate) || std::ranges::count(context.excluded, candidate) > 0) continue;
-    if (!context.fleet.availability(candidate, now).callable) continue;
+    if (!is_candidate(context, candidate, now)) continue;
     if (tier < best_tier) best = nobody;
     best_tier = tier;
     show(best, candidate);
@@ -46,16 +63,15 @@ class Picker {
   std::optional<DeploymentIndex> pick() const {
     switch (context_.config.router.strategy) {
       case RoutingStrategy::simple_shuffle:
-        return shuffled();
+        return drawn(anybody).or_else([this] { return shuffled(); });
       case RoutingStrategy::least_busy:
-        return least([this](auto candidate) { return busyness(load(candidate)); }).chosen();
+        return lowest([this](auto candidate) { return busyness(load(candidate)); });
       case RoutingStrategy::usage_based:
-        return least([this](auto candidate) { return usage(load(candidate)); }).chosen();
+        return lowest([this](auto candidate) { return usage(load(candidate)); });
       case RoutingStrategy::latency_based:
         return quickest();
       case RoutingStrategy::cost_based:
-        return least([this](auto candidate) { return price(context_.config.at(candidate)); })
-            .chosen();
+        return drawn(anybody).or_else([this] { return cheapest(); });
       case RoutingStrategy::adaptive:
         return adaptive();
     }
@@ -67,6 +83,39 @@ class Picker {
     return context_.fleet.load(candidate, context_.delivery, now_);
   }
   Random& random() const { return context_.fleet.random(); }
+
+  static bool anybody(DeploymentIndex) { return true; }
+
+  // Any candidate of the lottery that is `wanted`, each with its share of them all. nullopt: none
+  // was found in a few draws, which does not mean that there is none.
+  template <typename Wanted>
+  std::optional<DeploymentIndex> drawn(const Wanted& wanted,
+                                       std::size_t at_most = bounds::kDraws) const {
+    const Lottery* lottery = context_.fleet.lottery(group_);
+    if (lottery == nullptr) return std::nullopt;
+    const std::size_t most = std::min(lottery->entrants(), at_most);
+    for (std::size_t draws = 0; draws < most; ++draws) {
+      const DeploymentIndex deployment = lottery->draw(random());
+      if (wanted(deployment) && is_candidate(context_, deployment, now_)) return deployment;
+    }
+    return std::nullopt;
+  }
+
+  // Nobody has less than nothing: whoever is drawn and has nothing is among those with the least.
+  template <typename Value>
+  std::optional<DeploymentIndex> at_the_bottom(const Value& value) const {
+    const auto nothing = [&](DeploymentIndex candidate) { return value(candidate) <= 0.0; };
+    return drawn(nothing, bounds::kBottomDraws);
+  }
+
+  template <typename Value>
+  std::optional<DeploymentIndex> lowest(const Value& value) const {
+    return at_the_bottom(value).or_else([&] { return least(value).chosen(); });
+  }
+
+  std::optional<DeploymentIndex> cheapest() const {
+    return least([this](auto candidate) { return price(context_.config.at(candidate)); }).chosen();
+  }
 
   std::optional<DeploymentIndex> shuffled() const {
     const auto show = [this](WeightedShuffle& shuffle, DeploymentIndex candidate) {
@@ -85,10 +134,11 @@ class Picker {
 
   std::optional<DeploymentIndex> quickest() const {
     const auto value = [this](DeploymentIndex candidate) { return slowness(load(candidate)); };
-    const Least lowest = least(value);
+    if (const auto unknown = at_the_bottom(value)) return unknown;
+    const Least quick = least(value);
     const double buffer = context_.config.router.lowest_latency_buffer;
-    if (buffer <= 0.0 || lowest.value() <= 0.0) return lowest.chosen();
-    return least(value, lowest.value() * (1.0 + buffer)).chosen();
+    if (buffer <= 0.0 || quick.value() <= 0.0) return quick.chosen();
+    return least(value, quick.value() * (1.0 + buffer)).chosen();
   }
 
   // The times tell better than weights how much a deployment bears; only a weight of 0 is obeyed,
@@ -98,6 +148,14 @@ class Picker {
   };
 
   std::optional<DeploymentIndex> adaptive() const {
+    if (const auto first = drawn(anybody)) {
+      const auto another = [&](DeploymentIndex candidate) { return candidate != *first; };
+      if (const auto second = drawn(another)) return better(*first, *second);
+    }
+    return better_of_all();
+  }
+
+  std::optional<DeploymentIndex> better_of_all() const {
     const auto show = [this](Couple& couple, DeploymentIndex candidate) {
       const Deployment& deployment = context_.config.at(candidate);
       const bool drained = deployment.weighted && deployment.weight <= 0.0;
@@ -106,10 +164,11 @@ class Picker {
     const Couple nobody{TwoOfAll(random()), TwoOfAll(random())};
     const Couple couple = choose(context_, group_, now_, nobody, show);
     const TwoOfAll& two = couple.all.first() ? couple.all : couple.drained;
-    if (!two.second()) return two.first();
-    const Load first = load(*two.first());
-    const Load second = load(*two.second());
-    return prefer(first, second, random(), now_) == Preferred::first ? two.first() : two.second();
+    return two.second() ? better(*two.first(), *two.second()) : two.first();
+  }
+
+  DeploymentIndex better(DeploymentIndex first, DeploymentIndex second) const {
+    return prefer(load(first), load(second), random(), now_) == Preferred::first ? first : second;
   }
 
   const PickContext& context_;

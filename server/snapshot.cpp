@@ -42,6 +42,12 @@ SnapshotPtr make_snapshot(Config config, const SnapshotPtr& previous, ChangeList
   }
   snapshot->affinity =
       previous ? previous->affinity : std::make_shared<AffinityState>(random_seed());
+  const Config& used = snapshot->config;
+  snapshot->lotteries.reserve(used.groups.size());
+  for (std::uint32_t i = 0; i < used.groups.size(); ++i)
+    snapshot->lotteries.emplace_back(used, GroupIndex{i});
+  for (std::uint32_t i = 0; i < used.deployments.size(); ++i)
+    snapshot->by_id.emplace(used.deployments[i].id, DeploymentIndex{i});
   snapshot->listener = listener;
   return snapshot;
 }
@@ -208,10 +214,11 @@ std::optional<DeploymentIndex> WorkerFleet::pinned(GroupIndex group, std::uint64
     id = snapshot_.affinity->table.find(affinity_key(config.at(group).name, affinity), now);
   }
   if (!id) return std::nullopt;
-  for (const DeploymentIndex deployment : config.at(group).deployments) {
-    if (config.at(deployment).id == *id) return deployment;
-  }
-  return std::nullopt;  // it has gone with a reload
+  const auto found = snapshot_.by_id.find(*id);
+  if (found == snapshot_.by_id.end()) return std::nullopt;  // it has gone with a reload
+  const Deployment& deployment = config.at(found->second);
+  return deployment.usable() && deployment.group == group ? std::optional(found->second)
+                                                          : std::nullopt;
 }
 
 void WorkerFleet::pin(GroupIndex group, std::uint64_t affinity, DeploymentIndex deployment,

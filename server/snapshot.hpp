@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -54,8 +55,10 @@ struct Snapshot {
   explicit Snapshot(Config used) : config(std::move(used)), heads(config) {}
 
   Config config;
-  std::vector<std::shared_ptr<DeploymentState>> deployments;  // by DeploymentIndex
-  std::vector<std::shared_ptr<GroupState>> groups;            // by GroupIndex
+  std::vector<std::shared_ptr<DeploymentState>> deployments;    // by DeploymentIndex
+  std::vector<std::shared_ptr<GroupState>> groups;              // by GroupIndex
+  std::vector<Lottery> lotteries;                               // by GroupIndex
+  std::unordered_map<std::string_view, DeploymentIndex> by_id;  // names are the configuration's
   std::shared_ptr<AffinityState> affinity;
   ChangeListener* listener = nullptr;  // nullptr: this instance is alone
   PreparedHeads heads;
@@ -100,6 +103,7 @@ class WorkerFleet final : public Fleet {
                                         TimePoint now) override;
   void pin(GroupIndex group, std::uint64_t affinity, DeploymentIndex deployment,
            TimePoint now) override;
+  const Lottery* lottery(GroupIndex group) override { return &snapshot_.lotteries[group.value]; }
   Random& random() override { return random_; }
 
  private:

@@ -40,6 +40,7 @@ SELECTION, HINTS, CLASSIFY, RELAY = "core/selection.cpp", "core/hints.cpp", "cor
 HEDGE, HELD, RESUME = "core/attempt_hedge.cpp", "core/held_call.cpp", "core/attempt_resume.cpp"
 TRANSCRIPT = "core/stream_transcript.cpp"
 LEASE = "core/limit_lease.cpp"
+LOTTERY = "core/lottery.cpp"
 LIVE, LOAD, STRATEGY = "core/live_deployment.cpp", "core/deployment_load.cpp", "core/strategy.cpp"
 
 MUTATIONS = [
@@ -143,9 +144,9 @@ MUTATIONS = [
     Mutation(DEADLINE, "call.client_deadline = patience && *patience < configured;", "call.client_deadline = false;",
              "a deadline that the client shortened is known as the client's"),
     # --- where to go
-    Mutation(ELIGIBILITY, "close_if_empty(Closed::by_tags);", "",
+    Mutation(ELIGIBILITY, "if (by_tags_) close_if_empty(Closed::by_tags);", "",
              "a request whose tags nobody takes is refused"),
-    Mutation(ELIGIBILITY, "*window < traits_->least_input_tokens && !barred(member)", "false",
+    Mutation(ELIGIBILITY, "*window < traits_->least_input_tokens;", "false;",
              "a window that a request is known not to fit is passed by"),
     Mutation(ROUTE, "if (traits_.options.disable_fallbacks) return nullptr;", "",
              "disable_fallbacks keeps a request with its model"),
@@ -159,15 +160,29 @@ MUTATIONS = [
              "a fallback that was looked at for a hedge is entered only if it is still the next"),
     Mutation(ROUTE, "if (!ahead_.empty() && ahead_.front().model() != *model) ahead_.clear();", "",
              "a hedge goes only where the failures met meanwhile allow"),
-    Mutation(ROUTE, "leave_current();\n  for (", "for (",
+    Mutation(ROUTE, "leave_current();\n  heed_failures_so_far(ahead", "heed_failures_so_far(ahead",
              "a group whose fallback was asked as a hedge has its other fallbacks still to be tried"),
-    Mutation(ROUTE, "for (const GroupVisit& earlier : visits_) heed(earlier, ahead_.front());", "",
+    Mutation(ROUTE, "heed_failures_so_far(ahead_.front());", "",
              "a model that was too small is not asked in a fallback, whenever that was looked at"),
     Mutation(SELECTION, "if (tier > best_tier) continue;", "",
              "the lowest order is asked first"),
-    Mutation(SELECTION, "if (!context.fleet.availability(candidate, now).callable) continue;",
-             "(void)context.fleet.availability(candidate, now);",
+    Mutation(SELECTION, "context.fleet.availability(deployment, now).callable;",
+             "(context.fleet.availability(deployment, now), true);",
              "a deployment in cooldown is not picked"),
+    Mutation(SELECTION, "std::ranges::count(context.excluded, deployment) == 0 &&", "",
+             "a deployment that failed the request is not picked"),
+    Mutation(SELECTION, "return candidate != *first;", "return (void)candidate, true;",
+             "adaptive compares two, not one with itself"),
+    Mutation(LOTTERY, "if (by_weight && std::ranges::any_of(members, unasked)) return;", "",
+             "weights that no entry asked for are not drawn by where an entry's own would count"),
+    Mutation(LOTTERY, "std::erase_if(members, [&](DeploymentIndex i) { return tier_of(i) != first; });", "",
+             "only the first tier is drawn from"),
+    Mutation(LOTTERY, "== RoutingStrategy::adaptive && drained", "== RoutingStrategy::adaptive && false",
+             "a weight of 0 keeps a deployment from adaptive's draws"),
+    Mutation(LOTTERY, "price(deployment) > cheapest", "false",
+             "cost-based routing draws the cheapest"),
+    Mutation(SELECTION, "return value(candidate) <= 0.0;", "return (void)candidate, true;",
+             "who is drawn for having the least has nothing"),
     # --- limits and strategies
     Mutation(LIVE, "availability.callable = availability.callable && room.left(now);", "",
              "a deployment at its limit is not picked"),

@@ -57,6 +57,7 @@ class SimulatedFleet final : public Fleet {
   std::optional<Duration> p95_time(DeploymentIndex deployment, Delivery delivery) override {
     return fleet_.p95_time(deployment, delivery);
   }
+  const Lottery* lottery(GroupIndex group) override { return fleet_.lottery(group); }
   Random& random() override { return fleet_.random(); }
 
   std::uint64_t probes = 0;
