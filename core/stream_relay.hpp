@@ -9,7 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <forward_list>
 #include <optional>
 #include <span>
 #include <string>
@@ -120,8 +120,8 @@ class StreamRelay {
   std::string pending_;  // the unfinished event
   std::string held_;     // events held before the first content
   std::vector<std::string_view> output_;
-  std::deque<std::string>
-      kept_;  // what output_ views that is not the driver's; until clear_output()
+  // What output_ views that is not the driver's; until clear_output().
+  std::forward_list<std::string> kept_;
   std::string error_body_;
   std::optional<AttemptOutcome> failure_;
   TokenUsage usage_;
