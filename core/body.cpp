@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <bitset>
 #include <charconv>
 
+#include "core/ascii.hpp"
 #include "core/body_error.hpp"
 #include "core/bounds.hpp"
 #include "core/gateway_body_keys.hpp"
@@ -28,20 +30,61 @@ constexpr auto kCoreReadKeys = [] {
 // A client that could set these would choose where its call, and the gateway's credential, goes.
 constexpr std::array<std::string_view, 3> kRefusedKeys{"api_base", "api_key", "base_url"};
 
+constexpr std::size_t kUsualMembers = 8;  // of the key set, in one body
+
 using Mistake = std::optional<BodyError>;
 
-std::string unescaped(const JsonString& key) {
-  if (!key.escaped) return std::string(key.raw);
-  std::string literal = "\"";
-  literal.append(key.raw).push_back('"');
-  return unescape(literal).value_or(literal);
-}
+// A key in lower case, beside the key itself.
+class FoldedKey {
+ public:
+  explicit FoldedKey(std::string_view key) {
+    char* folded = short_.data();
+    if (key.size() > short_.size()) {
+      long_.resize(key.size());
+      folded = long_.data();
+    }
+    std::ranges::transform(key, folded, [](char c) { return ascii::lower(c); });
+    text_ = {folded, key.size()};
+  }
+  FoldedKey(const FoldedKey&) = delete;
+  FoldedKey& operator=(const FoldedKey&) = delete;
+
+  std::string_view text() const { return text_; }
+
+ private:
+  std::array<char, 64> short_;
+  std::string long_;
+  std::string_view text_;
+};
+
+// A set of indices below `size`.
+class IndexSet {
+ public:
+  explicit IndexSet(std::size_t size) : beyond_(size > kFew ? size - kFew : 0) {}
+
+  // True if the index was not there before.
+  bool insert(std::size_t index) {
+    const bool there = index < kFew ? few_[index] : beyond_[index - kFew];
+    if (index < kFew)
+      few_.set(index);
+    else
+      beyond_[index - kFew] = true;
+    return !there;
+  }
+
+ private:
+  static constexpr std::size_t kFew = 256;  // without an allocation
+  std::bitset<kFew> few_;
+  std::vector<bool> beyond_;
+};
 
 // Walks the top level once, checking all of the text and recording the members of the key set.
 class BodyReader {
  public:
   BodyReader(std::string_view body, const std::vector<std::string>& read_keys)
-      : body_(body), cursor_(body), read_keys_(read_keys), seen_(read_keys.size()) {}
+      : body_(body), cursor_(body), read_keys_(read_keys), seen_(read_keys.size()) {
+    view_.members.reserve(kUsualMembers);
+  }
 
   std::expected<BodyView, BodyError> read() {
     const std::optional<JsonType> type = cursor_.peek();
@@ -68,34 +111,32 @@ class BodyReader {
   // The cursor stands at the value of `key` and passes it. A fault of the JSON itself stays with
   // the cursor.
   Mistake member(const JsonString& key) {
-    BodyMember member{};
-    member.key = unescaped(key);
-    const std::string folded = fold(member.key);
-    if (std::ranges::find(kRefusedKeys, folded) != kRefusedKeys.end()) {
-      return body_error::refused(folded);
+    const std::string_view name = key.text(room_);
+    const FoldedKey folded(name);
+    if (std::ranges::find(kRefusedKeys, folded.text()) != kRefusedKeys.end()) {
+      return body_error::refused(folded.text());
     }
-    const auto known = std::ranges::lower_bound(read_keys_, folded);
-    if (known == read_keys_.end() || *known != folded) {
+    const auto known = std::ranges::lower_bound(read_keys_, folded.text(), ascii::comes_before);
+    if (known == read_keys_.end() || *known != folded.text()) {
       cursor_.skip();
       return std::nullopt;
     }
-    const auto index = static_cast<std::size_t>(known - read_keys_.begin());
-    if (seen_[index]) return body_error::repeated(member.key, folded);
-    seen_[index] = true;
+    if (!seen_.insert(static_cast<std::size_t>(known - read_keys_.begin())))
+      return body_error::repeated(name, folded.text());
 
+    BodyMember& member = view_.members.emplace_back();
+    member.key = name;
     member.key_begin = static_cast<std::size_t>(key.raw.data() - body_.data()) - 1;
     member.key_end = member.key_begin + key.raw.size() + 2;
     member.value_begin = cursor_.offset();
     member.type = cursor_.peek().value_or(JsonType::null);
     const bool options = member.key == "stream_options" && member.type == JsonType::object;
-    if (Mistake mistake = options ? stream_options() : skip_value()) return mistake;
+    if (!options) {
+      cursor_.skip();
+    } else if (Mistake mistake = stream_options()) {
+      return mistake;
+    }
     member.value_end = cursor_.offset();
-    view_.members.push_back(std::move(member));
-    return std::nullopt;
-  }
-
-  Mistake skip_value() {
-    cursor_.skip();
     return std::nullopt;
   }
 
@@ -104,10 +145,10 @@ class BodyReader {
     JsonString key;
     cursor_.enter_object();
     while (cursor_.next_member(key)) {
-      const std::string name = unescaped(key);
+      const std::string_view name = key.text(room_);
       const std::size_t begin = cursor_.offset();
       cursor_.skip();
-      if (fold(name) != "include_usage") continue;
+      if (!equals_ignoring_case(name, "include_usage")) continue;
       if (seen) return body_error::repeated(name, "stream_options.include_usage");
       seen = true;
       view_.include_usage = name == "include_usage" && cursor_.since(begin) == "true";
@@ -118,7 +159,8 @@ class BodyReader {
   std::string_view body_;
   JsonCursor cursor_;
   const std::vector<std::string>& read_keys_;
-  std::vector<bool> seen_;
+  IndexSet seen_;
+  std::string room_;  // of an escaped key
   BodyView view_;
 };
 
@@ -129,8 +171,9 @@ std::string_view value_of(std::string_view body, const BodyMember& member) {
 Mistake read_model(std::string_view body, BodyView& view) {
   const BodyMember* model = view.find("model");
   if (model == nullptr) {
-    const bool other_case = std::ranges::any_of(
-        view.members, [](const BodyMember& member) { return fold(member.key) == "model"; });
+    const bool other_case = std::ranges::any_of(view.members, [](const BodyMember& member) {
+      return equals_ignoring_case(member.key, "model");
+    });
     return body_error::model_missing(other_case);
   }
   if (model->type != JsonType::string) {
@@ -193,9 +236,7 @@ std::span<const std::string_view> core_read_keys() {
 
 std::string fold(std::string_view key) {
   std::string folded(key);
-  for (char& c : folded) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
+  for (char& c : folded) c = ascii::lower(c);
   return folded;
 }
 

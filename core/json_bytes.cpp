@@ -1,80 +1,15 @@
 #include "core/json_bytes.hpp"
 
-#include <bit>
-#include <cstdint>
-#include <cstring>
-
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
 namespace spillway {
 
 namespace {
-
-bool is_special(char c) {
-  const auto byte = static_cast<unsigned char>(c);
-  return byte < 0x20 || byte >= 0x80 || c == '"' || c == '\\';
-}
 
 bool continues(const char* at, unsigned char low = 0x80, unsigned char high = 0xBF) {
   const auto byte = static_cast<unsigned char>(*at);
   return byte >= low && byte <= high;
 }
 
-#ifdef __SSE2__
-
-constexpr int kBlock = 16;
-
-// A bit for each special byte of the block, the lowest for the first.
-unsigned special_bits(const char* block) {
-  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(block));
-  // The comparison is signed, so that it finds control bytes and non-ASCII bytes at once.
-  const __m128i outside = _mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20));
-  const __m128i quotes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
-  const __m128i escapes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
-  const __m128i special = _mm_or_si128(outside, _mm_or_si128(quotes, escapes));
-  return static_cast<unsigned>(_mm_movemask_epi8(special));
-}
-
-#else
-
-constexpr int kBlock = 8;
-constexpr std::uint64_t kOnes = 0x0101010101010101;
-constexpr std::uint64_t kHighs = 0x8080808080808080;
-
-// The high bit of every byte that is zero; bytes above the first zero one may be marked wrongly.
-std::uint64_t zero_bytes(std::uint64_t word) {
-  return (word - kOnes) & ~word & kHighs;
-}
-
-// Not zero if the block has a special byte.
-std::uint64_t special_bits(const char* block) {
-  std::uint64_t word;
-  std::memcpy(&word, block, sizeof word);
-  const std::uint64_t controls = (word - kOnes * 0x20) & ~word & kHighs;
-  return controls | (word & kHighs) | zero_bytes(word ^ (kOnes * '"')) |
-         zero_bytes(word ^ (kOnes * '\\'));
-}
-
-#endif
-
 }  // namespace
-
-const char* find_special_byte(const char* at, const char* end) {
-  while (end - at >= kBlock) {
-    if (const auto bits = special_bits(at); bits != 0) {
-#ifdef __SSE2__
-      return at + std::countr_zero(bits);
-#else
-      break;  // which byte it is depends on the byte order: look one by one
-#endif
-    }
-    at += kBlock;
-  }
-  while (at != end && !is_special(*at)) ++at;
-  return at;
-}
 
 int utf8_length(const char* at, const char* end) {
   const auto lead = static_cast<unsigned char>(*at);

@@ -3,10 +3,76 @@
 // them is cheap.
 #pragma once
 
+#include <bit>
+#include <cstdint>
+#include <cstring>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 namespace spillway {
 
+namespace json_bytes {
+
+#ifdef __SSE2__
+
+inline constexpr int kBlock = 16;
+
+// A bit for each special byte of the block, the lowest for the first.
+inline unsigned special_bits(const char* block) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(block));
+  // Signed, control bytes and non-ASCII bytes are those below 0x20; the sign is what is asked for.
+  const __m128i outside = _mm_subs_epi8(bytes, _mm_set1_epi8(0x20));
+  const __m128i quotes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
+  const __m128i escapes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
+  const __m128i special = _mm_or_si128(outside, _mm_or_si128(quotes, escapes));
+  return static_cast<unsigned>(_mm_movemask_epi8(special));
+}
+
+#else
+
+inline constexpr int kBlock = 8;
+inline constexpr std::uint64_t kOnes = 0x0101010101010101;
+inline constexpr std::uint64_t kHighs = 0x8080808080808080;
+
+// The high bit of every byte that is zero; bytes above the first zero one may be marked wrongly.
+inline std::uint64_t zero_bytes(std::uint64_t word) {
+  return (word - kOnes) & ~word & kHighs;
+}
+
+// Not zero if the block has a special byte.
+inline std::uint64_t special_bits(const char* block) {
+  std::uint64_t word;
+  std::memcpy(&word, block, sizeof word);
+  const std::uint64_t controls = (word - kOnes * 0x20) & ~word & kHighs;
+  return controls | (word & kHighs) | zero_bytes(word ^ (kOnes * '"')) |
+         zero_bytes(word ^ (kOnes * '\\'));
+}
+
+#endif
+
+inline bool is_special(char c) {
+  const auto byte = static_cast<unsigned char>(c);
+  return byte < 0x20 || byte >= 0x80 || c == '"' || c == '\\';
+}
+
+}  // namespace json_bytes
+
 // The first byte in [at, end) that is '"', '\', below 0x20 or not ASCII; `end` if there is none.
-const char* find_special_byte(const char* at, const char* end);
+inline const char* find_special_byte(const char* at, const char* end) {
+  for (; end - at >= json_bytes::kBlock; at += json_bytes::kBlock) {
+    const auto bits = json_bytes::special_bits(at);
+    if (bits == 0) continue;
+#ifdef __SSE2__
+    return at + std::countr_zero(bits);
+#else
+    break;  // which byte it is depends on the byte order: look one by one
+#endif
+  }
+  while (at != end && !json_bytes::is_special(*at)) ++at;
+  return at;
+}
 
 // [at, end) starts with a non-ASCII byte. One past the last byte of the run of valid UTF-8
 // sequences there, or nullptr with `bad` set to the first byte of the sequence that is not valid.

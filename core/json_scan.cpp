@@ -1,6 +1,7 @@
 #include "core/json_scan.hpp"
 
 #include <array>
+#include <cstring>
 
 #include "core/body.hpp"
 #include "core/json_bytes.hpp"
@@ -24,10 +25,10 @@ const char* pass_digits(const char* at, const char* end) {
 
 }  // namespace
 
-bool JsonString::is_unescaped(std::string_view text) const {
+std::string JsonString::unescaped() const {
   std::string literal = "\"";
   literal.append(raw).push_back('"');
-  return unescape(literal) == text;
+  return unescape(literal).value_or(literal);
 }
 
 JsonCursor::JsonCursor(std::string_view text)
@@ -41,8 +42,10 @@ bool JsonCursor::fail(JsonFault::Kind kind, const char* where) {
   return false;
 }
 
-void JsonCursor::skip_space() {
-  while (at_ != end_ && (*at_ == ' ' || *at_ == '\n' || *at_ == '\r' || *at_ == '\t')) ++at_;
+std::nullopt_t JsonCursor::nothing_left() {
+  const bool nothing_at_all = depth_ == 0;
+  fail(nothing_at_all ? JsonFault::Kind::empty : JsonFault::Kind::syntax, at_);
+  return std::nullopt;
 }
 
 bool JsonCursor::consume(char expected) {
@@ -52,54 +55,10 @@ bool JsonCursor::consume(char expected) {
   return true;
 }
 
-bool JsonCursor::deeper() {
-  if (depth_ == bounds::kJsonDepth) return fail(JsonFault::Kind::too_deep, at_);
-  ++depth_;
-  ++at_;
-  fresh_ = true;
-  return true;
-}
-
-std::optional<JsonType> JsonCursor::peek() {
-  if (fault_) return std::nullopt;
-  skip_space();
-  if (at_ == end_) {
-    const bool nothing_at_all = depth_ == 0;
-    fail(nothing_at_all ? JsonFault::Kind::empty : JsonFault::Kind::syntax, at_);
-    return std::nullopt;
-  }
-  switch (*at_) {
-    case '{':
-      return JsonType::object;
-    case '[':
-      return JsonType::array;
-    case '"':
-      return JsonType::string;
-    case 't':
-    case 'f':
-      return JsonType::boolean;
-    case 'n':
-      return JsonType::null;
-    default:
-      break;
-  }
-  if (*at_ == '-' || is_digit(*at_)) return JsonType::number;
-  fail(JsonFault::Kind::syntax, at_);
-  return std::nullopt;
-}
-
-bool JsonCursor::enter_object() {
-  return peek() == JsonType::object && deeper();
-}
-
 bool JsonCursor::enter_object_or_skip() {
   if (enter_object()) return true;
   skip();
   return false;
-}
-
-bool JsonCursor::enter_array() {
-  return peek() == JsonType::array && deeper();
 }
 
 // Past the comma before the container's next item, or past its end (false).
@@ -116,11 +75,45 @@ bool JsonCursor::next_in(char closer) {
   return first || consume(',');
 }
 
+// Out of a container that ends right here.
+inline bool JsonCursor::leave_quickly(char closer) {
+  if (at_ == end_ || *at_ != closer) return false;
+  ++at_;
+  --depth_;
+  fresh_ = false;
+  return true;
+}
+
+// The first byte of the value of the member that starts right here, with its comma if it needs one;
+// the key is plain and no space stands where none is common.
+inline const char* JsonCursor::find_member_quickly(JsonString& key) const {
+  constexpr std::ptrdiff_t kShortest = 8;  // `, "": 0` and a byte more
+  const char* at = at_;
+  if (end_ - at < kShortest) return nullptr;
+  if (!fresh_ && *at++ != ',') return nullptr;
+  if (*at == ' ') ++at;
+  if (*at != '"') return nullptr;
+  const char* begin = at + 1;
+  at = find_special_byte(begin, end_);
+  if (end_ - at < 4 || *at != '"' || at[1] != ':') return nullptr;
+  key.raw = std::string_view(begin, static_cast<std::size_t>(at - begin));
+  key.escaped = false;
+  at += at[2] == ' ' ? 3 : 2;
+  return kTypes[static_cast<unsigned char>(*at)] == kNoType ? nullptr : at;
+}
+
 bool JsonCursor::next_member(JsonString& key) {
+  if (leave_quickly('}')) return false;
+  if (const char* value = find_member_quickly(key)) {
+    at_ = value;
+    fresh_ = false;
+    return true;
+  }
   return next_in('}') && pass_key(key);
 }
 
 bool JsonCursor::next_element() {
+  if (leave_quickly(']')) return false;
   return next_in(']') && peek().has_value();
 }
 
@@ -222,28 +215,62 @@ bool JsonCursor::pass_scalar() {
   }
 }
 
+// Past a plain string, an integer or a literal that starts right here.
+inline bool JsonCursor::pass_scalar_quickly() {
+  constexpr std::ptrdiff_t kLongestLiteral = 5;
+  JsonString ignored;
+  const char* at = at_;
+  if (end_ - at <= kLongestLiteral) return false;
+  switch (*at) {
+    case '"':
+      return pass_string(ignored);
+    case 't':
+      if (std::memcmp(at, "true", 4) != 0) return false;
+      at_ = at + 4;
+      return true;
+    case 'f':
+      if (std::memcmp(at, "false", 5) != 0) return false;
+      at_ = at + 5;
+      return true;
+    case 'n':
+      if (std::memcmp(at, "null", 4) != 0) return false;
+      at_ = at + 4;
+      return true;
+    default:
+      break;
+  }
+  if (*at < '1' || *at > '9') return false;
+  at = pass_digits(at, end_);
+  if (at == end_ || *at == '.' || *at == 'e' || *at == 'E') return false;
+  at_ = at;
+  return true;
+}
+
 bool JsonCursor::skip() {
+  if (pass_scalar_quickly()) return true;
+  return skip_carefully();
+}
+
+bool JsonCursor::skip_carefully() {
   std::array<char, bounds::kJsonDepth>
       closers;  // of the containers that are open, from `outside` on
   const std::size_t outside = depth_;
   JsonString key;
   do {
     // Here the cursor stands at a value.
-    const std::optional<JsonType> type = peek();
-    if (!type) return false;
-    if (*type == JsonType::object || *type == JsonType::array) {
-      if (!deeper()) return false;
-      closers[depth_ - 1] = *type == JsonType::object ? '}' : ']';
-    } else if (!pass_scalar()) {
-      return false;
+    if (!pass_scalar_quickly()) {
+      const std::optional<JsonType> type = peek();
+      if (!type) return false;
+      if (*type == JsonType::object || *type == JsonType::array) {
+        if (!deeper()) return false;
+        closers[depth_ - 1] = *type == JsonType::object ? '}' : ']';
+      } else if (!pass_scalar()) {
+        return false;
+      }
     }
     // Out of every container that ends here, and on to the next item of the one that does not.
     while (depth_ > outside) {
-      const char closer = closers[depth_ - 1];
-      if (next_in(closer)) {
-        if (closer == '}' && !pass_key(key)) return false;
-        break;
-      }
+      if (closers[depth_ - 1] == '}' ? next_member(key) : next_element()) break;
       if (fault_) return false;
     }
   } while (depth_ > outside);

@@ -12,9 +12,11 @@
 // Every loop ends at the first fault, after which the cursor refuses everything.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "core/bounds.hpp"
@@ -35,10 +37,15 @@ struct JsonString {
   bool escaped = false;  // has at least one backslash
 
   // True if it says `text` once its escapes are applied.
-  bool is(std::string_view text) const { return escaped ? is_unescaped(text) : raw == text; }
+  bool is(std::string_view text) const { return escaped ? unescaped() == text : raw == text; }
+
+  // What it says. `room` is where it is put if it has escapes; the view is into it, or `raw`.
+  std::string_view text(std::string& room) const {
+    return escaped ? std::string_view(room = unescaped()) : raw;
+  }
 
  private:
-  bool is_unescaped(std::string_view text) const;
+  std::string unescaped() const;
 };
 
 class JsonCursor {
@@ -47,17 +54,28 @@ class JsonCursor {
   explicit JsonCursor(std::string_view text);
 
   // The type of the value that starts here, told by its first byte; nullopt after a fault.
-  std::optional<JsonType> peek();
+  std::optional<JsonType> peek() {
+    if (fault_) return std::nullopt;
+    skip_space();
+    if (at_ == end_) return nothing_left();
+    const std::uint8_t type = kTypes[static_cast<unsigned char>(*at_)];
+    if (type != kNoType) return static_cast<JsonType>(type);
+    fail(JsonFault::Kind::syntax, at_);
+    return std::nullopt;
+  }
 
   // Each of these returns false at a fault, the value ones also if the value is of another type (no
   // fault then).
-  bool skip();                  // past one whole value
-  bool enter_object();          // past its '{'
-  bool enter_object_or_skip();  // false: it was something else, and is passed
-  bool next_member(
-      JsonString& key);  // to a member's value; false also behind the last, past the '}'
-  bool enter_array();    // past its '['
-  bool next_element();   // to an element; false also behind the last, past the ']'
+  bool skip();           // past one whole value
+  bool enter_object() {  // past its '{'
+    return peek() == JsonType::object && deeper();
+  }
+  bool enter_object_or_skip();        // false: it was something else, and is passed
+  bool next_member(JsonString& key);  // to a member's value; false also behind the last
+  bool enter_array() {                // past its '['
+    return peek() == JsonType::array && deeper();
+  }
+  bool next_element();                 // to an element; false also behind the last, past the ']'
   bool read_string(JsonString& text);  // past a string
   bool finish();                       // only white space is left
 
@@ -69,9 +87,49 @@ class JsonCursor {
   const std::optional<JsonFault>& fault() const { return fault_; }
 
  private:
+  // For text as it nearly always is: hardly any white space, no fault. Where these return false or
+  // nullptr they have passed nothing, and the careful paths decide.
+  bool pass_scalar_quickly();
+  bool skip_carefully();
+  const char* find_member_quickly(JsonString& key) const;
+  bool leave_quickly(char closer);
+
+  void skip_space() {
+    // Most of the time there is none.
+    while (at_ != end_ && *at_ <= ' ' &&
+           (*at_ == ' ' || *at_ == '\n' || *at_ == '\r' || *at_ == '\t'))
+      ++at_;
+  }
+
+  bool deeper() {
+    if (depth_ == bounds::kJsonDepth) return fail(JsonFault::Kind::too_deep, at_);
+    ++depth_;
+    ++at_;
+    fresh_ = true;
+    return true;
+  }
+
+  // The type of the value that begins with a byte.
+  static constexpr std::uint8_t kNoType = 0xFF;
+  static constexpr auto kTypes = [] {
+    std::array<std::uint8_t, 256> types{};
+    types.fill(kNoType);
+    const auto set = [&types](char c, JsonType type) {
+      types[static_cast<unsigned char>(c)] = static_cast<std::uint8_t>(type);
+    };
+    set('{', JsonType::object);
+    set('[', JsonType::array);
+    set('"', JsonType::string);
+    set('t', JsonType::boolean);
+    set('f', JsonType::boolean);
+    set('n', JsonType::null);
+    set('-', JsonType::number);
+    for (char digit = '0'; digit <= '9'; ++digit) set(digit, JsonType::number);
+    return types;
+  }();
+
   bool fail(JsonFault::Kind kind, const char* where);
-  void skip_space();
-  bool deeper();
+  std::nullopt_t nothing_left();
   bool consume(char expected);
   bool next_in(char closer);
   bool pass_key(JsonString& key);

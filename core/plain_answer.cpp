@@ -19,8 +19,8 @@ bool is_html(std::string_view content_type, std::string_view body) {
 }
 
 std::optional<AttemptOutcome> judge_json(Endpoint endpoint, std::string_view content_type,
-                                         std::string_view body) {
-  const std::optional<EventFacts> facts = read_event(body);
+                                         std::string_view body,
+                                         const std::optional<EventFacts>& facts) {
   if (!facts) {
     if (is_html(content_type, body)) return violation("the answer is an HTML page");
     return violation("the answer is not JSON");
@@ -32,10 +32,8 @@ std::optional<AttemptOutcome> judge_json(Endpoint endpoint, std::string_view con
   return std::nullopt;
 }
 
-std::optional<AttemptOutcome> judge_binary(std::string_view content_type, std::string_view body) {
-  const char first = first_byte(body);
-  const std::optional<EventFacts> facts =
-      first == '{' || first == '[' ? read_event(body) : std::nullopt;
+std::optional<AttemptOutcome> judge_binary(std::string_view content_type, std::string_view body,
+                                           const std::optional<EventFacts>& facts) {
   if (facts && (facts->error || facts->bare_error)) return InBandError{body, {}};
   if (facts) return violation("the answer is JSON instead of binary data");
   if (content_type.find("html") != std::string_view::npos) {
@@ -46,21 +44,16 @@ std::optional<AttemptOutcome> judge_binary(std::string_view content_type, std::s
 
 }  // namespace
 
-std::optional<AttemptOutcome> judge_plain_answer(Endpoint endpoint, std::string_view content_type,
-                                                 std::string_view body) {
-  if (body.empty()) return violation("the answer is empty");
-  switch (traits(endpoint).answer) {
-    case AnswerKind::json:
-      return judge_json(endpoint, content_type, body);
-    case AnswerKind::binary:
-      return judge_binary(content_type, body);
-  }
-  return std::nullopt;
-}
-
-TokenUsage plain_usage(std::string_view body) {
-  const std::optional<EventFacts> facts = read_event(body);
-  return facts ? facts->usage : TokenUsage{};
+PlainAnswer judge_plain_answer(Endpoint endpoint, std::string_view content_type,
+                               std::string_view body) {
+  if (body.empty()) return {violation("the answer is empty"), {}};
+  const bool json = traits(endpoint).answer == AnswerKind::json;
+  const char first = first_byte(body);
+  const std::optional<EventFacts> facts =
+      json || first == '{' || first == '[' ? read_event(body) : std::nullopt;
+  return {json ? judge_json(endpoint, content_type, body, facts)
+               : judge_binary(content_type, body, facts),
+          facts ? facts->usage : TokenUsage{}};
 }
 
 std::string error_event(StreamDialect dialect, const Failure& failure) {

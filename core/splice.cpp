@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "core/ascii.hpp"
 #include "core/body_edits.hpp"
+#include "core/gateway_body_keys.hpp"
 
 namespace spillway {
 
@@ -102,28 +104,60 @@ SplicedBody assemble(std::string_view body, std::vector<Cut> cuts) {
   return result;
 }
 
+// True if no rule and no member of the gateway's own can make another change than the model's. The
+// deployments of most providers have no rule at all.
+bool only_model_changes(const BodyView& view, const BodyRules& rules) {
+  const bool no_rule = rules.rename.empty() && rules.defaults.empty() && rules.force.empty() &&
+                       rules.drop.empty() && !rules.content_list_to_string &&
+                       !rules.temperature_max && !rules.temperature_min &&
+                       !rules.temperature_min_with_n_gt_1;
+  static_assert(std::ranges::is_sorted(kGatewayBodyKeys));
+  const auto forwarded = [](const BodyMember& member) {
+    return !std::ranges::binary_search(kGatewayBodyKeys, std::string_view(member.key),
+                                       ascii::comes_before);
+  };
+  return no_rule && std::ranges::all_of(view.members, forwarded);
+}
+
+// What edit_members and assemble come to where only_model_changes. A view has its model.
+SplicedBody replace_model(std::string_view body, const BodyView& view,
+                          std::string_view upstream_model) {
+  const BodyMember& model = *view.find("model");
+  SplicedBody result;
+  result.append_view(body.substr(0, model.value_begin));
+  result.append_owned(quote(upstream_model));
+  result.append_view(body.substr(model.value_end));
+  return result;
+}
+
 }  // namespace
 
 void SplicedBody::append_view(std::string_view text) {
   if (text.empty()) return;
-  pieces_.push_back(text);
   size_ += text.size();
+  if (count_ < few_.size()) {
+    few_[count_++] = text;
+    return;
+  }
+  if (many_.empty()) many_.assign(few_.begin(), few_.end());
+  many_.push_back(text);
 }
 
 void SplicedBody::append_owned(std::string text) {
   if (text.empty()) return;
-  append_view(owned_.emplace_back(std::move(text)));
+  append_view(owned_.emplace_front(std::move(text)));
 }
 
 std::string SplicedBody::to_string() const {
   std::string text;
   text.reserve(size_);
-  for (const std::string_view piece : pieces_) text.append(piece);
+  for (const std::string_view piece : pieces()) text.append(piece);
   return text;
 }
 
 SplicedBody splice(std::string_view body, const BodyView& view, const Deployment& deployment,
                    std::string_view upstream_model, Endpoint endpoint) {
+  if (only_model_changes(view, deployment.body)) return replace_model(body, view, upstream_model);
   const std::vector<EditedMember> members =
       edit_members(body, view, deployment.body, upstream_model, endpoint);
   std::vector<Cut> cuts = cuts_of_dropped(body, members);

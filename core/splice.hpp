@@ -2,8 +2,9 @@
 // that no rule touches is the client's own, in place and uncopied.
 #pragma once
 
+#include <array>
 #include <cstddef>
-#include <deque>
+#include <forward_list>
 #include <optional>
 #include <span>
 #include <string>
@@ -23,7 +24,9 @@ class SplicedBody {
   SplicedBody(SplicedBody&&) = default;  // a copy's views would point into the original
   SplicedBody& operator=(SplicedBody&&) = default;
 
-  std::span<const std::string_view> pieces() const { return pieces_; }
+  std::span<const std::string_view> pieces() const {
+    return many_.empty() ? std::span(few_.data(), count_) : std::span(many_.data(), many_.size());
+  }
   std::size_t size() const { return size_; }
   std::string to_string() const;
 
@@ -31,8 +34,10 @@ class SplicedBody {
   void append_owned(std::string text);
 
  private:
-  std::vector<std::string_view> pieces_;
-  std::deque<std::string> owned_;  // a deque, so that the views stay valid
+  std::array<std::string_view, 4> few_;   // enough for a replaced model
+  std::size_t count_ = 0;                 // of these
+  std::vector<std::string_view> many_;    // all of them, once there are more
+  std::forward_list<std::string> owned_;  // a list, so that the views stay valid
   std::size_t size_ = 0;
 };
 

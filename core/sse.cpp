@@ -77,7 +77,27 @@ std::optional<std::size_t> SseBoundary::find(std::string_view more) {
   return std::nullopt;
 }
 
+// The event of nearly all streams: one line of data and a blank one, both ended by LF, all there.
+std::optional<SseEvent> SseScanner::single_line(std::string_view pending) {
+  constexpr std::string_view kData = "data:";
+  if (searched_ != 0 || !pending.starts_with(kData) || !boundary_.at_event()) return std::nullopt;
+  const std::size_t lf = pending.find('\n');
+  if (lf == std::string_view::npos || pending.size() - lf < 2 || pending[lf + 1] != '\n')
+    return std::nullopt;
+  const std::string_view line = pending.substr(0, lf);
+  if (line.find('\r') != std::string_view::npos) return std::nullopt;
+  boundary_ = SseBoundary();
+  at_start_ = false;
+  SseEvent event;
+  event.bytes = lf + 2;
+  event.has_data = true;
+  event.data = line.substr(kData.size());
+  if (event.data.starts_with(' ')) event.data.remove_prefix(1);
+  return event;
+}
+
 std::optional<SseEvent> SseScanner::next(std::string_view pending) {
+  if (std::optional<SseEvent> event = single_line(pending)) return event;
   const std::optional<std::size_t> end = boundary_.find(pending.substr(searched_));
   if (!end) {
     searched_ = pending.size();

@@ -33,6 +33,9 @@ class SseBoundary {
   // next event starts there.
   std::optional<std::size_t> find(std::string_view more);
 
+  // True if what comes next begins an event, whatever came before.
+  bool at_event() const { return line_empty_ && !after_cr_ && !blank_cr_; }
+
   // True if the event has ended unless an LF follows.
   bool waits_for_lf() const { return blank_cr_; }
 
@@ -61,6 +64,7 @@ class SseScanner {
   std::optional<SseEvent> last(std::string_view pending, AtEnd wanted);
 
  private:
+  std::optional<SseEvent> single_line(std::string_view pending);
   SseEvent parse(std::string_view raw);
 
   SseBoundary boundary_;

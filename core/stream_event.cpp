@@ -30,9 +30,10 @@ std::optional<std::uint64_t> read_count(std::string_view value) {
 
 class EventReader {
  public:
-  explicit EventReader(std::string_view json) : cursor_(json) {}
+  EventReader(std::string_view json, EventFacts& facts) : cursor_(json), facts_(facts) {}
 
-  std::optional<EventFacts> read() {
+  // False: the text is not JSON.
+  bool read() {
     if (cursor_.peek() == JsonType::array) {
       array_of_one();
     } else if (cursor_.enter_object()) {
@@ -41,8 +42,7 @@ class EventReader {
     } else {
       cursor_.skip();
     }
-    if (!cursor_.finish()) return std::nullopt;
-    return facts_;
+    return cursor_.finish();
   }
 
  private:
@@ -95,28 +95,29 @@ class EventReader {
     JsonString key;
     bool code = false, message = false, answer = false;
     while (cursor_.next_member(key)) {
-      if (key.is("choices")) {
+      const std::string_view name = key.text(room_);
+      if (name == "choices") {
         choices();
-      } else if (key.is("usage")) {
+      } else if (name == "usage") {
         usage();
-      } else if (key.is("error")) {
+      } else if (name == "error") {
         facts_.error |= !says_nothing(value());
-      } else if (key.is("object")) {
+      } else if (name == "object") {
         answer = true;
         facts_.error |= string_value() == "error";
-      } else if (key.is("type")) {
+      } else if (name == "type") {
         facts_.type = string_value();
         facts_.error |= facts_.type == "error";
         answer = true;
-      } else if (key.is("response")) {
+      } else if (name == "response") {
         response();
-      } else if (key.is("id")) {
+      } else if (name == "id") {
         answer = true;
         facts_.id = string_literal();
       } else {
-        code |= key.is("code");
-        message |= key.is("message");
-        answer |= key.is("data") || key.is("output") || key.is("results");
+        code |= name == "code";
+        message |= name == "message";
+        answer |= name == "data" || name == "output" || name == "results";
         cursor_.skip();
       }
     }
@@ -139,8 +140,9 @@ class EventReader {
     if (!cursor_.enter_object_or_skip()) return;
     JsonString key;
     while (cursor_.next_member(key)) {
-      const bool prompt = key.is("prompt_tokens") || key.is("input_tokens");
-      const bool completion = key.is("completion_tokens") || key.is("output_tokens");
+      const std::string_view name = key.text(room_);
+      const bool prompt = name == "prompt_tokens" || name == "input_tokens";
+      const bool completion = name == "completion_tokens" || name == "output_tokens";
       const std::optional<std::uint64_t> count = read_count(value());
       if (!count || (!prompt && !completion)) continue;
       (prompt ? facts_.usage.prompt : facts_.usage.completion) =
@@ -168,15 +170,16 @@ class EventReader {
     std::size_t index = 0;
     bool finished = false;
     while (cursor_.next_member(key)) {
-      if (key.is("delta")) {
+      const std::string_view name = key.text(room_);
+      if (name == "delta") {
         delta();
-      } else if (key.is("text")) {
+      } else if (name == "text") {
         text();
-      } else if (key.is("finish_reason")) {
+      } else if (name == "finish_reason") {
         finished = !says_nothing(value());
-      } else if (key.is("index")) {
+      } else if (name == "index") {
         index = read_count(value()).value_or(0);
-      } else if (key.is("logprobs") || key.is("message")) {
+      } else if (name == "logprobs" || name == "message") {
         facts_.plain &= says_nothing(value());
       } else {
         cursor_.skip();
@@ -219,13 +222,16 @@ class EventReader {
   }
 
   JsonCursor cursor_;
-  EventFacts facts_;
+  std::string room_;  // of an escaped key, until the next one
+  EventFacts& facts_;
 };
 
 }  // namespace
 
 std::optional<EventFacts> read_event(std::string_view json) {
-  return EventReader(json).read();
+  std::optional<EventFacts> facts(std::in_place);
+  if (!EventReader(json, *facts).read()) facts.reset();
+  return facts;
 }
 
 }  // namespace spillway

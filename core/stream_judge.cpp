@@ -21,6 +21,7 @@ constexpr std::array<std::string_view, 7> kPreludes{"response.created",
 }  // namespace
 
 bool is_stream_done(std::string_view data) {
+  if (data.starts_with('{')) return false;  // as nearly always
   const std::size_t begin = data.find_first_not_of(' ');
   if (begin == std::string_view::npos) return false;
   return data.substr(begin, data.find_last_not_of(' ') - begin + 1) == "[DONE]";

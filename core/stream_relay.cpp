@@ -82,11 +82,11 @@ std::string_view StreamRelay::complete_pending(std::string_view bytes) {
     ++events_;
     oversized_ = !event;
     oversized_bytes_ = 0;
-    pass_oversized(kept_.emplace_back(std::exchange(pending_, {})));
+    pass_oversized(kept_.emplace_front(std::exchange(pending_, {})));
   } else if (event) {
     const Verdict verdict = judge(*event);
     if (puts_out(verdict)) {
-      take(kept_.emplace_back(std::exchange(pending_, {})), verdict);
+      take(kept_.emplace_front(std::exchange(pending_, {})), verdict);
     } else {
       take(pending_, verdict);
       pending_.clear();
@@ -138,7 +138,7 @@ bool StreamRelay::puts_out(Verdict verdict) const {
 void StreamRelay::take(std::string_view raw, Verdict verdict) {
   if (verdict == Verdict::content || verdict == Verdict::terminal) start_relaying();
   if (!replacement_.empty())
-    output_.push_back(kept_.emplace_back(std::exchange(replacement_, {})));
+    output_.push_back(kept_.emplace_front(std::exchange(replacement_, {})));
   else if (puts_out(verdict))
     output_.push_back(raw);
   switch (verdict) {
@@ -185,7 +185,7 @@ void StreamRelay::start_relaying() {
   if (state_ != StreamState::holding) return;
   state_ = StreamState::relaying;
   begun_ = true;
-  if (!held_.empty()) output_.push_back(kept_.emplace_back(std::exchange(held_, {})));
+  if (!held_.empty()) output_.push_back(kept_.emplace_front(std::exchange(held_, {})));
 }
 
 StreamState StreamRelay::finish() {
@@ -208,7 +208,7 @@ void StreamRelay::finish_pending() {
   }
   if (const auto event = scanner_.last(pending_, SseScanner::AtEnd::terminated)) {
     const Verdict verdict = judge(*event);
-    take(kept_.emplace_back(std::exchange(pending_, {})), verdict);
+    take(kept_.emplace_front(std::exchange(pending_, {})), verdict);
     return;
   }
   const auto event = scanner_.last(pending_, SseScanner::AtEnd::unterminated);

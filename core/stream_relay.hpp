@@ -9,7 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <forward_list>
 #include <optional>
 #include <span>
 #include <string>
@@ -122,8 +122,8 @@ class StreamRelay {
   std::string pending_;  // the unfinished event
   std::string held_;     // events held before the first content
   std::vector<std::string_view> output_;
-  std::deque<std::string>
-      kept_;  // what output_ views that is not the driver's; until clear_output()
+  // What output_ views that is not the driver's; until clear_output().
+  std::forward_list<std::string> kept_;
   std::string error_body_;
   std::optional<AttemptOutcome> failure_;
   TokenUsage usage_;
@@ -139,14 +139,16 @@ class StreamRelay {
   std::string replacement_;  // of the event being judged; empty: put out as it came
 };
 
-// Judges a complete plain (not streamed) 200 answer: nullopt if it is what was asked for, else the
-// error inside it or the protocol violation (not JSON, HTML, empty, not an object). Binary
-// endpoints accept any body that is not JSON.
-std::optional<AttemptOutcome> judge_plain_answer(Endpoint endpoint, std::string_view content_type,
-                                                 std::string_view body);
-
-// Token counts of a plain answer's `usage` member.
-TokenUsage plain_usage(std::string_view body);
+// A complete plain (not streamed) 200 answer.
+struct PlainAnswer {
+  // nullopt: it is what was asked for; else the error inside it, a view of the body, or the
+  // protocol violation (not JSON, HTML, empty, not an object).
+  std::optional<AttemptOutcome> fault;
+  TokenUsage usage;  // of its `usage` member
+};
+// Binary endpoints accept any body that is not JSON.
+PlainAnswer judge_plain_answer(Endpoint endpoint, std::string_view content_type,
+                               std::string_view body);
 
 // The event that ends a stream after the head was sent: `data: {"error":...}\n\n`, with `event:
 // error\n` before it for the responses dialect.

@@ -214,7 +214,9 @@ Awaitable<CallLeg::Ending> CallLeg::hold_plain() {
     co_return std::nullopt;
   }
   const std::string_view type = find_header(upstream_.headers(), "content-type").value_or("");
-  auto wrong = judge_plain_answer(request_.endpoint, type, held_);
+  PlainAnswer judged = judge_plain_answer(request_.endpoint, type, held_);
+  plain_usage_ = judged.usage;
+  std::optional<AttemptOutcome>& wrong = judged.fault;
   if (!wrong && request_.wants_event_stream()) wrong = not_a_stream();
   if (auto* error = wrong ? std::get_if<InBandError>(&*wrong) : nullptr)
     error->headers = upstream_.headers();

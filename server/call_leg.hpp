@@ -62,6 +62,7 @@ class CallLeg : private ReadBuffer::Borrower {
   StreamRelay& relay() { return *relay_; }
   // A plain answer, complete; of bytes, what has come of them.
   std::string& body() { return held_; }
+  const TokenUsage& plain_usage() const { return plain_usage_; }
 
   UpstreamCall& upstream() { return upstream_; }
   const attempt::Call& call() const { return call_; }
@@ -99,6 +100,7 @@ class CallLeg : private ReadBuffer::Borrower {
   Ending ending_;
   Answer answer_ = Answer::plain;
   std::optional<StreamRelay> relay_;
+  TokenUsage plain_usage_;
   std::string held_;
   bool ready_ = false;
   bool finished_ = false;

@@ -22,7 +22,7 @@ Awaitable<attempt::Event> Forward::give(CallLeg& leg) {
     case CallLeg::Answer::plain:
       break;
   }
-  usage_ = plain_usage(leg.body());
+  usage_ = leg.plain_usage();
   status_ = leg.upstream().status();
   first_token_at_ = worker_.now();
   answering_ = &leg;

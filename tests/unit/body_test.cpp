@@ -73,6 +73,23 @@ TEST_CASE("A repeated key that is read is refused, escaped or in another case") 
   CHECK(read.error().param == "model");
 }
 
+TEST_CASE("A repeated key is refused however many keys are read, and however long it is") {
+  std::vector<std::string> keys = read_keys();
+  for (int i = 100; i < 600; ++i) keys.push_back("key" + std::to_string(i));
+  keys.push_back("long" + std::string(100, 'g'));
+  std::ranges::sort(keys);
+  for (const std::string& key : keys) {
+    if (key.starts_with("api_") || key == "base_url" || key == "model") continue;
+    std::string upper = key;
+    upper[0] = static_cast<char>(std::toupper(upper[0]));
+    const std::string once = "{\"model\":\"a\",\"" + key + "\":null";
+    CHECK(view_body(once + "}", Endpoint::embeddings, keys));
+    const auto twice = view_body(once + ",\"" + upper + "\":null}", Endpoint::embeddings, keys);
+    REQUIRE_FALSE(twice);
+    CHECK(twice.error().code == "duplicate_key");
+  }
+}
+
 TEST_CASE("A repeated key that nobody reads passes") {
   CHECK(view(R"({"model":"a","x":1,"x":2,"X":3})"));
 }

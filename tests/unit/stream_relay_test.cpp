@@ -176,7 +176,9 @@ TEST_CASE("What follows the end is dropped") {
   CHECK(relay.output() == text("a") + kDone);
 }
 
-TEST_CASE("An error event before content is an error to classify, with nothing put out") {
+TEST_CASE(
+    "An error event before content is an error to classify, with nothing "
+    "put out") {
   const std::string json = GENERATE(
       R"({"error":{"message":"slow down","code":429}})"s, R"({"error":"boom"})"s,
       R"({"object":"error","message":"x","code":400})"s,
@@ -215,7 +217,9 @@ TEST_CASE("A plain JSON error in place of a stream is an error") {
   CHECK(relay.error() == "{\"error\":{\"code\":429}}\n");
 }
 
-TEST_CASE("An event that is not JSON is dropped, marked and counted, before content and after") {
+TEST_CASE(
+    "An event that is not JSON is dropped, marked and counted, before "
+    "content and after") {
   const std::string bad =
       GENERATE("data: {\"choices\":[\n\n"s, "data:\n\n"s, "data: hello\n\n"s, "data: \"\xFF\"\n\n"s,
                "data: {\"a\":\"\0\"}\n\n"s, "data: {}{}\n\n"s);
@@ -250,7 +254,8 @@ TEST_CASE("Usage is read from any chunk, and null usage is no usage") {
 }
 
 TEST_CASE(
-    "A count of tokens beyond belief is the most that is believed, so that sums do not wrap") {
+    "A count of tokens beyond belief is the most that is believed, so "
+    "that sums do not wrap") {
   const std::string count = GENERATE("18446744073709551615"s, "99999999999999999999999"s);
   Relayed relay;
   relay.feed(text("a") + event(R"({"choices":[],"usage":{"prompt_tokens":)" + count +
@@ -265,7 +270,9 @@ std::string response(std::string_view type, std::string_view more = "") {
          std::string(more) + "}\n\n";
 }
 
-TEST_CASE("A responses stream is held until its first delta and ends with its terminal event") {
+TEST_CASE(
+    "A responses stream is held until its first delta and ends with its "
+    "terminal event") {
   const std::string end = GENERATE("response.completed"s, "response.incomplete"s);
   const std::string prelude = response("response.created") + response("response.queued") +
                               response("response.in_progress") +
@@ -311,7 +318,9 @@ TEST_CASE("A response that fails before content is an error to classify") {
   CHECK_FALSE(relay->terminal_relayed());
 }
 
-TEST_CASE("A response that fails after content is relayed to its end and is a failure") {
+TEST_CASE(
+    "A response that fails after content is relayed to its end and is a "
+    "failure") {
   const std::string delta = response("response.output_text.delta");
   const std::string failed =
       response("response.failed", R"(,"response":{"error":{"code":"server_error"}})");
@@ -510,12 +519,14 @@ TEST_CASE("However a stream is cut, output, state and counters are the same") {
 
 TEST_CASE("A plain answer is what was asked for, or else says what it is") {
   CHECK_FALSE(judge_plain_answer(Endpoint::chat_completions, "application/json",
-                                 R"({"choices":[],"error":null})"));
-  CHECK_FALSE(judge_plain_answer(Endpoint::embeddings, "text/plain", R"( {"data":[]} )"));
-  CHECK_FALSE(judge_plain_answer(Endpoint::responses, "",
-                                 R"({"id":"r","status":"completed","error":null})"));
-  CHECK_FALSE(judge_plain_answer(Endpoint::audio_speech, "audio/mpeg", "\xFF\xFB\x90"));
-  CHECK_FALSE(judge_plain_answer(Endpoint::audio_speech, "audio/mpeg", "{not json"));
+                                 R"({"choices":[],"error":null})")
+                  .fault);
+  CHECK_FALSE(judge_plain_answer(Endpoint::embeddings, "text/plain", R"( {"data":[]} )").fault);
+  CHECK_FALSE(
+      judge_plain_answer(Endpoint::responses, "", R"({"id":"r","status":"completed","error":null})")
+          .fault);
+  CHECK_FALSE(judge_plain_answer(Endpoint::audio_speech, "audio/mpeg", "\xFF\xFB\x90").fault);
+  CHECK_FALSE(judge_plain_answer(Endpoint::audio_speech, "audio/mpeg", "{not json").fault);
 }
 
 TEST_CASE("An error inside a plain 200 is an error") {
@@ -525,7 +536,7 @@ TEST_CASE("An error inside a plain 200 is an error") {
                R"({"type":"error","error":{}})"s, R"({"code":500,"message":"x"})"s);
   for (const Endpoint endpoint :
        {Endpoint::chat_completions, Endpoint::embeddings, Endpoint::audio_speech}) {
-    const auto outcome = judge_plain_answer(endpoint, "application/json", body);
+    const auto outcome = judge_plain_answer(endpoint, "application/json", body).fault;
     REQUIRE(outcome);
     REQUIRE(std::holds_alternative<InBandError>(*outcome));
     CHECK(std::get<InBandError>(*outcome).body == body);
@@ -552,12 +563,18 @@ TEST_CASE("A 200 that is not what was asked for is a protocol violation") {
                Wrong{Endpoint::audio_speech, "application/json", R"({"ok":true})"},
                Wrong{Endpoint::audio_speech, "text/html; charset=utf-8", "<html>"});
   CAPTURE(body);
-  const auto outcome = judge_plain_answer(endpoint, type, body);
+  const auto outcome = judge_plain_answer(endpoint, type, body).fault;
   REQUIRE(outcome);
   CHECK(std::holds_alternative<ProtocolViolation>(*outcome));
 }
 
-TEST_CASE("A plain answer's usage is read in both spellings, and missing usage stays missing") {
+TokenUsage plain_usage(std::string_view body) {
+  return judge_plain_answer(Endpoint::chat_completions, "application/json", body).usage;
+}
+
+TEST_CASE(
+    "A plain answer's usage is read in both spellings, and missing usage "
+    "stays missing") {
   const TokenUsage chat =
       plain_usage(R"({"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":6}})");
   CHECK(chat.known);
