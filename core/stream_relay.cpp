@@ -38,7 +38,7 @@ void StreamRelay::clear_output() {
 }
 
 void StreamRelay::keep_output() {
-  for (std::string_view& piece : output_) piece = kept_.emplace_back(piece);
+  for (std::string_view& piece : output_) piece = kept_.emplace_front(piece);
 }
 
 bool StreamRelay::at_boundary() const {
