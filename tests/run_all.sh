@@ -25,6 +25,9 @@ main() {
   stage unit-asan unit_tests asan
   stage black-box-asan tests/run_blackbox.sh build/asan/spillway
 
+  stage build-fuzz tests/fuzz/build.sh
+  stage fuzz tests/fuzz/run.py --seconds 10 --jobs "$jobs"
+
   stage build-tsan build tsan spillway unit_tests
   stage unit-tsan unit_tests tsan
   stage black-box-tsan tests/run_blackbox.sh build/tsan/spillway
