@@ -60,6 +60,15 @@ bench: ## Measure beside nginx and HAProxy, and write docs/benchmarks.md (40 min
 mutate: ## Break one rule of core/ at a time and see that a unit test notices (ten minutes)
 	@tests/mutate.py --jobs $(JOBS)
 
+.PHONY: sbom
+sbom: build ## Write build/spillway.spdx.json, the bill of materials of the release program
+	@docker/write_sbom.py build/release build/release/spillway build/spillway.spdx.json
+
+.PHONY: reproducible
+reproducible: ## Build the release twice, in different folders, and see that both have the same bytes (ten minutes)
+	@docker/install_dependencies.sh build
+	@docker/check_reproducible.sh
+
 .PHONY: image
 image: ## Build the container image (IMAGE=spillway)
 	@docker/build_image.sh $(IMAGE)

@@ -18,6 +18,7 @@ main() {
 
   stage build-release build release spillway unit_tests
   [[ ! -x build/release/spillway ]] || install -m 755 build/release/spillway build/spillway
+  stage bill-of-materials python3 tests/sbom_test.py
   stage unit-release unit_tests release
   stage black-box-release tests/run_blackbox.sh build/release/spillway
 
