@@ -3,6 +3,7 @@
 #include "core/head_check.hpp"
 #include "core/http_syntax.hpp"
 #include "fuzz.hpp"
+#include "head_grammar.hpp"
 #include "server/message_parser.hpp"
 
 namespace spillway {
@@ -61,13 +62,13 @@ Judged judge_in_pieces(std::string_view head, const std::vector<std::string_view
   return result(check, state);
 }
 
-void check_grammar(std::string_view head) {
-  expect(head.ends_with("\r\n\r\n"), "a complete head ends in an empty line");
-  for (std::size_t i = 0; i < head.size(); ++i) {
-    if (head[i] == '\n') expect(i > 0 && head[i - 1] == '\r', "no bare LF");
-    if (head[i] == '\r') expect(head[i + 1] == '\n', "no bare CR");
-    if (head[i] != '\r' && head[i] != '\n') expect(!http::is_forbidden(head[i]), "no control byte");
-  }
+void check_grammar(std::string_view head, const Judged& judged) {
+  const auto fields = fuzz::read_fields(head);
+  fuzz::check_framing(fields);
+  expect(fuzz::count(fields, "host") == 1 || (judged.http_1_0 && fuzz::count(fields, "host") == 0),
+         "one Host");
+  expect(!judged.http_1_0 || judged.framing != BodyFraming::chunked, "no chunks in HTTP/1.0");
+  expect(fields.size() <= kLimits.fields && head.size() <= kLimits.bytes, "within the limits");
 }
 
 void compare_with_beast(std::string_view head, const Judged& judged) {
@@ -110,7 +111,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view head = text.substr(judged.skipped, judged.head_bytes - judged.skipped);
   expect(judge(text.substr(0, judged.head_bytes)) == judged, "what follows a head is not read");
   expect(judge(text.substr(0, judged.head_bytes - 1)).state == State::need_more, "not sooner");
-  check_grammar(head);
+  check_grammar(head, judged);
   compare_with_beast(head, judged);
   return 0;
 }
