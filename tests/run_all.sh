@@ -27,7 +27,7 @@ main() {
   stage black-box-asan tests/run_blackbox.sh build/asan/spillway
 
   stage build-fuzz tests/fuzz/build.sh
-  stage fuzz tests/fuzz/run.py --seconds 10 --jobs "$jobs"
+  stage fuzz tests/fuzz/run.py --seconds 10 --jobs $((jobs + jobs / 2))
 
   stage build-tsan build tsan spillway unit_tests
   stage unit-tsan unit_tests tsan

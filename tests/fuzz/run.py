@@ -31,12 +31,13 @@ WORK = ROOT / "build" / "fuzz-runs"
 KEPT_BYTES = 2048
 # A run may take this much longer than it was asked to: the kept corpus comes first.
 PATIENCE_SECONDS = 120
-LIBFUZZER_LIMITS = ["-timeout=10", "-rss_limit_mb=2048", "-malloc_limit_mb=1024", "-print_final_stats=1", "-max_len=4096"]
+LIBFUZZER = ["-timeout=10", "-rss_limit_mb=2048", "-malloc_limit_mb=1024", "-max_len=4096", "-print_final_stats=1"]
+SANITIZER = "abort_on_error=1:allow_addr2line=1"
 ENVIRONMENT = {
     **os.environ,
-    "ASAN_OPTIONS": "abort_on_error=1:detect_stack_use_after_return=1:strict_string_checks=1:allow_addr2line=1:allocator_may_return_null=1",
-    "UBSAN_OPTIONS": "print_stacktrace=1:abort_on_error=1",
-}  # fmt: skip
+    "ASAN_OPTIONS": SANITIZER + ":detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1",
+    "UBSAN_OPTIONS": SANITIZER + ":print_stacktrace=1",
+}
 
 
 class Outcome(NamedTuple):
@@ -60,7 +61,7 @@ def run(program: Path, seconds: int, seed: int) -> Outcome:
         folder.mkdir(parents=True, exist_ok=True)
     command = [program, f"-max_total_time={seconds}", f"-seed={seed}", f"-artifact_prefix={findings}/{target}-"]
     if is_libfuzzer(program):
-        command += [*LIBFUZZER_LIMITS, found]
+        command += [*LIBFUZZER, found]
         dictionary = ROOT / "tests" / "fuzz" / "dictionaries" / f"{target}.dict"
         command += [f"-dict={dictionary}"] if dictionary.exists() else []
     command.append(KEPT / target)
