@@ -31,7 +31,10 @@ WORK = ROOT / "build" / "fuzz-runs"
 KEPT_BYTES = 2048
 # A run may take this much longer than it was asked to: the kept corpus comes first.
 PATIENCE_SECONDS = 120
-LIBFUZZER = ["-timeout=10", "-rss_limit_mb=2048", "-malloc_limit_mb=1024", "-max_len=4096", "-print_final_stats=1"]
+LIBFUZZER = ["-timeout=10", "-rss_limit_mb=2048", "-malloc_limit_mb=1024", "-print_final_stats=1"]
+# What an input may be long: where every value is read in many ways, short ones find more in the same time.
+INPUT_BYTES = {"retry_hint": 512, "configuration": 2048}
+USUAL_INPUT_BYTES = 4096
 SANITIZER = "abort_on_error=1:allow_addr2line=1"
 ENVIRONMENT = {
     **os.environ,
@@ -61,7 +64,7 @@ def run(program: Path, seconds: int, seed: int) -> Outcome:
         folder.mkdir(parents=True, exist_ok=True)
     command = [program, f"-max_total_time={seconds}", f"-seed={seed}", f"-artifact_prefix={findings}/{target}-"]
     if is_libfuzzer(program):
-        command += [*LIBFUZZER, found]
+        command += [*LIBFUZZER, f"-max_len={INPUT_BYTES.get(target, USUAL_INPUT_BYTES)}", found]
         dictionary = ROOT / "tests" / "fuzz" / "dictionaries" / f"{target}.dict"
         command += [f"-dict={dictionary}"] if dictionary.exists() else []
     command.append(KEPT / target)
