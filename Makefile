@@ -8,7 +8,9 @@ IMAGE ?= spillway
 ARGS ?= --demo
 # Frame pointers for the stacks, function names for their reader; warnings are the other builds' business.
 PROFILE_FLAGS = -O2 -g1 -fno-omit-frame-pointer -w
-FORMATTED = $(wildcard core/*.[ch]pp config/*.[ch]pp server/*.[ch]pp tests/unit/*.[ch]pp tests/simulation/*.[ch]pp tests/bench/*.[ch]pp)
+FUZZ_SECONDS ?= 600
+FUZZ_JOBS ?= $(JOBS)
+FORMATTED = $(wildcard core/*.[ch]pp config/*.[ch]pp server/*.[ch]pp tests/unit/*.[ch]pp tests/simulation/*.[ch]pp tests/bench/*.[ch]pp tests/fuzz/*.[ch]pp)
 
 define DEMO_CURL
 curl -i http://localhost:4000/v1/chat/completions -H 'content-type: application/json' \
@@ -33,14 +35,21 @@ run: build ## Build and serve the demo on port 4000 (ARGS="--config FILE" serves
 	@exec build/spillway serve $(ARGS)
 
 .PHONY: test
-test: ## Build and run every test (release, ASan + UBSan, TSan; unit and black-box)
+test: ## Build and run every test (release, ASan + UBSan, TSan; unit, black-box, short fuzzing)
 	@docker/install_dependencies.sh test
+	@docker/install_dependencies.sh fuzz || echo 'No Clang to be had: the fuzz targets run without libFuzzer.'
 	@tests/run_all.sh
 
 .PHONY: catalogue
 catalogue: build ## Run the failure catalogue and write docs/failures.md from what was seen (takes 2 minutes)
 	@SPILLWAY_CATALOGUE=$(CURDIR)/docs SPILLWAY_DOWN_SECONDS=60 \
 	  tests/run_blackbox.sh build/spillway -n 0 -k failure_catalogue
+
+.PHONY: fuzz
+fuzz: ## Fuzz every target for FUZZ_SECONDS (600), or those of FUZZ_TARGETS; FUZZ=--keep extends the kept corpus
+	@docker/install_dependencies.sh fuzz
+	@tests/fuzz/build.sh
+	@tests/fuzz/run.py --seconds $(FUZZ_SECONDS) --jobs $(FUZZ_JOBS) $(FUZZ) $(FUZZ_TARGETS)
 
 .PHONY: bench
 bench: ## Measure beside nginx and HAProxy, and write docs/benchmarks.md (40 minutes; BENCH=--quick: 3, no page)
@@ -66,6 +75,15 @@ profile: ## See where the time of a request goes: writes docs/profile.md and its
 .PHONY: mutate
 mutate: ## Break one rule of core/ at a time and see that a unit test notices (ten minutes)
 	@tests/mutate.py --jobs $(JOBS)
+
+.PHONY: sbom
+sbom: build ## Write build/spillway.spdx.json, the bill of materials of the release program
+	@docker/write_sbom.py build/release build/release/spillway build/spillway.spdx.json
+
+.PHONY: reproducible
+reproducible: ## Build the release twice, in different folders, and see that both have the same bytes (ten minutes)
+	@docker/install_dependencies.sh build
+	@docker/check_reproducible.sh
 
 .PHONY: image
 image: ## Build the container image (IMAGE=spillway)

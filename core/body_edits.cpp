@@ -3,28 +3,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
-#include <limits>
 
+#include "core/decimal.hpp"
 #include "core/gateway_body_keys.hpp"
 
 namespace spillway {
 
 namespace {
 
+// A number beyond a double is as good as zero or as infinity for a clamp.
 std::optional<double> read_number(std::string_view text) {
-  double value = 0;
-  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (end != text.data() + text.size()) return std::nullopt;
-  if (status == std::errc()) return value;
-  // Beyond a double: as good as zero or as infinity for a clamp.
-  const std::string_view digits = text.substr(text.starts_with('-') ? 1 : 0);
-  const bool tiny = digits.starts_with('0') || digits.find("e-") != std::string_view::npos ||
-                    digits.find("E-") != std::string_view::npos;
-  if (tiny) return 0.0;
-  const double infinity = std::numeric_limits<double>::infinity();
-  return text.starts_with('-') ? -infinity : infinity;
+  const std::optional<double> number = take_decimal(text);
+  return text.empty() ? number : std::nullopt;
 }
 
 double clamp_temperature(double temperature, const BodyRules& rules, double n) {

@@ -1,5 +1,6 @@
 // Dates in headers, read without locale or time zone data: both formats used here are in UTC or
 // name their offset.
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <string_view>
@@ -78,14 +79,23 @@ void clock_time(Reader& reader, Fields& fields) {
   fields.second = reader.digits(2);
 }
 
+// A time that the clock cannot count (it ends in 2262) is as far away as it can, but for what
+// offsets and fractions may add.
+WallTime within_clock(std::chrono::sys_seconds time) {
+  constexpr std::chrono::days kRoom(10);
+  const auto earliest = std::chrono::ceil<std::chrono::seconds>(WallTime::min()) + kRoom;
+  const auto latest = std::chrono::floor<std::chrono::seconds>(WallTime::max()) - kRoom;
+  return std::clamp<std::chrono::sys_seconds>(time, earliest, latest);
+}
+
 std::optional<WallTime> to_time(const Fields& f) {
   const std::chrono::year_month_day date{std::chrono::year(f.year),
                                          std::chrono::month(static_cast<unsigned>(f.month)),
                                          std::chrono::day(static_cast<unsigned>(f.day))};
   // 60 is a leap second; system_clock has none, so it reads as the next minute's first.
   if (!date.ok() || f.hour > 23 || f.minute > 59 || f.second > 60) return std::nullopt;
-  return std::chrono::sys_days(date) + std::chrono::hours(f.hour) + minutes(f.minute) +
-         seconds(f.second);
+  return within_clock(std::chrono::sys_days(date) + std::chrono::hours(f.hour) +
+                      std::chrono::minutes(f.minute) + std::chrono::seconds(f.second));
 }
 
 // "06 Nov 1994 08:49:37 GMT"

@@ -1,11 +1,10 @@
 #include "core/hint_text.hpp"
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <string>
 
 #include "core/bounds.hpp"
+#include "core/decimal.hpp"
 #include "core/failure_tables.hpp"
 
 namespace spillway {
@@ -27,25 +26,9 @@ std::string_view trim(std::string_view text) {
   return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
 }
 
-// Takes an unsigned decimal number off the front; out of range is infinity or zero. nullopt: there
-// is none.
+// Takes an unsigned decimal number off the front; nullopt: there is none.
 std::optional<double> take_number(std::string_view& text) {
-  const bool starts = !text.empty() && (is_digit(text[0]) ||
-                                        (text.size() > 1 && text[0] == '.' && is_digit(text[1])));
-  if (!starts) return std::nullopt;
-  double number = 0;
-  const char* begin = text.data();
-  const auto [end, error] = std::from_chars(begin, begin + text.size(), number);
-  if (error == std::errc::invalid_argument) return std::nullopt;
-  const std::string_view taken = text.substr(0, static_cast<std::size_t>(end - begin));
-  if (error == std::errc::result_out_of_range) {
-    const bool tiny = taken.find("e-") != std::string_view::npos ||
-                      taken.find("E-") != std::string_view::npos || taken.starts_with("0.") ||
-                      taken.starts_with('.');
-    number = tiny ? 0.0 : HUGE_VAL;
-  }
-  text.remove_prefix(taken.size());
-  return number;
+  return text.starts_with('-') ? std::nullopt : take_decimal(text);
 }
 
 Duration bounded(double seconds_count) {

@@ -3,6 +3,7 @@
 #
 #   docker/install_dependencies.sh build              to compile the program
 #   docker/install_dependencies.sh test               to compile and run the tests as well
+#   docker/install_dependencies.sh fuzz               to compile and run the fuzz targets with libFuzzer
 #   docker/install_dependencies.sh bench              to compile it and to measure it beside other proxies
 #   docker/install_dependencies.sh profile            to compile it and to see where its time goes
 #   docker/install_dependencies.sh list-runtime FILE  installs nothing: prints the packages that own the
@@ -37,6 +38,12 @@ readonly test_needs='
 catch2>=3.4
 redis-server>=5:6 valkey-server
 '
+# Debian 12's clang of no number is too old; where no Clang below is to be had, the targets run without libFuzzer.
+readonly fuzz_needs='
+clang-19 clang-20 clang-21 clang-18 clang-17
+libclang-rt-19-dev libclang-rt-20-dev libclang-rt-21-dev libclang-rt-18-dev libclang-rt-17-dev
+python3>=3.9
+'
 # A machine with systemd starts nginx and HAProxy as services of their own, which the measurements do not use.
 readonly bench_needs='
 wrk>=4
@@ -57,6 +64,7 @@ main() {
   case "${1:-}" in
     build) install_missing "$build_needs" ;;
     test) install_missing "$build_needs$test_needs$(tool_needs)" ;;
+    fuzz) install_missing "$build_needs$fuzz_needs" ;;
     bench) install_missing "$build_needs$bench_needs" ;;
     profile) install_missing "$build_needs$bench_needs$profile_needs" ;;
     list-runtime) list_runtime "${2:?the program}" ;;

@@ -35,7 +35,7 @@ class ChunkDecoder : public http::basic_parser<false> {
                      error_code& ec) {
     pieces_ = &pieces;
     std::size_t taken = 0;
-    while (taken < bytes.size() && !is_done()) {
+    while (taken < bytes.size() && !is_done() && !cut_last_chunk(bytes.substr(taken))) {
       const auto n = put(asio::const_buffer(bytes.data() + taken, bytes.size() - taken), ec);
       taken += n;
       if (ec == http::error::need_more) {
@@ -51,6 +51,13 @@ class ChunkDecoder : public http::basic_parser<false> {
   }
 
  private:
+  // True if `rest` is a last chunk whose empty line is yet to come, and there was no other chunk:
+  // Beast asserts that it is not asked twice about less than five bytes, which this may be.
+  bool cut_last_chunk(std::string_view rest) const {
+    constexpr std::size_t kLeast = sizeof "0\r\n\r\n" - 1;
+    return !chunk_seen_ && rest.size() < kLeast && rest.starts_with("0\r\n");
+  }
+
   void on_request_impl(http::verb, boost::beast::string_view, boost::beast::string_view, int,
                        error_code&) override {}
   void on_response_impl(int, boost::beast::string_view, int, error_code&) override {}
@@ -67,6 +74,7 @@ class ChunkDecoder : public http::basic_parser<false> {
   }
   void on_chunk_header_impl(std::uint64_t, boost::beast::string_view extensions,
                             error_code& ec) override {
+    chunk_seen_ = true;
     extension_bytes_ += extensions.size();
     if (extensions.size() > bounds::kChunkExtensionBytes ||
         extension_bytes_ > bounds::kChunkExtensionsTotal ||
@@ -82,6 +90,7 @@ class ChunkDecoder : public http::basic_parser<false> {
 
   std::vector<std::string_view>* pieces_ = nullptr;
   bool in_body_ = false;
+  bool chunk_seen_ = false;
   std::size_t trailer_bytes_ = 0;
   std::size_t extension_bytes_ = 0;
 };

@@ -18,12 +18,16 @@ main() {
 
   stage build-release build release spillway unit_tests
   [[ ! -x build/release/spillway ]] || install -m 755 build/release/spillway build/spillway
+  stage bill-of-materials python3 tests/sbom_test.py
   stage unit-release unit_tests release
   stage black-box-release tests/run_blackbox.sh build/release/spillway
 
   stage build-asan build asan spillway unit_tests
   stage unit-asan unit_tests asan
   stage black-box-asan tests/run_blackbox.sh build/asan/spillway
+
+  stage build-fuzz tests/fuzz/build.sh
+  stage fuzz tests/fuzz/run.py --seconds 10 --jobs $((jobs + jobs / 2))
 
   stage build-tsan build tsan spillway unit_tests
   stage unit-tsan unit_tests tsan

@@ -71,14 +71,33 @@ TEST_CASE("dates that are past, garbled or of another zone are no hint") {
   }
 }
 
+TEST_CASE("a date that the clock cannot count is as far away as it can") {
+  for (const std::string_view date :
+       {"Fri, 31 Dec 9999 23:59:59 GMT", "Sat, 01 Jan 2300 00:00:00 GMT"}) {
+    CAPTURE(date);
+    CHECK(from_headers({{"retry-after", date}}) ==
+          hint(bounds::kHintCap, HintSource::retry_after_date));
+  }
+  CHECK(from_headers({{"x-ratelimit-reset", "9999-12-31T23:59:59.999999999-99:99"}}) ==
+        hint(bounds::kHintCap, HintSource::ratelimit_reset));
+  for (const std::string_view date :
+       {"Sat, 01 Jan 0000 00:00:00 GMT", "Mon, 01 Jan 1600 00:00:00 GMT"}) {
+    CAPTURE(date);
+    CHECK_FALSE(from_headers({{"retry-after", date}}));
+  }
+  CHECK_FALSE(from_headers({{"x-ratelimit-reset", "0000-01-01T00:00:00+99:99"}}));
+}
+
 TEST_CASE("absurd numbers are capped, impossible ones ignored") {
-  for (const std::string_view value : {"301", "999999", "1e309", "99999999999999999999999999"}) {
+  for (const std::string_view value :
+       {"301", "999999", "1e309", "99999999999999999999999999", "0.1e999", ".1E+400"}) {
     CAPTURE(value);
     CHECK(from_headers({{"retry-after", value}}) ==
           hint(bounds::kHintCap, HintSource::retry_after_seconds));
   }
-  for (const std::string_view value : {"0", "0.0", "-1", "-0", "nan", "NaN", "inf", "Infinity",
-                                       "0x10", "7 s", "7,5", "", "1e-400", "+7"}) {
+  for (const std::string_view value :
+       {"0", "0.0", "-1", "-0", "nan", "NaN", "inf", "Infinity", "0x10", "7 s", "7,5", "", "1e-400",
+        "0.0e999", "9E-999", "+7"}) {
     CAPTURE(value);
     CHECK_FALSE(from_headers({{"retry-after", value}}));
   }
