@@ -13,6 +13,8 @@
 
 namespace spillway::server {
 
+using namespace std::string_view_literals;
+
 namespace {
 
 constexpr std::size_t kUsualHeadBytes = 768;
@@ -77,7 +79,7 @@ ResponseHead::ResponseHead(Worker& worker, int status) {
 }
 
 void append_header(std::string& lines, std::string_view name, std::string_view value) {
-  if (safe_header_value(value)) lines.append(name).append(": ").append(value).append("\r\n");
+  if (safe_header_value(value)) lines.append(name).append(": "sv).append(value).append("\r\n"sv);
 }
 
 void append_number(std::string& text, std::uint64_t value) {
@@ -87,8 +89,8 @@ void append_number(std::string& text, std::uint64_t value) {
 }
 
 void append_header(std::string& lines, std::string_view name, std::uint64_t value) {
-  append_number(lines.append(name).append(": "), value);
-  lines.append("\r\n");
+  append_number(lines.append(name).append(": "sv), value);
+  lines.append("\r\n"sv);
 }
 
 ResponseHead& ResponseHead::add(std::string_view name, std::string_view value) {

@@ -13,7 +13,8 @@ namespace spillway::server {
 namespace {
 
 constexpr std::size_t kReadBytes = 16 * 1024;
-constexpr std::size_t kBodyStepBytes = 1024 * 1024;  // a promised body gets memory as it arrives
+constexpr std::size_t kBodyStepBytes =
+    1024 * 1024;  // of a promised body must come before the rest gets memory
 // Others get their turn after so many reads that found something at once.
 constexpr unsigned kReadsWithoutWait = 16;
 constexpr std::size_t kUsualFields = 16;
@@ -189,9 +190,9 @@ ReadFault ClientConnection::body_fault(const error_code& ec) const {
 Awaitable<std::optional<ReadFault>> ClientConnection::read_fixed_body(ClientRequest& request) {
   const auto length = static_cast<std::size_t>(request.content_length);
   std::size_t have = request.body.size();
+  const std::size_t first = std::min(length, kBodyStepBytes);
   while (have < length) {
-    if (have == request.body.size())
-      grow(request.body, std::min(length, std::max(have * 2, have + kBodyStepBytes)));
+    if (have == request.body.size()) grow(request.body, have < first ? first : length);
     error_code ec;
     const std::size_t n =
         co_await read_some(request.body.data() + have, request.body.size() - have, ec);

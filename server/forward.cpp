@@ -211,7 +211,19 @@ Awaitable<attempt::Event> Forward::conclude(CallLeg& leg) {
     event = *leg.ending();
   } else {
     call_off_other(leg);
-    event = co_await give(leg);
+    switch (leg.answer()) {
+      case CallLeg::Answer::plain:
+        event = take_plain(leg);
+        break;
+      case CallLeg::Answer::stream:
+        event = co_await give_stream(leg);
+        if (leg.resumed() && std::holds_alternative<attempt::Completed>(event))
+          worker_.metrics().count_recovered_stream();
+        break;
+      case CallLeg::Answer::bytes:
+        event = co_await give_bytes(leg);
+        break;
+    }
   }
   count_wait(leg.begun(), leg.upstream().waited());
   leg.finish();

@@ -61,9 +61,8 @@ class Forward {
   Awaitable<void> join_legs();
 
   // What the call came to, given to the client.
-  Awaitable<attempt::Event> give(CallLeg& leg);
+  attempt::Event take_plain(CallLeg& leg);
   Awaitable<attempt::Event> give_stream(CallLeg& leg);
-  Awaitable<attempt::Event> relay_stream(CallLeg& leg);
   Awaitable<attempt::Event> give_bytes(CallLeg& leg);
   Awaitable<void> end_content();
   Awaitable<void> wait_until(TimePoint until);

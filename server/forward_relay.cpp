@@ -13,31 +13,16 @@ constexpr Duration kStreamTailTimeout = milliseconds(100);  // for the last chun
 
 }  // namespace
 
-Awaitable<attempt::Event> Forward::give(CallLeg& leg) {
-  switch (leg.answer()) {
-    case CallLeg::Answer::stream:
-      co_return co_await give_stream(leg);
-    case CallLeg::Answer::bytes:
-      co_return co_await give_bytes(leg);
-    case CallLeg::Answer::plain:
-      break;
-  }
+// Sent when the loop has heard of it.
+attempt::Event Forward::take_plain(CallLeg& leg) {
   usage_ = leg.plain_usage();
   status_ = leg.upstream().status();
   first_token_at_ = worker_.now();
   answering_ = &leg;
-  const attempt::Completed completed(leg.call().leg);
-  co_return completed;
+  return attempt::Completed{leg.call().leg};
 }
 
 Awaitable<attempt::Event> Forward::give_stream(CallLeg& leg) {
-  attempt::Event event = co_await relay_stream(leg);
-  const bool completed = std::holds_alternative<attempt::Completed>(event);
-  if (completed && leg.resumed()) worker_.metrics().count_recovered_stream();
-  co_return event;
-}
-
-Awaitable<attempt::Event> Forward::relay_stream(CallLeg& leg) {
   const attempt::Completed completed(leg.call().leg);
   StreamRelay& relay = leg.relay();
   for (;;) {

@@ -1,6 +1,7 @@
 // The program: reads its arguments and its configuration, shows what it made of them, and serves.
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <malloc.h>
 #include <openssl/rand.h>
 #include <unistd.h>
 
@@ -259,10 +260,21 @@ int serve(const Arguments& arguments) {
   return gateway.run();
 }
 
+// A large body's memory goes back to the system when the request is over. Left to itself, glibc
+// takes the first large block that is freed as a sign to keep all of that size for the next.
+void give_large_blocks_back() {
+#ifdef __GLIBC__
+  constexpr int kLargeBytes = 1024 * 1024;
+  ::mallopt(M_MMAP_THRESHOLD, kLargeBytes);
+  ::mallopt(M_TRIM_THRESHOLD, kLargeBytes);
+#endif
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   open_standard_descriptors();
+  give_large_blocks_back();
   Arguments arguments;
   if (const auto done = parse(argc, argv, arguments)) return *done;
   try {
