@@ -32,6 +32,7 @@ class ResponseHead {
   // anthropic-*, and its request id under another name.
   ResponseHead& add_from_provider(Headers headers);
   ResponseHead& add_lines(std::string_view lines);  // made by append_header()
+  std::string& lines() { return text_; }            // to append more of them
   std::string finish();
 
  private:

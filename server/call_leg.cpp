@@ -15,6 +15,8 @@ namespace {
 constexpr Duration kErrorBodyTimeout =
     seconds(5);  // an error's status is known; its body may take this long
 
+constexpr std::uint64_t kFirstHeldBytes = 64 * 1024;  // of a plain answer, on its word
+
 constexpr std::string_view kAccountHeaders[] = {"openai-organization", "openai-project"};
 
 bool is_json_type(std::string_view content_type) {
@@ -204,6 +206,7 @@ Awaitable<CallLeg::Ending> CallLeg::await_bytes() {
 }
 
 Awaitable<CallLeg::Ending> CallLeg::hold_plain() {
+  held_.reserve(std::min<std::uint64_t>(upstream_.announced_bytes(), kFirstHeldBytes));
   while (!upstream_.body_done()) {
     const auto fault = co_await upstream_.read_body(call_.deadline);
     if (fault) co_return failed(fault->outcome);

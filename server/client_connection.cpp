@@ -94,7 +94,6 @@ Awaitable<std::size_t> ClientConnection::read_some(char* data, std::size_t size,
 Awaitable<std::optional<ReadFault>> ClientConnection::read_head(const Config& config,
                                                                 ClientRequest& request) {
   const HeadLimits limits{config.limits.head, config.limits.headers};
-  request.fields.reserve(kUsualFields);
   RequestHeadCheck check(limits, &request.fields);
   timed_out_ = false;
   idle_ = carried_.empty();
@@ -112,6 +111,7 @@ Awaitable<std::optional<ReadFault>> ClientConnection::read_head(const Config& co
     if (!ec) n = socket_.read_some(asio::buffer(buffer.data(), buffer.size()), ec);
     if (timed_out_) ec = asio::error::timed_out;
     if (ec == asio::error::would_block) continue;
+    request.fields.reserve(kUsualFields);
     if (ec == asio::error::timed_out && !begun.empty())
       co_return refuse(408, "The request head did not arrive in time.");
     if (ec) co_return gone();

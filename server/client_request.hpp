@@ -34,6 +34,11 @@ struct ClientRequest {
   TimePoint head_at{};   // the head was complete
   TimePoint ready_at{};  // the body was complete
 
+  // Nothing of the body is still to come.
+  bool whole() const {
+    return framing == BodyFraming::none ||
+           (framing == BodyFraming::length && body.size() == content_length);
+  }
   std::optional<std::string_view> header(std::string_view name) const {
     return find_header(headers, name);
   }

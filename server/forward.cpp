@@ -95,35 +95,27 @@ void Forward::release() {
 
 Awaitable<std::optional<Answer>> Forward::run_attempts(AttemptLoop& loop) {
   attempt::Event event = attempt::Begin();
-  std::optional<Answer> unanswered;
   for (;;) {
     attempt::Action action = loop.next(event, worker_.now());
-    if (ended_early()) {  // whatever a call ended in says nothing about its deployment
-      unanswered = co_await say_why_it_ended();
-      break;
-    }
-    if (const auto* next_call = std::get_if<attempt::Call>(&action)) {
-      event = co_await call(*next_call);
+    if (ended_early()) break;  // whatever a call ended in says nothing about its deployment
+    if (auto* next_call = std::get_if<attempt::Call>(&action)) {
+      event = co_await call(std::move(*next_call));
     } else if (std::holds_alternative<attempt::Continue>(action)) {
       event = co_await race();
     } else if (const auto* wait = std::get_if<attempt::Wait>(&action)) {
       co_await wait_until(wait->until);
       event = attempt::TimerFired();
     } else if (auto* why = std::get_if<attempt::GiveUp>(&action)) {
-      unanswered = co_await give_up(std::move(*why));
-      break;
+      co_return co_await give_up(std::move(*why));
     } else {
       co_await send_plain();
       record(client_left() ? 499 : status_,
              client_left() ? std::optional(ErrorClass::client_closed) : std::nullopt);
-      break;
+      co_return std::nullopt;
     }
-    if (ended_early()) {
-      unanswered = co_await say_why_it_ended();
-      break;
-    }
+    if (ended_early()) break;
   }
-  co_return unanswered;
+  co_return co_await say_why_it_ended();
 }
 
 Awaitable<void> Forward::wait_until(TimePoint until) {

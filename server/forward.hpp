@@ -74,9 +74,9 @@ class Forward {
   void let_go_of_body();
   // `from_provider` is nullptr when comments send the head before anybody has answered.
   std::string stream_head(const UpstreamCall* from_provider, bool event_stream);
-  std::string routing_headers(Naming naming) const;
+  void add_routing(std::string& lines, Naming naming) const;
   std::string litellm_lines(Naming naming) const;
-  std::string history() const;
+  void add_history(std::string& text) const;
   // From outside: whatever is waiting returns soon, and run_attempts() says why.
   void end_early(ClientConnection::Ending why);
   bool ended_early() const { return ending_.has_value(); }

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
+#include "core/head_check.hpp"
 #include "server/access_log.hpp"
 #include "server/litellm_headers.hpp"
 #include "server/log.hpp"
@@ -12,12 +14,6 @@
 
 // What the client is sent, and what is remembered of the request.
 namespace spillway::server {
-
-namespace {
-
-constexpr std::size_t kUsualLinesBytes = 320;
-
-}  // namespace
 
 // The first commit point: a client has waited so long that comments have to keep its stream open.
 std::string Forward::head_before_content() {
@@ -54,7 +50,7 @@ void Forward::let_go_of_body() {
 std::string Forward::stream_head(const UpstreamCall* from_provider, bool event_stream) {
   ResponseHead head(worker_, status_);
   head.add_common(request_, config_, keep_alive_ && !request_.http_1_0);
-  head.add_lines(routing_headers(from_provider ? Naming::with_deployment : Naming::group_only));
+  add_routing(head.lines(), from_provider ? Naming::with_deployment : Naming::group_only);
   if (from_provider)
     head.add_from_provider(from_provider->headers());
   else
@@ -73,7 +69,7 @@ Awaitable<void> Forward::send_plain() {
   const std::string& body = answering_->body();
   ResponseHead head(worker_, status_);
   head.add_common(request_, config_, keep_alive_);
-  head.add_lines(routing_headers(Naming::with_deployment));
+  add_routing(head.lines(), Naming::with_deployment);
   head.add_from_provider(answering_->upstream().headers()).add("Content-Length", body.size());
   const std::string head_text = head.finish();
   const std::string_view pieces[] = {head_text, body};
@@ -91,7 +87,7 @@ Awaitable<std::optional<Answer>> Forward::give_up(attempt::GiveUp why) {
     Answer answer = answer_for(why.failure);
     answer.retry_after = why.retry_after;
     answer.should_not_retry = why.should_not_retry;
-    answer.extra_headers = routing_headers(Naming::group_only);
+    add_routing(answer.extra_headers, Naming::group_only);
     co_return answer;
   }
   must_close_ = true;
@@ -125,32 +121,37 @@ Awaitable<std::optional<Answer>> Forward::say_why_it_ended() {
   co_return co_await give_up(std::move(why));
 }
 
-std::string Forward::routing_headers(Naming naming) const {
-  std::string lines;
-  lines.reserve(kUsualLinesBytes);
+void Forward::add_routing(std::string& lines, Naming naming) const {
   lines.append(snapshot_->heads.named(match_->group));
   if (naming == Naming::with_deployment)
     lines.append(snapshot_->heads.named(answering_->call().deployment));
   append_header(lines, "x-spillway-attempts", std::uint64_t{loop_->attempts()});
   append_header(lines, "x-spillway-fallbacks", std::uint64_t{loop_->fallbacks()});
-  const std::string tried = history();
-  if (!tried.empty()) append_header(lines, "x-spillway-attempt-history", tried);
+  const std::size_t before = lines.size();
+  lines.append("x-spillway-attempt-history: ");
+  const std::size_t begin = lines.size();
+  add_history(lines);
+  const std::string_view tried = std::string_view(lines).substr(begin);
+  if (tried.empty() || !safe_header_value(tried))
+    lines.resize(before);
+  else
+    lines.append("\r\n");
   if (overhead_) {
     const auto us = std::chrono::duration_cast<std::chrono::microseconds>(*overhead_).count();
     append_header(lines, "x-spillway-overhead-us",
                   static_cast<std::uint64_t>(std::max<std::int64_t>(us, 0)));
   }
   if (config_.litellm_headers) lines += litellm_lines(naming);
-  return lines;
 }
 
 // "groq-1=rate_limit:12ms, openai-1=success:340ms"; whoever gives the answer has succeeded so far.
 // A call that nothing has come of yet is left out.
-std::string Forward::history() const {
-  std::string text;
+void Forward::add_history(std::string& text) const {
+  bool first = true;
   const auto add = [&](DeploymentIndex deployment, std::string_view outcome, Duration took) {
     const auto ms = std::chrono::duration_cast<milliseconds>(took).count();
-    text.append(text.empty() ? "" : ", ").append(config_.at(deployment).id);
+    if (!std::exchange(first, false)) text.append(", ");
+    text.append(config_.at(deployment).id);
     text.append("=").append(outcome).append(":");
     append_number(text, static_cast<std::uint64_t>(std::max<std::int64_t>(ms, 0)));
     text.append("ms");
@@ -163,7 +164,6 @@ std::string Forward::history() const {
   }
   if (answering_ && !answering_->finished())
     add(answering_->call().deployment, "success", worker_.now() - answering_->begun());
-  return text;
 }
 
 std::string Forward::litellm_lines(Naming naming) const {
@@ -224,8 +224,11 @@ void Forward::record(int status, std::optional<ErrorClass> error_class) {
 }
 
 void Forward::record_attempts(AccessRecord& line) {
-  if (loop_->attempts() > 0 && debug_log_wanted())
-    log_debug(fmt::format("{} {}: {}", request_.id, log_value(line.model), history()));
+  if (loop_->attempts() > 0 && debug_log_wanted()) {
+    std::string tried;
+    add_history(tried);
+    log_debug(fmt::format("{} {}: {}", request_.id, log_value(line.model), tried));
+  }
   line.attempts = loop_->attempts();
   line.fallbacks = loop_->fallbacks();
   line.group = config_.at(loop_->group()).name;

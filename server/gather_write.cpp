@@ -30,12 +30,15 @@ std::size_t write_now(Socket& socket, Buffers& buffers, error_code& ec) {
   if (buffers.empty()) return 0;
   const std::size_t sent = socket.write_some(buffers, ec);
   if (ec == asio::error::would_block) ec = {};
-  std::size_t left = sent;
-  auto first = buffers.begin();
-  while (first != buffers.end() && left >= first->size()) left -= (first++)->size();
-  buffers.erase(buffers.begin(), first);
-  if (left > 0) buffers.front() += left;
+  consume(buffers, sent);
   return sent;
+}
+
+void consume(Buffers& buffers, std::size_t bytes) {
+  auto first = buffers.begin();
+  while (first != buffers.end() && bytes >= first->size()) bytes -= (first++)->size();
+  buffers.erase(buffers.begin(), first);
+  if (bytes > 0) buffers.front() += bytes;
 }
 
 }  // namespace spillway::server

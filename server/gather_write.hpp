@@ -15,6 +15,7 @@ using Buffers = boost::container::small_vector<asio::const_buffer, 8>;
 
 Buffers as_buffers(std::span<const std::string_view> pieces);
 std::size_t size_of(const Buffers& buffers);
+void consume(Buffers& buffers, std::size_t bytes);
 std::string copy_of(const Buffers& buffers);
 
 // Sends as much as the kernel takes at once on a socket that does not block, and removes it from

@@ -28,7 +28,7 @@ RedisConnection::Problem RedisConnection::explain(error_code ec) const {
   if (timed_out_) return "no answer in time";
   if (ec == asio::error::eof) return "it closed the connection";
   if (tls_stream_) {
-    const std::string refused = TlsClient::verification_problem(*tls_stream_);
+    const std::string refused = TlsClient::verification_problem(tls_stream_->native_handle());
     if (!refused.empty()) return "its certificate was refused: " + refused;
   }
   return ec.message();

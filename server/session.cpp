@@ -70,12 +70,13 @@ Awaitable<Session::Next> Session::serve(ClientRequest& request, SnapshotPtr snap
 
   const Route* route = nullptr;
   auto refused = check_head(request, config, route, request.key_name);
-  if (!refused) {
+  const bool here = request.whole() && request.body.size() <= config.limits.body;
+  if (!refused && !here) {
     const auto fault = co_await connection_.read_body(config, request);
     if (fault && !fault->answer) co_return Next::close;
     if (fault) refused = refusal(fault->answer->status, "", "", fault->answer->message);
     if (fault) refused->close = true;
-  } else if (request.framing != BodyFraming::none) {
+  } else if (refused && request.framing != BodyFraming::none) {
     refused->close = true;  // its body was not read
   }
   request.ready_at = worker_.now();

@@ -3,8 +3,9 @@
 #include <fmt/format.h>
 #include <openssl/ssl.h>
 
-#include <boost/asio/ssl/host_name_verification.hpp>
+#include <new>
 #include <set>
+#include <utility>
 
 namespace spillway::server {
 
@@ -24,16 +25,31 @@ bool is_address(const std::string& host) {
 
 }  // namespace
 
+std::unique_ptr<TlsSocket> TlsClient::make_socket(Socket& socket, const Origin& origin) {
+  TlsSocket::Handle ssl(SSL_new(context_for(origin.ca_file).native_handle()));
+  if (!ssl) throw std::bad_alloc();
+  expect(ssl.get(), origin);
+  return std::make_unique<TlsSocket>(std::move(ssl), socket);
+}
+
 std::unique_ptr<TlsStream> TlsClient::make_stream(Socket& socket, const Origin& origin) {
   auto stream = std::make_unique<TlsStream>(socket, context_for(origin.ca_file));
-  stream->set_verify_mode(asio::ssl::verify_peer);
-  stream->set_verify_callback(asio::ssl::host_name_verification(origin.host));
-  SSL* ssl = stream->native_handle();
-  if (!is_address(origin.host)) SSL_set_tlsext_host_name(ssl, origin.host.c_str());
+  expect(stream->native_handle(), origin);
+  return stream;
+}
+
+// That it is the origin that answers.
+void TlsClient::expect(SSL* ssl, const Origin& origin) {
+  SSL_set_verify(ssl, SSL_VERIFY_PEER, nullptr);
+  if (is_address(origin.host)) {
+    X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), origin.host.c_str());
+  } else {
+    SSL_set1_host(ssl, origin.host.c_str());
+    SSL_set_tlsext_host_name(ssl, origin.host.c_str());
+  }
   SessionSlot& slot = sessions_[origin];
   SSL_set_ex_data(ssl, slot_index(), &slot);
   if (slot) SSL_set_session(ssl, slot.get());
-  return stream;
 }
 
 asio::ssl::context& TlsClient::context_for(const std::string& ca_file) {
@@ -59,8 +75,8 @@ int TlsClient::on_new_session(SSL* ssl, SSL_SESSION* session) {
   return 1;
 }
 
-std::string TlsClient::verification_problem(TlsStream& stream) {
-  const long result = SSL_get_verify_result(stream.native_handle());
+std::string TlsClient::verification_problem(SSL* ssl) {
+  const long result = SSL_get_verify_result(ssl);
   return result == X509_V_OK ? std::string() : X509_verify_cert_error_string(result);
 }
 

@@ -11,6 +11,7 @@
 
 #include "core/config.hpp"
 #include "server/asio.hpp"
+#include "server/tls_socket.hpp"
 
 namespace spillway::server {
 
@@ -18,13 +19,14 @@ using TlsStream = asio::ssl::stream<Socket&>;
 
 class TlsClient {
  public:
-  // A stream over `socket`, ready for its handshake: server name, host name verification and a
-  // session to resume are set. Throws boost::system::system_error if the origin's CA file cannot be
+  // TLS over `socket`, ready for its handshake: server name, host name verification and a session
+  // to resume are set. Both throw boost::system::system_error if the origin's CA file cannot be
   // read.
+  std::unique_ptr<TlsSocket> make_socket(Socket& socket, const Origin& origin);
   std::unique_ptr<TlsStream> make_stream(Socket& socket, const Origin& origin);
 
   // Why the peer's certificate was refused, for logs; empty if that is not what failed.
-  static std::string verification_problem(TlsStream& stream);
+  static std::string verification_problem(SSL* ssl);
 
  private:
   struct SessionDeleter {
@@ -32,6 +34,7 @@ class TlsClient {
   };
   using SessionSlot = std::unique_ptr<SSL_SESSION, SessionDeleter>;
 
+  void expect(SSL* ssl, const Origin& origin);
   asio::ssl::context& context_for(const std::string& ca_file);
   static int on_new_session(SSL* ssl, SSL_SESSION* session);
 

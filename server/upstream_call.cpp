@@ -13,7 +13,7 @@ namespace spillway::server {
 namespace {
 
 constexpr std::string_view kStatusLineStart = "HTTP/1.";
-constexpr std::size_t kUsualFields = 32;
+constexpr std::size_t kUsualFields = 16;
 
 CallFault violation(std::string what) {
   CallFault fault{ProtocolViolation{std::move(what)}, false};

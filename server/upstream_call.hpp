@@ -48,6 +48,8 @@ class UpstreamCall {
   Awaitable<std::optional<CallFault>> read_body(TimePoint deadline);
   const std::vector<std::string_view>& pieces() const { return pieces_; }
   bool body_done() const { return body_.done(); }
+  // As far as the head tells; 0 where it does not.
+  std::uint64_t announced_bytes() const { return head_->content_length; }
 
   // Somebody else is about to use the worker's read buffer.
   void keep_received();

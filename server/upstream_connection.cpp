@@ -16,7 +16,6 @@ namespace spillway::server {
 namespace {
 
 constexpr std::size_t kTunnelAnswerBytes = 8192;
-constexpr std::size_t kDecryptedBytes = 16 * 1024;  // a TLS record's
 // What one of several addresses gets at least, before the next one is tried.
 constexpr Duration kLeastPerAddress = seconds(1);
 
@@ -158,17 +157,22 @@ Awaitable<std::optional<TransportFailure>> UpstreamConnection::open_tunnel(Proxy
 
 Awaitable<std::optional<TransportFailure>> UpstreamConnection::shake_hands() {
   try {
-    tls_ = worker_.tls().make_stream(socket_, origin_);
+    tls_ = worker_.tls().make_socket(socket_, origin_);
   } catch (const boost::system::system_error& error) {
     TransportFailure unusable = failure(TransportPhase::tls, error.code());
     unusable.detail = fmt::format("cannot use CA file {}: {}", origin_.ca_file, error.what());
     co_return unusable;
   }
   error_code ec;
-  co_await tls_->async_handshake(asio::ssl::stream_base::client, to(ec));
+  for (;;) {
+    const auto wants = tls_->shake_hands(ec);
+    if (wants == TlsSocket::Wants::nothing) break;
+    co_await ready(wants, ec);
+    if (ec) break;
+  }
   if (!ec && !timed_out_) co_return std::nullopt;
   TransportFailure broken = failure(TransportPhase::tls, ec);
-  const std::string why = TlsClient::verification_problem(*tls_);
+  const std::string why = TlsClient::verification_problem(tls_->native_handle());
   if (!why.empty()) broken.detail = "certificate not trusted: " + why;
   co_return broken;
 }
@@ -197,38 +201,53 @@ void UpstreamConnection::start_over_in_event_loop(const Tcp& protocol) {
   if (!ec) socket_.assign(protocol, handle, ec);
 }
 
+Awaitable<void> UpstreamConnection::ready(TlsSocket::Wants wants, error_code& ec) {
+  if (wants == TlsSocket::Wants::writable)
+    co_await socket_.async_wait(Socket::wait_write, to(ec));
+  else
+    co_await watch_.readable(socket_, ec);
+}
+
 // An answer is waited for; only where the last read filled the buffer is there likely to be more.
 Awaitable<std::string_view> UpstreamConnection::receive(ReadBuffer::Borrower& reader,
                                                         TimePoint deadline, error_code& ec) {
   deadline_.arm(deadline);
   std::string_view received;
-  if (tls_) {
-    if (!decrypted_) decrypted_ = std::make_unique_for_overwrite<char[]>(kDecryptedBytes);
-    const auto target = asio::buffer(decrypted_.get(), kDecryptedBytes);
-    const std::size_t n = co_await tls_->async_read_some(target, to(ec));
-    received = std::string_view(decrypted_.get(), n);
-  } else {
-    if (!more_likely_) co_await watch_.readable(socket_, ec);
-    while (!ec) {
-      received = read_at_once(reader, ec);
-      if (ec != asio::error::would_block) break;
+  auto wants = TlsSocket::Wants::readable;
+  if (more_likely_ || (tls_ && tls_->has_pending())) wants = read_at_once(reader, received, ec);
+  while (!ec && wants != TlsSocket::Wants::nothing) {
+    if (wants == TlsSocket::Wants::readable)
       co_await watch_.readable(socket_, ec);
-    }
+    else
+      co_await ready(wants, ec);
+    if (!ec) wants = read_at_once(reader, received, ec);
   }
   deadline_.disarm();
   fix_error(ec);
   co_return received;
 }
 
-std::string_view UpstreamConnection::read_at_once(ReadBuffer::Borrower& reader, error_code& ec) {
+TlsSocket::Wants UpstreamConnection::read_at_once(ReadBuffer::Borrower& reader,
+                                                  std::string_view& received, error_code& ec) {
   const auto buffer = worker_.read_buffer().lend(reader);
-  const std::size_t n = socket_.read_some(asio::buffer(buffer.data(), buffer.size()), ec);
+  std::size_t n = 0;
+  auto wants = TlsSocket::Wants::nothing;
+  if (tls_) {
+    wants = tls_->read(buffer, n, ec);
+  } else {
+    n = socket_.read_some(asio::buffer(buffer.data(), buffer.size()), ec);
+    if (ec == asio::error::would_block) {
+      ec = {};
+      wants = TlsSocket::Wants::readable;
+    }
+  }
   more_likely_ = n == buffer.size();
-  return {buffer.data(), n};
+  received = std::string_view(buffer.data(), n);
+  return wants;
 }
 
 bool UpstreamConnection::write_at_once(Buffers& buffers, error_code& ec) {
-  if (tls_) return false;
+  if (tls_) return tls_->write(buffers, ec) == TlsSocket::Wants::nothing;
   write_now(socket_, buffers, ec);
   return ec || buffers.empty();
 }
@@ -236,7 +255,12 @@ bool UpstreamConnection::write_at_once(Buffers& buffers, error_code& ec) {
 Awaitable<void> UpstreamConnection::write(Buffers buffers, TimePoint deadline, error_code& ec) {
   deadline_.arm(deadline);
   if (tls_) {
-    co_await asio::async_write(*tls_, buffers, to(ec));
+    for (;;) {
+      const auto wants = tls_->write(buffers, ec);
+      if (wants == TlsSocket::Wants::nothing) break;
+      co_await ready(wants, ec);
+      if (ec) break;
+    }
   } else {
     sending_ = true;
     watch_.start(socket_);
@@ -261,9 +285,7 @@ void UpstreamConnection::look_at_early_answer() {
 }
 
 bool UpstreamConnection::nothing_buffered() const {
-  if (!tls_) return true;
-  SSL* ssl = tls_->native_handle();
-  return SSL_has_pending(ssl) == 0 && BIO_ctrl_pending(SSL_get_rbio(ssl)) == 0;
+  return !tls_ || !tls_->has_pending();
 }
 
 void UpstreamConnection::close() {

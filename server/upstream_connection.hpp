@@ -39,8 +39,7 @@ class UpstreamConnection {
                                                      TimePoint deadline);
 
   // What has arrived, at least one byte, or an error: eof is the peer's orderly end; timed_out the
-  // deadline. The bytes lie in the worker's read buffer, lent to `reader`, or with TLS in the
-  // connection's own until the next call.
+  // deadline. The bytes lie in the worker's read buffer, lent to `reader`.
   Awaitable<std::string_view> receive(ReadBuffer::Borrower& reader, TimePoint deadline,
                                       error_code& ec);
 
@@ -74,7 +73,9 @@ class UpstreamConnection {
                                                          TimePoint deadline);
   Awaitable<std::optional<TransportFailure>> open_tunnel(ProxyRoute proxy);
   Awaitable<std::optional<TransportFailure>> shake_hands();
-  std::string_view read_at_once(ReadBuffer::Borrower& reader, error_code& ec);
+  Awaitable<void> ready(TlsSocket::Wants wants, error_code& ec);
+  TlsSocket::Wants read_at_once(ReadBuffer::Borrower& reader, std::string_view& received,
+                                error_code& ec);
   void start_over_in_event_loop(const Tcp& protocol);
   void look_at_early_answer();
   TransportFailure failure(TransportPhase phase, const error_code& ec) const;
@@ -84,11 +85,10 @@ class UpstreamConnection {
   Socket socket_;
   Timer resolving_;  // waits for the look-up of the host
   Origin origin_;
-  std::unique_ptr<TlsStream> tls_;
+  std::unique_ptr<TlsSocket> tls_;
   Deadline deadline_;
   ReadWatch watch_;
   std::function<void()> on_idle_event_;
-  std::unique_ptr<char[]> decrypted_;  // with TLS
   bool timed_out_ = false;
   bool closed_ = false;  // by close(): nothing may open it again
   bool answered_early_ = false;

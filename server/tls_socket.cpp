@@ -1,0 +1,101 @@
+#include "server/tls_socket.hpp"
+
+#include <openssl/err.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/ssl/error.hpp>
+#include <cerrno>
+
+namespace spillway::server {
+
+namespace {
+
+// Pieces are put together up to the size of a record; larger ones are encrypted where they lie.
+constexpr std::size_t kRecordBytes = 16 * 1024;
+
+error_code first_queued_error() {
+  const unsigned long first = ERR_get_error();
+  // A connection that failed before says so without a reason.
+  const bool truncated =
+      first == 0 || (ERR_GET_LIB(first) == ERR_LIB_SSL &&
+                     ERR_GET_REASON(first) == SSL_R_UNEXPECTED_EOF_WHILE_READING);
+  if (truncated) return asio::ssl::error::stream_truncated;
+  return {static_cast<int>(first), asio::error::get_ssl_category()};
+}
+
+}  // namespace
+
+TlsSocket::TlsSocket(Handle ssl, Socket& socket) : ssl_(std::move(ssl)), socket_(socket) {
+  SSL_set_fd(ssl_.get(), socket.native_handle());
+  SSL_set_connect_state(ssl_.get());
+  SSL_set_mode(ssl_.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                               SSL_MODE_RELEASE_BUFFERS);
+  SSL_set_read_ahead(ssl_.get(), 1);  // a record's head and body with one read
+}
+
+// False once the socket is closed: its number may be another's by now.
+bool TlsSocket::begin(error_code& ec) {
+  ec = {};
+  if (!socket_.is_open()) ec = asio::error::operation_aborted;
+  ERR_clear_error();
+  errno = 0;
+  return !ec;
+}
+
+TlsSocket::Wants TlsSocket::judge(int result, error_code& ec) const {
+  const int system_error = errno;
+  switch (SSL_get_error(ssl_.get(), result)) {
+    case SSL_ERROR_WANT_READ:
+      return Wants::readable;
+    case SSL_ERROR_WANT_WRITE:
+      return Wants::writable;
+    case SSL_ERROR_ZERO_RETURN:
+      ec = asio::error::eof;
+      break;
+    case SSL_ERROR_SYSCALL:
+      ec = error_code(system_error, asio::error::get_system_category());
+      if (!ec) ec = asio::ssl::error::stream_truncated;
+      break;
+    default:
+      ec = first_queued_error();
+      break;
+  }
+  return Wants::nothing;
+}
+
+TlsSocket::Wants TlsSocket::shake_hands(error_code& ec) {
+  if (!begin(ec)) return Wants::nothing;
+  const int result = SSL_do_handshake(ssl_.get());
+  return result == 1 ? Wants::nothing : judge(result, ec);
+}
+
+TlsSocket::Wants TlsSocket::read(std::span<char> room, std::size_t& got, error_code& ec) {
+  got = 0;
+  do {
+    if (!begin(ec)) break;
+    std::size_t n = 0;
+    const int result = SSL_read_ex(ssl_.get(), room.data() + got, room.size() - got, &n);
+    got += n;
+    if (result == 1) continue;
+    // What came before is used first; an error is met again.
+    return got > 0 ? Wants::nothing : judge(result, ec);
+  } while (got < room.size() && has_pending());
+  return Wants::nothing;
+}
+
+TlsSocket::Wants TlsSocket::write(Buffers& buffers, error_code& ec) {
+  while (begin(ec) && !buffers.empty()) {
+    std::array<char, kRecordBytes> record;
+    asio::const_buffer next = buffers.front();
+    if (buffers.size() > 1 && next.size() < record.size())
+      next = asio::buffer(record.data(), asio::buffer_copy(asio::buffer(record), buffers));
+    std::size_t sent = 0;
+    const int result = SSL_write_ex(ssl_.get(), next.data(), next.size(), &sent);
+    if (result != 1) return judge(result, ec);
+    consume(buffers, sent);
+  }
+  return Wants::nothing;
+}
+
+}  // namespace spillway::server

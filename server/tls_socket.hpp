@@ -1,0 +1,49 @@
+// A client's TLS over a connected socket that does not block. OpenSSL reads and writes the socket
+// itself, so that nothing goes through buffers in between and an idle connection holds none; who
+// waits until the socket is ready, and how long, is its user's business.
+#pragma once
+
+#include <openssl/ssl.h>
+
+#include <memory>
+#include <span>
+
+#include "server/asio.hpp"
+#include "server/gather_write.hpp"
+
+namespace spillway::server {
+
+class TlsSocket {
+ public:
+  struct Free {
+    void operator()(SSL* ssl) const { SSL_free(ssl); }
+  };
+  using Handle = std::unique_ptr<SSL, Free>;
+
+  // `ssl` knows whom to expect; `socket` outlives this.
+  TlsSocket(Handle ssl, Socket& socket);
+
+  // What the socket has to become before the same call can go on.
+  enum class Wants { nothing, readable, writable };
+
+  // Each does what it can at once. An error is stream_truncated if the connection ended without
+  // the peer's saying so, eof if it did, else the system's or OpenSSL's.
+  Wants shake_hands(error_code& ec);
+  // At least one byte, unless it wants something.
+  Wants read(std::span<char> room, std::size_t& got, error_code& ec);
+  // Removes from `buffers` what was sent; after Wants it is to be called with the same.
+  Wants write(Buffers& buffers, error_code& ec);
+
+  // True if something was received that nobody has asked for yet.
+  bool has_pending() const { return SSL_has_pending(ssl_.get()) == 1; }
+  SSL* native_handle() const { return ssl_.get(); }
+
+ private:
+  bool begin(error_code& ec);
+  Wants judge(int result, error_code& ec) const;
+
+  Handle ssl_;
+  Socket& socket_;
+};
+
+}  // namespace spillway::server
