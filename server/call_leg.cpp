@@ -80,8 +80,9 @@ CallLeg::~CallLeg() {
 }
 
 void CallLeg::take_home() {
-  upstream_.keep_received();
+  // In this order: what the relay views may lie where the rest of it is kept.
   if (relay_) relay_->keep_output();
+  upstream_.keep_received();
 }
 
 void CallLeg::finish() {
