@@ -88,6 +88,18 @@ TEST_CASE("A chat stream is held until its first text, then relayed byte for byt
   CHECK(relay->dropped_events() == 0);
 }
 
+TEST_CASE("Output that is kept does not lie where it was fed from") {
+  StreamRelay relay(StreamDialect::chat);
+  std::string buffer = kRole + text("Hel") + text("lo");
+  const std::string expected = buffer;
+  relay.feed(buffer);
+  relay.keep_output();
+  buffer.assign(buffer.size(), 'x');
+  std::string output;
+  for (const std::string_view piece : relay.output()) output.append(piece);
+  CHECK(output == expected);
+}
+
 TEST_CASE("What says nothing yet is held") {
   const std::string held = GENERATE(
       kRole, R"({"choices":[],"prompt_filter_results":[]})"s,

@@ -1,0 +1,57 @@
+#include "server/gather_write.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+#include <string>
+#include <vector>
+
+namespace spillway::server {
+namespace {
+
+Buffers of(const std::vector<std::string_view>& pieces) {
+  return as_buffers(pieces);
+}
+
+TEST_CASE("what was sent is taken off the front, within a piece too") {
+  Buffers buffers = of({"abc", "", "defg", "h"});
+  CHECK(buffers.size() == 3);
+  consume(buffers, 0);
+  CHECK(copy_of(buffers) == "abcdefgh");
+  consume(buffers, 4);
+  CHECK(copy_of(buffers) == "efgh");
+  consume(buffers, 3);
+  CHECK(copy_of(buffers) == "h");
+  consume(buffers, 1);
+  CHECK(buffers.empty());
+}
+
+TEST_CASE("a write takes what the kernel takes at once, and leaves the rest") {
+  asio::io_context io;
+  Acceptor acceptor(io, Tcp::endpoint(asio::ip::address_v4::loopback(), 0));
+  Socket writer(io), reader(io);
+  writer.connect(acceptor.local_endpoint());
+  acceptor.accept(reader);
+  writer.non_blocking(true);
+  const std::string large(64 * 1024 * 1024, 'x');  // more than a socket ever buffers
+  Buffers buffers = of({"head", large});
+  error_code ec;
+  const std::size_t sent = write_now(writer, buffers, ec);
+  CHECK_FALSE(ec);
+  CHECK(sent > 4);
+  CHECK(sent < large.size());
+  CHECK(size_of(buffers) == large.size() + 4 - sent);
+  while (write_now(writer, buffers, ec) > 0) {
+  }
+  CHECK_FALSE(ec);  // full is no error
+}
+
+TEST_CASE("a write to a connection that is gone is an error") {
+  asio::io_context io;
+  Socket closed(io);
+  Buffers buffers = of({"a"});
+  error_code ec;
+  CHECK(write_now(closed, buffers, ec) == 0);
+  CHECK(ec);
+}
+
+}  // namespace
+}  // namespace spillway::server
