@@ -19,6 +19,7 @@ class BeastParser : public beast::basic_parser<kIsRequest> {
   BeastParser() {
     this->eager(false);
     this->header_limit(UINT32_MAX);
+    this->body_limit(boost::none);
   }
 
   // A whole head, with its empty line; false: refused.
