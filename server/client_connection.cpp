@@ -102,6 +102,8 @@ Awaitable<std::optional<ReadFault>> ClientConnection::read_head(const Config& co
   // Usually a head comes in one piece, and is not copied here.
   std::string begun = std::exchange(carried_, {});
   std::string_view received = begun;
+  // Whoever sends ahead lets others have their turn between its requests.
+  if (!begun.empty()) co_await asio::post(use_awaitable);
   while (check.feed(received) == RequestHeadCheck::State::need_more) {
     if (begun.empty()) received = begun = received;
     error_code ec;
@@ -139,7 +141,7 @@ void ClientConnection::take_head(RequestHeadCheck& check, std::string_view recei
   request.method = check.method();
   const std::string_view target = without_authority(check.target());
   const auto query = target.find('?');
-  request.path = target.substr(0, query);
+  request.path = query == 0 ? "/" : target.substr(0, query);
   request.query = query == std::string_view::npos ? std::string_view() : target.substr(query + 1);
   request.headers = request.fields;
   request.framing = check.framing();
@@ -192,6 +194,7 @@ Awaitable<std::optional<ReadFault>> ClientConnection::read_fixed_body(ClientRequ
   std::size_t have = request.body.size();
   const std::size_t first = std::min(length, kBodyStepBytes);
   while (have < length) {
+    // Pages that are not written yet take no memory.
     if (have == request.body.size()) grow(request.body, have < first ? first : length);
     error_code ec;
     const std::size_t n =

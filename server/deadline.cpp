@@ -48,6 +48,14 @@ void DeadlineQueue::set_timer() {
 
 void DeadlineQueue::run_due(TimePoint now) {
   timer_at_ = TimePoint::min();  // what is inserted meanwhile leaves the timer alone
+  // Also where something throws: the others must still expire.
+  struct GoOn {
+    DeadlineQueue& queue;
+    ~GoOn() {
+      queue.timer_at_ = TimePoint::max();
+      queue.set_timer();
+    }
+  } go_on{*this};
   while (!waiting_->empty() && waiting_->begin()->stands_at_ <= now) {
     Deadline& first = *waiting_->begin();
     erase(first);
@@ -59,8 +67,6 @@ void DeadlineQueue::run_due(TimePoint now) {
     first.disarm();
     first.on_expiry_();
   }
-  timer_at_ = TimePoint::max();
-  set_timer();
 }
 
 Deadline::Deadline(DeadlineQueue& queue, std::function<void()> on_expiry)

@@ -47,7 +47,7 @@ class DeadlineQueue {
 class Deadline : public boost::intrusive::set_base_hook<> {
  public:
   // `on_expiry` runs on the queue's thread, once for each arm() whose time passes; never after
-  // destruction. It does not throw, and does not destroy the deadline.
+  // destruction. It does not destroy the deadline. What it throws comes out of the event loop.
   Deadline(DeadlineQueue& queue, std::function<void()> on_expiry);
   ~Deadline();
   Deadline(const Deadline&) = delete;

@@ -29,8 +29,9 @@ StreamWriter::StreamWriter(Worker& worker, ClientConnection& connection, Options
       connection_(connection),
       options_(options),
       comment_due_(worker.deadlines(), [this] { send_comment(); }),
-      comment_stuck_(worker.deadlines(),
-                     [this] { connection_.end(ClientConnection::Ending::client_left); }) {}
+      comment_stuck_(worker.deadlines(), [this] {
+        if (comment_under_way()) connection_.end(ClientConnection::Ending::client_left);
+      }) {}
 
 StreamWriter::~StreamWriter() = default;
 
@@ -91,6 +92,7 @@ Awaitable<bool> StreamWriter::write(std::span<const std::string_view> pieces) {
   std::size_t size = 0;
   for (const std::string_view piece : pieces) size += piece.size();
   if (size == 0) co_return connection_.is_open();
+  comment_due_.disarm();
   std::string copied;
   std::string_view copy;
   if (comment_under_way()) {
@@ -101,7 +103,6 @@ Awaitable<bool> StreamWriter::write(std::span<const std::string_view> pieces) {
   }
   comment_stuck_.disarm();
   if (comment_ && comment_->failed) co_return false;
-  comment_due_.disarm();
   std::string front = std::exchange(head_, {});
   boost::container::small_vector<std::string_view, 8> all;
   const bool chunked = options_.framing == Framing::chunked;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <openssl/ssl.h>
 
+#include <boost/system/system_error.hpp>
 #include <new>
 #include <set>
 #include <utility>
@@ -41,12 +42,12 @@ std::unique_ptr<TlsStream> TlsClient::make_stream(Socket& socket, const Origin& 
 // That it is the origin that answers.
 void TlsClient::expect(SSL* ssl, const Origin& origin) {
   SSL_set_verify(ssl, SSL_VERIFY_PEER, nullptr);
-  if (is_address(origin.host)) {
-    X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), origin.host.c_str());
-  } else {
-    SSL_set1_host(ssl, origin.host.c_str());
-    SSL_set_tlsext_host_name(ssl, origin.host.c_str());
-  }
+  const bool address = is_address(origin.host);
+  const char* host = origin.host.c_str();
+  const int set =
+      address ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) : SSL_set1_host(ssl, host);
+  if (set != 1) throw boost::system::system_error(asio::error::invalid_argument, "its host");
+  if (!address) SSL_set_tlsext_host_name(ssl, host);
   SessionSlot& slot = sessions_[origin];
   SSL_set_ex_data(ssl, slot_index(), &slot);
   if (slot) SSL_set_session(ssl, slot.get());

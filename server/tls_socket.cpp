@@ -13,6 +13,8 @@ namespace {
 
 // Pieces are put together up to the size of a record; larger ones are encrypted where they lie.
 constexpr std::size_t kRecordBytes = 16 * 1024;
+// Then others have their turn, even if the socket would take more.
+constexpr unsigned kRecordsAtOnce = 16;
 
 error_code first_queued_error() {
   const unsigned long first = ERR_get_error();
@@ -78,14 +80,19 @@ TlsSocket::Wants TlsSocket::read(std::span<char> room, std::size_t& got, error_c
     const int result = SSL_read_ex(ssl_.get(), room.data() + got, room.size() - got, &n);
     got += n;
     if (result == 1) continue;
-    // What came before is used first; an error is met again.
-    return got > 0 ? Wants::nothing : judge(result, ec);
+    const Wants wants = judge(result, ec);
+    if (got == 0) return wants;
+    // What came before is used first; the end is met again.
+    ended_ = ended_ || ec;
+    ec = {};
+    return Wants::nothing;
   } while (got < room.size() && has_pending());
   return Wants::nothing;
 }
 
 TlsSocket::Wants TlsSocket::write(Buffers& buffers, error_code& ec) {
-  while (begin(ec) && !buffers.empty()) {
+  for (unsigned records = 0; begin(ec) && !buffers.empty(); ++records) {
+    if (records == kRecordsAtOnce) return Wants::writable;
     std::array<char, kRecordBytes> record;
     asio::const_buffer next = buffers.front();
     if (buffers.size() > 1 && next.size() < record.size())

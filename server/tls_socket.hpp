@@ -16,7 +16,12 @@ namespace spillway::server {
 class TlsSocket {
  public:
   struct Free {
-    void operator()(SSL* ssl) const { SSL_free(ssl); }
+    // OpenSSL takes a connection that was not closed for a failed one, and will not resume its
+    // session; one that did fail has marked that itself.
+    void operator()(SSL* ssl) const {
+      SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+      SSL_free(ssl);
+    }
   };
   using Handle = std::unique_ptr<SSL, Free>;
 
@@ -34,8 +39,9 @@ class TlsSocket {
   // Removes from `buffers` what was sent; after Wants it is to be called with the same.
   Wants write(Buffers& buffers, error_code& ec);
 
-  // True if something was received that nobody has asked for yet.
-  bool has_pending() const { return SSL_has_pending(ssl_.get()) == 1; }
+  // True if a read has something to say without the socket: bytes that nobody has asked for yet,
+  // or how the connection ended behind those that were read.
+  bool has_pending() const { return ended_ || SSL_has_pending(ssl_.get()) == 1; }
   SSL* native_handle() const { return ssl_.get(); }
 
  private:
@@ -44,6 +50,7 @@ class TlsSocket {
 
   Handle ssl_;
   Socket& socket_;
+  bool ended_ = false;  // behind the bytes that were read last
 };
 
 }  // namespace spillway::server

@@ -105,6 +105,8 @@ Awaitable<std::optional<CallFault>> UpstreamCall::read_head(TimePoint deadline) 
       co_return violation("the answer is not HTTP/1.x");
     const std::size_t end = received_.find("\r\n\r\n", searched < 3 ? 0 : searched - 3);
     if (end != std::string_view::npos) {
+      if (end + 4 > bounds::kUpstreamHeadBytes)
+        co_return violation("the response head is too large");
       auto fault = parse_head(end + 4);
       if (fault) co_return fault;
       if (status() >= 200) co_return std::nullopt;

@@ -2,11 +2,14 @@
 
 #include <fmt/format.h>
 #include <openssl/evp.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/url/parse.hpp>
+#include <cerrno>
 
 #include "server/upstream_head.hpp"
 #include "server/worker.hpp"
@@ -16,6 +19,8 @@ namespace spillway::server {
 namespace {
 
 constexpr std::size_t kTunnelAnswerBytes = 8192;
+// Others get their turn after so many reads that found something at once.
+constexpr unsigned kReadsWithoutWait = 16;
 // What one of several addresses gets at least, before the next one is tried.
 constexpr Duration kLeastPerAddress = seconds(1);
 
@@ -124,9 +129,12 @@ Awaitable<std::optional<TransportFailure>> UpstreamConnection::connect_tcp(std::
   }
   if (!ec && closed_) ec = asio::error::operation_aborted;
   if (ec) co_return failure(TransportPhase::connect, ec);
-  start_over_in_event_loop(socket_.local_endpoint(ec).protocol());
-  socket_.set_option(Tcp::no_delay(true), ec);
-  socket_.non_blocking(true, ec);
+  error_code ignored;
+  const auto protocol = socket_.local_endpoint(ec).protocol();
+  if (!ec) start_over_in_event_loop(protocol, ec);
+  if (!ec) socket_.non_blocking(true, ec);
+  socket_.set_option(Tcp::no_delay(true), ignored);
+  if (ec) co_return failure(TransportPhase::connect, ec);
   co_return std::nullopt;
 }
 
@@ -160,7 +168,9 @@ Awaitable<std::optional<TransportFailure>> UpstreamConnection::shake_hands() {
     tls_ = worker_.tls().make_socket(socket_, origin_);
   } catch (const boost::system::system_error& error) {
     TransportFailure unusable = failure(TransportPhase::tls, error.code());
-    unusable.detail = fmt::format("cannot use CA file {}: {}", origin_.ca_file, error.what());
+    unusable.detail =
+        fmt::format("cannot be verified{}{}: {}", origin_.ca_file.empty() ? "" : " by ",
+                    origin_.ca_file, error.what());
     co_return unusable;
   }
   error_code ec;
@@ -195,10 +205,11 @@ void UpstreamConnection::fix_error(error_code& ec) const {
 // Asio goes on to be told when a socket that has connected can be written, and so each wait for
 // reading would be answered at once by the news that it can. A socket it never connected is free of
 // that.
-void UpstreamConnection::start_over_in_event_loop(const Tcp& protocol) {
-  error_code ec;
+void UpstreamConnection::start_over_in_event_loop(const Tcp& protocol, error_code& ec) {
   const auto handle = socket_.release(ec);
-  if (!ec) socket_.assign(protocol, handle, ec);
+  if (ec) return;
+  socket_.assign(protocol, handle, ec);
+  if (ec) ::close(handle);
 }
 
 Awaitable<void> UpstreamConnection::ready(TlsSocket::Wants wants, error_code& ec) {
@@ -214,8 +225,14 @@ Awaitable<std::string_view> UpstreamConnection::receive(ReadBuffer::Borrower& re
   deadline_.arm(deadline);
   std::string_view received;
   auto wants = TlsSocket::Wants::readable;
-  if (more_likely_ || (tls_ && tls_->has_pending())) wants = read_at_once(reader, received, ec);
+  const bool likely = more_likely_ || (tls_ && tls_->has_pending());
+  if (likely && ++reads_without_wait_ >= kReadsWithoutWait) {
+    reads_without_wait_ = 0;
+    co_await asio::post(use_awaitable);
+  }
+  if (likely) wants = read_at_once(reader, received, ec);
   while (!ec && wants != TlsSocket::Wants::nothing) {
+    reads_without_wait_ = 0;
     if (wants == TlsSocket::Wants::readable)
       co_await watch_.readable(socket_, ec);
     else
@@ -278,6 +295,7 @@ void UpstreamConnection::look_at_early_answer() {
   constexpr std::string_view kInterim = "HTTP/1.1 1";
   char start[kInterim.size()];
   const auto n = ::recv(socket_.native_handle(), start, sizeof start, MSG_PEEK | MSG_DONTWAIT);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return watch_.start(socket_);
   if (n > 0 && std::string_view(start, static_cast<std::size_t>(n)) == kInterim) return;
   answered_early_ = true;
   error_code ec;

@@ -64,6 +64,7 @@ class UpstreamConnection {
   void stop_watching() {
     watch_.stop();
     on_idle_event_ = nullptr;
+    more_likely_ = false;
   }
   TimePoint idle_since{};
   bool reused = false;
@@ -76,7 +77,7 @@ class UpstreamConnection {
   Awaitable<void> ready(TlsSocket::Wants wants, error_code& ec);
   TlsSocket::Wants read_at_once(ReadBuffer::Borrower& reader, std::string_view& received,
                                 error_code& ec);
-  void start_over_in_event_loop(const Tcp& protocol);
+  void start_over_in_event_loop(const Tcp& protocol, error_code& ec);
   void look_at_early_answer();
   TransportFailure failure(TransportPhase phase, const error_code& ec) const;
   void fix_error(error_code& ec) const;
@@ -92,6 +93,7 @@ class UpstreamConnection {
   bool timed_out_ = false;
   bool closed_ = false;  // by close(): nothing may open it again
   bool answered_early_ = false;
+  unsigned reads_without_wait_ = 0;
   bool sending_ = false;      // and an answer would be an early one
   bool more_likely_ = false;  // the last read filled the buffer
 };

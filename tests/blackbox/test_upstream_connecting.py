@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
+import threading
 
 import pytest
 
@@ -85,6 +87,74 @@ def test_tls_works_with_a_ca_that_is_known(gateway, upstream, certificates, trus
     running = tls_gateway(gateway, certificates, served, trust)
     for _ in range(3):
         assert running.chat("lone", stream=streaming).status == 200
+
+
+class Farewell:
+    """Answers one request a connection, and says in the same segment that nothing more will come, but
+    leaves the connection open."""
+
+    def __init__(self, context: ssl.SSLContext, answer: bytes):
+        self.context, self.answer = context, answer
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.held: list[socket.socket] = []
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        while True:
+            try:
+                peer, _ = self.listener.accept()
+            except OSError:
+                return
+            self.held.append(peer)
+            self.answer_on(peer)
+
+    def answer_on(self, peer: socket.socket):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = self.context.wrap_bio(incoming, outgoing, server_side=True)
+
+        def until_done(step, send=True):
+            while True:
+                try:
+                    return step()
+                except ssl.SSLWantReadError:
+                    if not send:
+                        return None
+                    peer.sendall(outgoing.read())
+                    incoming.write(peer.recv(65536))
+
+        until_done(tls.do_handshake)
+        request = b""
+        while not request.endswith(b"}"):
+            request += until_done(lambda: tls.read(65536))
+        tls.write(self.answer)
+        until_done(tls.unwrap, send=False)  # its goodbye goes out with the answer
+        peer.sendall(outgoing.read())
+
+    def close(self):
+        self.listener.close()
+        for peer in self.held:
+            peer.close()
+
+
+@pytest.mark.parametrize("framed", [True, False], ids=["with a length", "until the end"])
+def test_a_goodbye_over_tls_that_comes_with_the_answer_is_heard(gateway, certificates, framed):
+    body = json.dumps(chat_completion({}, "Hello")).encode()
+    length = [("Content-Length", str(len(body)))] if framed else []
+    answer = head(200, [("Content-Type", "application/json"), *length]) + body
+    server = Farewell(certificates.server("good"), answer)
+    try:
+        only = deployment(
+            None, "m", api_base=f"https://localhost:{server.port}/v1",
+            ssl_verify=str(certificates.ca_file), timeout=5,
+        )  # fmt: skip
+        running = gateway(only, router=NO_RETRIES)
+        for _ in range(2):
+            assert running.chat().status == 200
+        assert len(server.held) == 2  # the first connection was not used again
+    finally:
+        server.close()
 
 
 @pytest.mark.parametrize("kind", ["expired", "wrong-host", "self-signed"])
