@@ -5,9 +5,9 @@
 #include <boost/beast/http/status.hpp>
 #include <charconv>
 
+#include "core/ascii.hpp"
 #include "core/body.hpp"
 #include "core/head_check.hpp"
-#include "core/http_syntax.hpp"
 #include "server/hop_by_hop.hpp"
 #include "server/worker.hpp"
 
@@ -26,19 +26,16 @@ constexpr std::string_view kExposedHeaders =
     "x-spillway-attempts, x-spillway-fallbacks, x-spillway-overhead-us, retry-after";
 
 bool passes(std::string_view name) {
-  const auto is = [name](std::string_view known) {
-    return http::equals_ignoring_case(name, known);
-  };
+  const auto is = [name](std::string_view known) { return equals_ignoring_case(name, known); };
   return std::ranges::any_of(kPassedNames, is) ||
          std::ranges::any_of(kPassedPrefixes, [name](std::string_view prefix) {
-           return http::equals_ignoring_case(name.substr(0, prefix.size()), prefix);
+           return starts_with_ignoring_case(name, prefix);
          });
 }
 
 // The names that a provider gives the number of a request by.
 bool numbers_request(std::string_view name) {
-  return http::equals_ignoring_case(name, "x-request-id") ||
-         http::equals_ignoring_case(name, "request-id");
+  return equals_ignoring_case(name, "x-request-id") || equals_ignoring_case(name, "request-id");
 }
 
 // The class that a refusal of the gateway's own is counted as.
@@ -125,10 +122,9 @@ ResponseHead& ResponseHead::add_from_provider(Headers headers) {
   for (const HeaderView& field : headers) {
     const bool passed = passes(field.name);
     if (!passed && !numbers_request(field.name)) continue;
-    const std::string name = fold(field.name);
-    if (named_in_connection(headers, name)) continue;
+    if (named_in_connection(headers, field.name)) continue;
     if (passed)
-      add(name, field.value);
+      add(fold(field.name), field.value);
     else
       add("x-spillway-upstream-request-id", field.value);
   }

@@ -4,7 +4,7 @@
 
 #include <string_view>
 
-#include "core/body.hpp"
+#include "core/ascii.hpp"
 
 namespace spillway::server {
 
@@ -17,7 +17,7 @@ constexpr std::string_view kKeyHeaders[] = {"x-litellm-api-key", "api-key", "x-a
 // RFC 6750 section 2.1. Empty if the field is of another scheme.
 std::string_view bearer_token(std::string_view field) {
   constexpr std::string_view kBearer = "bearer ";
-  if (fold(field.substr(0, kBearer.size())) != kBearer) return {};
+  if (!starts_with_ignoring_case(field, kBearer)) return {};
   field.remove_prefix(kBearer.size());
   while (field.starts_with(' ')) field.remove_prefix(1);
   return field;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/ascii.hpp"
 #include "core/splice.hpp"
 #include "server/metrics.hpp"
 #include "server/upstream_head.hpp"
@@ -20,16 +21,15 @@ constexpr std::uint64_t kFirstHeldBytes = 64 * 1024;  // of a plain answer, on i
 constexpr std::string_view kAccountHeaders[] = {"openai-organization", "openai-project"};
 
 bool is_json_type(std::string_view content_type) {
-  const std::string folded = fold(content_type.substr(0, content_type.find(';')));
-  return folded.find("json") != std::string::npos;
+  return contains_ignoring_case(content_type.substr(0, content_type.find(';')), "json");
 }
 
 bool is_html_type(std::string_view content_type) {
-  return fold(content_type).find("html") != std::string::npos;
+  return contains_ignoring_case(content_type, "html");
 }
 
 bool is_event_stream(std::string_view content_type) {
-  return fold(content_type).starts_with("text/event-stream");
+  return starts_with_ignoring_case(content_type, "text/event-stream");
 }
 
 bool is_success(int status) {
@@ -162,7 +162,7 @@ Awaitable<CallLeg::Ending> CallLeg::receive(AttemptLoop& loop) {
                              worker.now());
   if (!is_success(upstream_.status())) co_return co_await receive_error();
   const auto encoding = find_header(upstream_.headers(), "content-encoding");
-  if (encoding && !encoding->empty() && fold(*encoding) != "identity") {
+  if (encoding && !encoding->empty() && !equals_ignoring_case(*encoding, "identity")) {
     ProtocolViolation compressed;
     compressed.detail = "the answer is compressed although that was not asked for";
     co_return failed(compressed);

@@ -5,6 +5,7 @@
 #include <boost/asio/write.hpp>
 #include <utility>
 
+#include "server/body_reader.hpp"
 #include "server/gather_write.hpp"
 #include "server/worker.hpp"
 
@@ -13,10 +14,8 @@ namespace spillway::server {
 namespace {
 
 constexpr std::size_t kReadBytes = 16 * 1024;
-constexpr std::size_t kBodyStepBytes =
-    1024 * 1024;  // of a promised body must come before the rest gets memory
-// Others get their turn after so many reads that found something at once.
-constexpr unsigned kReadsWithoutWait = 16;
+// So much of a promised body must have come before the rest gets memory.
+constexpr std::size_t kBodyStepBytes = 1024 * 1024;
 constexpr std::size_t kUsualFields = 16;
 constexpr Duration kSecondLook = milliseconds(500);
 constexpr Duration kLinger = seconds(2);
@@ -105,7 +104,7 @@ Awaitable<std::optional<ReadFault>> ClientConnection::read_head(const Config& co
   // Whoever sends ahead lets others have their turn between its requests.
   if (!begun.empty()) co_await asio::post(use_awaitable);
   while (check.feed(received) == RequestHeadCheck::State::need_more) {
-    if (begun.empty()) received = begun = received;
+    if (begun.empty()) received = begun = received;  // out of the read buffer, before waiting
     error_code ec;
     co_await watch_.readable(socket_, ec);
     const auto buffer = worker_.read_buffer().use();

@@ -3,15 +3,12 @@
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "core/config.hpp"
-#include "server/body_reader.hpp"
 #include "server/client_request.hpp"
 #include "server/deadline.hpp"
 #include "server/read_watch.hpp"

@@ -8,7 +8,7 @@
 
 namespace spillway::server {
 
-// `folded_name` is in lower case.
-bool named_in_connection(Headers headers, std::string_view folded_name);
+// Without regard to letter case.
+bool named_in_connection(Headers headers, std::string_view name);
 
 }  // namespace spillway::server

@@ -12,6 +12,10 @@
 
 namespace spillway::server {
 
+// Reads that find something at once take no turn of the event loop; after so many others get
+// theirs.
+inline constexpr unsigned kReadsWithoutWait = 16;
+
 class ReadWatch {
  public:
   // `on_readable` runs on the worker while the watch is on, once for each start(); never after

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/body.hpp"
+#include "core/ascii.hpp"
 #include "server/access_log.hpp"
 #include "server/authenticate.hpp"
 #include "server/explain_page.hpp"
@@ -122,7 +122,7 @@ std::optional<Answer> Session::check_head(const ClientRequest& request, const Co
     return wrong;
   }
   const auto encoding = request.header("content-encoding");
-  if (encoding && !encoding->empty() && fold(*encoding) != "identity")
+  if (encoding && !encoding->empty() && !equals_ignoring_case(*encoding, "identity"))
     return refusal(415, "", "content-encoding", "Request bodies must not be compressed.");
   return std::nullopt;
 }

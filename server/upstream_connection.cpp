@@ -19,8 +19,6 @@ namespace spillway::server {
 namespace {
 
 constexpr std::size_t kTunnelAnswerBytes = 8192;
-// Others get their turn after so many reads that found something at once.
-constexpr unsigned kReadsWithoutWait = 16;
 // What one of several addresses gets at least, before the next one is tried.
 constexpr Duration kLeastPerAddress = seconds(1);
 
@@ -234,7 +232,7 @@ Awaitable<std::string_view> UpstreamConnection::receive(ReadBuffer::Borrower& re
   while (!ec && wants != TlsSocket::Wants::nothing) {
     reads_without_wait_ = 0;
     if (wants == TlsSocket::Wants::readable)
-      co_await watch_.readable(socket_, ec);
+      co_await watch_.readable(socket_, ec);  // as nearly always, and a coroutine less than ready()
     else
       co_await ready(wants, ec);
     if (!ec) wants = read_at_once(reader, received, ec);

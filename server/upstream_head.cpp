@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <iterator>
 
+#include "core/ascii.hpp"
 #include "core/body.hpp"
 #include "core/head_check.hpp"
-#include "core/http_syntax.hpp"
 #include "server/answer.hpp"
 #include "server/hop_by_hop.hpp"
 #include "server/percent.hpp"
@@ -35,9 +35,9 @@ void append_target(std::string& head, const std::string& target, std::string_vie
 }
 
 bool forwarded(std::string_view name) {
-  return http::equals_ignoring_case(name.substr(0, kForwardedPrefix.size()), kForwardedPrefix) ||
+  return starts_with_ignoring_case(name, kForwardedPrefix) ||
          std::ranges::any_of(kForwarded, [name](std::string_view known) {
-           return http::equals_ignoring_case(name, known);
+           return equals_ignoring_case(name, known);
          });
 }
 

@@ -11,6 +11,7 @@ import payloads
 import procfs
 import proxies
 from measure import Bench, Invalid
+from programs import Program
 from proxies import Setting
 from workloads import settle
 
@@ -42,7 +43,7 @@ def held(bench: Bench, proxy: str, body: bytes) -> Figures:
             procfs.forget_peak(running.pid)
             clients = [connect(running.port, payloads.request(body)) for _ in range(CLIENTS)]
             try:
-                taken = read_slowly(clients[::2])
+                taken = read_slowly(clients[::2], running.program)
                 while_held = procfs.memory(running.pid)
                 check(clients[1::2])
             finally:
@@ -67,7 +68,7 @@ def connect(port: int, request: bytes) -> socket.socket:
     return made
 
 
-def read_slowly(clients: list[socket.socket]) -> int:
+def read_slowly(clients: list[socket.socket], proxy: Program) -> int:
     """A little from each of them, again and again; how many bytes that were."""
     taken = 0
     until = time.monotonic() + HELD_SECONDS
@@ -80,9 +81,8 @@ def read_slowly(clients: list[socket.socket]) -> int:
                 if got == 0:
                     raise Invalid("a client that reads slowly was cut off")
                 taken += got
-            rest = turn + PAUSE_SECONDS - time.monotonic()
-            if rest > 0:
-                time.sleep(rest)  # this is how slow they are
+            if proxy.ended_within(max(0.0, turn + PAUSE_SECONDS - time.monotonic())):
+                raise Invalid("the proxy ended while clients read slowly")
     return taken
 
 
