@@ -1,10 +1,12 @@
 #include "server/call_leg.hpp"
 
 #include <algorithm>
+#include <boost/container/small_vector.hpp>
 #include <utility>
 
 #include "core/ascii.hpp"
 #include "core/splice.hpp"
+#include "server/gather_write.hpp"
 #include "server/metrics.hpp"
 #include "server/upstream_head.hpp"
 #include "server/worker.hpp"
@@ -71,7 +73,8 @@ CallLeg::CallLeg(const Request& request, attempt::Call call,
       transcript_(std::move(transcript)),
       upstream_(request.worker, request.config, request.config.at(call_.deployment), *this),
       begun_(request.worker.now()),
-      resume_(call_.resume) {
+      resume_(call_.resume),
+      deadline_(call_.deadline) {
   request_.worker.upstream_call_begun();
 }
 
@@ -82,6 +85,7 @@ CallLeg::~CallLeg() {
 void CallLeg::take_home() {
   // In this order: what the relay views may lie where the rest of it is kept.
   if (relay_) relay_->keep_output();
+  if (!plain_.empty() && plain_.data() != held_.data()) plain_ = held_ = plain_;
   upstream_.keep_received();
 }
 
@@ -92,13 +96,17 @@ void CallLeg::finish() {
 }
 
 Awaitable<void> CallLeg::run(AttemptLoop& loop) {
-  const auto fault = co_await send();
-  if (!fault) {
-    ending_ = co_await receive(loop);
-  } else if (fault->stale) {
+  auto fault = co_await send();
+  if (!fault) fault = co_await upstream_.read_head(call_.deadline);
+  if (!fault)
+    begin_answer(loop);
+  else if (fault->stale)
     ending_ = attempt::StaleConnection{call_.leg};
-  } else {
+  else
     ending_ = failed(fault->outcome);
+  while (!ending_ && !settled_) {
+    if (!upstream_.next_pieces(fault)) fault = co_await upstream_.read_body(reading_deadline());
+    take_pieces(fault);
   }
   ready_ = true;
 }
@@ -129,7 +137,11 @@ Awaitable<std::optional<CallFault>> CallLeg::send() {
   const std::string head =
       upstream_head(request_.heads, request_.config, call_.deployment, request_.endpoint,
                     call_.upstream_model, request_.client, body.size(), proxy ? &*proxy : nullptr);
-  co_return co_await upstream_.send(head, body.pieces(), call_.connection, call_.deadline);
+  boost::container::small_vector<std::string_view, 8> pieces(1, head);
+  pieces.insert(pieces.end(), body.pieces().begin(), body.pieces().end());
+  Buffers buffers = as_buffers(pieces);
+  if (upstream_.send_at_once(buffers, call_.connection)) co_return std::nullopt;
+  co_return co_await upstream_.send_rest(std::move(buffers), call_.deadline);
 }
 
 attempt::Event CallLeg::failed(const AttemptOutcome& outcome) const {
@@ -156,107 +168,132 @@ bool CallLeg::client_names_account(const Deployment& deployment) const {
 
 // ------------------------------------------------------------- what the answer turns out to be
 
-Awaitable<CallLeg::Ending> CallLeg::receive(AttemptLoop& loop) {
+void CallLeg::begin_answer(AttemptLoop& loop) {
   Worker& worker = request_.worker;
+  const TimePoint now = worker.now();
   request_.fleet.told_quotas(call_.deployment, read_quotas(upstream_.headers(), worker.wall_now()),
-                             worker.now());
-  if (!is_success(upstream_.status())) co_return co_await receive_error();
+                             now);
+  if (!is_success(upstream_.status())) {
+    reading_ = Reading::error;
+    deadline_ = std::min(call_.deadline, now + kErrorBodyTimeout);
+    return;
+  }
   const auto encoding = find_header(upstream_.headers(), "content-encoding");
   if (encoding && !encoding->empty() && !equals_ignoring_case(*encoding, "identity")) {
-    ProtocolViolation compressed;
-    compressed.detail = "the answer is compressed although that was not asked for";
-    co_return failed(compressed);
+    ending_ = failed(ProtocolViolation{"the answer is compressed although that was not asked for"});
+    return;
   }
-  const attempt::HeadArrived arrived(call_.leg);
-  loop.next(arrived, worker.now());
+  loop.next(attempt::HeadArrived(call_.leg), now);
   const std::string_view type = find_header(upstream_.headers(), "content-type").value_or("");
-  if (request_.body.stream && is_event_stream(type)) co_return co_await await_content();
-  const bool binary = traits(request_.endpoint).answer == AnswerKind::binary &&
-                      !is_json_type(type) && !is_html_type(type);
-  if (binary) co_return co_await await_bytes();
-  co_return co_await hold_plain();
+  if (request_.body.stream && is_event_stream(type)) {
+    reading_ = Reading::first_content;
+    answer_ = Answer::stream;
+    if (transcript_) transcript_->begin_leg(resume_);
+    relay_.emplace(traits(request_.endpoint).dialect, transcript_.get());
+  } else if (traits(request_.endpoint).answer == AnswerKind::binary && !is_json_type(type) &&
+             !is_html_type(type)) {
+    reading_ = Reading::first_bytes;
+  }
 }
 
-Awaitable<CallLeg::Ending> CallLeg::receive_error() {
-  const TimePoint deadline = std::min(call_.deadline, request_.worker.now() + kErrorBodyTimeout);
-  while (!upstream_.body_done() && held_.size() < bounds::kErrorBodyBytes) {
-    const auto fault = co_await upstream_.read_body(deadline);
-    if (fault) break;  // the status alone says enough
-    for (const std::string_view piece : upstream_.pieces()) held_.append(piece);
-  }
+TimePoint CallLeg::reading_deadline() const {
+  // A leg that repeats what was sent shows nothing of it, but has begun as well.
+  return relay_ && relay_->begun() ? request_.worker.now() + request_.config.timeouts.stream_idle
+                                   : deadline_;
+}
+
+void CallLeg::take_pieces(std::optional<CallFault>& fault) {
+  if (reading_ == Reading::error) return take_error(fault.has_value());
+  if (reading_ == Reading::first_content) return take_first_content(fault);
+  if (fault)
+    ending_ = failed(fault->outcome);
+  else if (reading_ == Reading::first_bytes)
+    take_first_bytes();
+  else
+    take_plain();
+}
+
+void CallLeg::hold_pieces() {
+  if (held_.empty())
+    held_.reserve(std::min<std::uint64_t>(upstream_.announced_bytes(), kFirstHeldBytes));
+  for (const std::string_view piece : upstream_.pieces()) held_.append(piece);
+}
+
+// That it was cut matters little: the status alone says enough.
+void CallLeg::take_error(bool cut) {
+  if (!cut) hold_pieces();
+  if (!cut && !upstream_.body_done() && held_.size() < bounds::kErrorBodyBytes) return;
   if (held_.size() > bounds::kErrorBodyBytes) held_.resize(bounds::kErrorBodyBytes);
   HttpAnswer answer;
   answer.status = upstream_.status();
   answer.headers = upstream_.headers();
   answer.body = held_;
-  co_return failed(answer);
+  ending_ = failed(answer);
 }
 
 // An answer that begins like JSON is held until it has shown whether it is an error.
-Awaitable<CallLeg::Ending> CallLeg::await_bytes() {
-  while (!upstream_.body_done()) {
-    const auto fault = co_await upstream_.read_body(call_.deadline);
-    if (fault) co_return failed(fault->outcome);
-    for (const std::string_view piece : upstream_.pieces()) held_.append(piece);
-    if (held_.empty()) continue;
-    if (begins_like_json(held_)) co_return co_await hold_plain();
-    answer_ = Answer::bytes;
-    co_return std::nullopt;
+void CallLeg::take_first_bytes() {
+  hold_pieces();
+  if (held_.empty()) {
+    if (upstream_.body_done()) ending_ = failed(ProtocolViolation{"the answer is empty"});
+    return;
   }
-  co_return failed(ProtocolViolation{"the answer is empty"});
+  if (begins_like_json(held_)) {
+    reading_ = Reading::plain;
+    if (upstream_.body_done()) judge_plain();
+    return;
+  }
+  answer_ = Answer::bytes;
+  settled_ = true;
 }
 
-Awaitable<CallLeg::Ending> CallLeg::hold_plain() {
-  held_.reserve(std::min<std::uint64_t>(upstream_.announced_bytes(), kFirstHeldBytes));
-  while (!upstream_.body_done()) {
-    const auto fault = co_await upstream_.read_body(call_.deadline);
-    if (fault) co_return failed(fault->outcome);
-    for (const std::string_view piece : upstream_.pieces()) held_.append(piece);
-    if (held_.size() <= bounds::kHeldAnswerBytes) continue;
-    if (request_.wants_event_stream()) co_return failed(not_a_stream());
-    answer_ = Answer::bytes;
-    co_return std::nullopt;
+void CallLeg::take_plain() {
+  const auto& pieces = upstream_.pieces();
+  if (upstream_.body_done() && held_.empty() && pieces.size() == 1) {
+    plain_ = pieces.front();  // usually; it stays where it was read
+    return judge_plain();
   }
+  hold_pieces();
+  if (held_.size() > bounds::kHeldAnswerBytes) {
+    if (request_.wants_event_stream()) ending_ = failed(not_a_stream());
+    answer_ = Answer::bytes;
+    settled_ = true;
+  } else if (upstream_.body_done()) {
+    judge_plain();
+  }
+}
+
+void CallLeg::judge_plain() {
+  if (!held_.empty()) plain_ = held_;
   const std::string_view type = find_header(upstream_.headers(), "content-type").value_or("");
-  PlainAnswer judged = judge_plain_answer(request_.endpoint, type, held_);
+  PlainAnswer judged = judge_plain_answer(request_.endpoint, type, plain_);
   plain_usage_ = judged.usage;
   std::optional<AttemptOutcome>& wrong = judged.fault;
   if (!wrong && request_.wants_event_stream()) wrong = not_a_stream();
   if (auto* error = wrong ? std::get_if<InBandError>(&*wrong) : nullptr)
     error->headers = upstream_.headers();
-  if (wrong) co_return failed(*wrong);
-  co_return std::nullopt;
+  if (wrong) ending_ = failed(*wrong);
+  settled_ = true;
 }
 
-Awaitable<CallLeg::Ending> CallLeg::await_content() {
-  answer_ = Answer::stream;
-  if (transcript_) transcript_->begin_leg(resume_);
-  relay_.emplace(traits(request_.endpoint).dialect, transcript_.get());
-  while (relay_->open() && relay_->output().empty()) {
-    auto fault = co_await read_stream();
-    if (fault) co_return fault;
-  }
+void CallLeg::take_first_content(std::optional<CallFault>& fault) {
+  ending_ = take_stream(fault);
+  if (ending_ || (relay_->open() && relay_->output().empty())) return;
   if (relay_->output().empty() && relay_->state() == StreamState::failed)
-    co_return stream_failure();
-  co_return std::nullopt;
+    ending_ = stream_failure();
+  settled_ = true;
 }
 
 // ------------------------------------------------------------------------------------- a stream
 
-Awaitable<CallLeg::Ending> CallLeg::read_stream() {
-  // A leg that repeats what was sent shows nothing of it, but has begun as well.
-  const bool content_started = relay_->begun();
-  const TimePoint deadline = content_started
-                                 ? request_.worker.now() + request_.config.timeouts.stream_idle
-                                 : call_.deadline;
-  auto fault = co_await upstream_.read_body(deadline);
+CallLeg::Ending CallLeg::take_stream(std::optional<CallFault>& fault) {
   if (fault) {
-    name_stream_phase(*fault, content_started);
-    co_return failed(fault->outcome);
+    name_stream_phase(*fault, relay_->begun());
+    return failed(fault->outcome);
   }
   for (const std::string_view piece : upstream_.pieces()) relay_->feed(piece);
   if (relay_->open() && upstream_.body_done()) relay_->finish();
-  co_return std::nullopt;
+  return std::nullopt;
 }
 
 attempt::Event CallLeg::stream_failure() const {

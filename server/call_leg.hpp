@@ -9,6 +9,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "core/attempt_loop.hpp"
 #include "core/body.hpp"
@@ -60,8 +62,10 @@ class CallLeg : private ReadBuffer::Borrower {
   Answer answer() const { return answer_; }
   // Of a stream.
   StreamRelay& relay() { return *relay_; }
-  // A plain answer, complete; of bytes, what has come of them.
-  std::string& body() { return held_; }
+  // A plain answer, complete; may lie in the worker's read buffer.
+  std::string_view plain() const { return plain_; }
+  // Of bytes, what has come of them.
+  std::string take_held() { return std::move(held_); }
   const TokenUsage& plain_usage() const { return plain_usage_; }
 
   UpstreamCall& upstream() { return upstream_; }
@@ -74,8 +78,10 @@ class CallLeg : private ReadBuffer::Borrower {
   bool at_boundary() const { return !relay_ || relay_->at_boundary(); }
   bool terminal_relayed() const { return relay_ && relay_->terminal_relayed(); }
 
-  // Reads what comes next of a stream into the relay; what it failed with.
-  Awaitable<std::optional<attempt::Event>> read_stream();
+  // What has come of a stream, or why nothing more will, goes into the relay; what it failed with.
+  std::optional<attempt::Event> take_stream(std::optional<CallFault>& fault);
+  // Until when the next of it is waited for.
+  TimePoint reading_deadline() const;
   // When the relay has failed.
   attempt::Event stream_failure() const;
   attempt::Event failed(const AttemptOutcome& outcome) const;
@@ -85,11 +91,16 @@ class CallLeg : private ReadBuffer::Borrower {
   void take_home() override;
   bool client_names_account(const Deployment& deployment) const;
   Awaitable<std::optional<CallFault>> send();
-  Awaitable<Ending> receive(AttemptLoop& loop);
-  Awaitable<Ending> receive_error();
-  Awaitable<Ending> await_content();
-  Awaitable<Ending> await_bytes();
-  Awaitable<Ending> hold_plain();
+  // What the pieces that arrive are taken for, until run() is over.
+  enum class Reading { error, first_bytes, plain, first_content };
+  void begin_answer(AttemptLoop& loop);
+  void take_pieces(std::optional<CallFault>& fault);
+  void take_error(bool cut);
+  void take_first_bytes();
+  void take_plain();
+  void take_first_content(std::optional<CallFault>& fault);
+  void judge_plain();
+  void hold_pieces();
 
   const Request request_;
   attempt::Call call_;
@@ -102,6 +113,10 @@ class CallLeg : private ReadBuffer::Borrower {
   std::optional<StreamRelay> relay_;
   TokenUsage plain_usage_;
   std::string held_;
+  std::string_view plain_;
+  TimePoint deadline_;
+  Reading reading_ = Reading::plain;
+  bool settled_ = false;  // there is something to give
   bool ready_ = false;
   bool finished_ = false;
 };

@@ -98,10 +98,21 @@ Awaitable<std::optional<Answer>> Forward::run_attempts(AttemptLoop& loop) {
   for (;;) {
     attempt::Action action = loop.next(event, worker_.now());
     if (ended_early()) break;  // whatever a call ended in says nothing about its deployment
-    if (auto* next_call = std::get_if<attempt::Call>(&action)) {
-      event = co_await call(std::move(*next_call));
-    } else if (std::holds_alternative<attempt::Continue>(action)) {
-      event = co_await race();
+    auto* const next_call = std::get_if<attempt::Call>(&action);
+    if (next_call || std::holds_alternative<attempt::Continue>(action)) {
+      CallLeg* leg = next_call ? begin_call(std::move(*next_call)) : nullptr;
+      if (leg)
+        co_await leg->run(loop);
+      else
+        leg = co_await race();
+      event = what_came_of(leg);
+      if (leg && must_be_given(*leg)) {
+        if (leg->answer() == CallLeg::Answer::bytes)
+          event = co_await give_bytes(*leg);
+        else
+          event = co_await give_stream(*leg);
+      }
+      if (leg) conclude(*leg, event);
     } else if (const auto* wait = std::get_if<attempt::Wait>(&action)) {
       co_await wait_until(wait->until);
       event = attempt::TimerFired();
@@ -139,22 +150,18 @@ void Forward::end_early(ClientConnection::Ending why) {
 
 // ------------------------------------------------------------------------------------- an attempt
 
-Awaitable<attempt::Event> Forward::call(attempt::Call call) {
+CallLeg* Forward::begin_call(attempt::Call call) {
   const auto index = static_cast<std::size_t>(call.leg);
   std::shared_ptr<StreamTranscript> transcript = transcript_;
   if (call.resume == Resume::no && continuable_) transcript = std::make_shared<StreamTranscript>();
   if (call.leg == attempt::Leg::first) asked_ = call.deployment;
   hedge_at_ = call.hedge_at;
   if (answering_ == legs_[index].get()) answering_ = nullptr;
-  const auto leg = std::make_shared<CallLeg>(*leg_request_, std::move(call), std::move(transcript));
-  legs_[index] = leg;
+  legs_[index] = std::make_shared<CallLeg>(*leg_request_, std::move(call), std::move(transcript));
   const bool alone = !hedge_at_ && !racing_[1 - index];
-  if (!alone) {
-    enter_race(leg);
-    co_return co_await race();
-  }
-  co_await leg->run(*loop_);
-  co_return co_await conclude(*leg);
+  if (alone) return legs_[index].get();
+  enter_race(legs_[index]);
+  return nullptr;
 }
 
 // Runs the leg as a coroutine of its own.
@@ -175,20 +182,19 @@ void Forward::enter_race(const std::shared_ptr<CallLeg>& leg) {
   });
 }
 
-Awaitable<attempt::Event> Forward::race() {
+Awaitable<CallLeg*> Forward::race() {
   for (;;) {
     if (leg_error_) std::rethrow_exception(std::exchange(leg_error_, nullptr));
     // What failed meanwhile is told before another wins.
     for (const bool failed : {true, false}) {
       for (std::size_t i = 0; i < legs_.size(); ++i) {
         const bool arrived = racing_[i] && legs_[i]->ready();
-        if (arrived && legs_[i]->ending().has_value() == failed)
-          co_return co_await conclude(*legs_[i]);
+        if (arrived && legs_[i]->ending().has_value() == failed) co_return legs_[i].get();
       }
     }
     if (hedge_at_ && worker_.now() >= *hedge_at_) {
       hedge_at_.reset();
-      co_return attempt::HedgeDue();
+      co_return nullptr;
     }
     wait_timer_.expires_at(hedge_at_.value_or(TimePoint::max()));
     error_code ec;
@@ -196,27 +202,23 @@ Awaitable<attempt::Event> Forward::race() {
   }
 }
 
-Awaitable<attempt::Event> Forward::conclude(CallLeg& leg) {
-  racing_[static_cast<std::size_t>(leg.call().leg)] = false;
-  attempt::Event event = attempt::Begin();
-  if (leg.ending()) {
-    event = *leg.ending();
-  } else {
-    call_off_other(leg);
-    switch (leg.answer()) {
-      case CallLeg::Answer::plain:
-        event = take_plain(leg);
-        break;
-      case CallLeg::Answer::stream:
-        event = co_await give_stream(leg);
-        if (leg.resumed() && std::holds_alternative<attempt::Completed>(event))
-          worker_.metrics().count_recovered_stream();
-        break;
-      case CallLeg::Answer::bytes:
-        event = co_await give_bytes(leg);
-        break;
-    }
-  }
+attempt::Event Forward::what_came_of(CallLeg* leg) {
+  if (!leg) return attempt::HedgeDue();
+  racing_[static_cast<std::size_t>(leg->call().leg)] = false;
+  if (leg->ending()) return *leg->ending();
+  call_off_other(*leg);
+  if (must_be_given(*leg)) return attempt::Begin();  // known when that is done
+  return take_plain(*leg);
+}
+
+bool Forward::must_be_given(const CallLeg& leg) const {
+  return !leg.ending() && leg.answer() != CallLeg::Answer::plain;
+}
+
+void Forward::conclude(CallLeg& leg, attempt::Event& event) {
+  const bool completed = std::holds_alternative<attempt::Completed>(event);
+  if (completed && leg.answer() == CallLeg::Answer::stream && leg.resumed())
+    worker_.metrics().count_recovered_stream();
   count_wait(leg.begun(), leg.upstream().waited());
   leg.finish();
   note_usage(leg);
@@ -224,7 +226,6 @@ Awaitable<attempt::Event> Forward::conclude(CallLeg& leg) {
     failed->resumable = transcript_ && transcript_->resumable();
     failed->by_prefix = failed->resumable && continues_by_prefix(request_.body);
   }
-  co_return event;
 }
 
 // Its provider has begun to work, and counts that as it likes.

@@ -51,12 +51,15 @@ class Forward {
   std::optional<Answer> admit();
   void release();
 
-  // One call from its beginning to what the loop is told of it. A hedged one is a race, which
-  // returns whenever the loop has to be told something.
-  Awaitable<attempt::Event> call(attempt::Call call);
-  Awaitable<attempt::Event> race();
+  // A call to be run here; nullptr: it is in a race, which has an end whenever the loop has to be
+  // told something.
+  CallLeg* begin_call(attempt::Call call);
   void enter_race(const std::shared_ptr<CallLeg>& leg);
-  Awaitable<attempt::Event> conclude(CallLeg& leg);
+  Awaitable<CallLeg*> race();  // who has come to an end; nullptr: a hedge is due
+  // What the loop is told of it; where something must be given first, once that is done.
+  attempt::Event what_came_of(CallLeg* leg);
+  bool must_be_given(const CallLeg& leg) const;
+  void conclude(CallLeg& leg, attempt::Event& event);
   void call_off_other(const CallLeg& winner);
   Awaitable<void> join_legs();
 

@@ -66,15 +66,15 @@ Awaitable<void> Forward::send_plain() {
   writer_.stop_comments();
   release();
   overhead_ = overhead();
-  const std::string& body = answering_->body();
+  const std::string_view body = answering_->plain();
   ResponseHead head(worker_, status_);
   head.add_common(request_, config_, keep_alive_);
   add_routing(head.lines(), Naming::with_deployment);
   head.add_from_provider(answering_->upstream().headers()).add("Content-Length", body.size());
   const std::string head_text = head.finish();
   const std::string_view pieces[] = {head_text, body};
-  const bool written =
-      co_await connection_.write(pieces, worker_.now() + config_.timeouts.stream_idle);
+  const bool written = co_await connection_.write(
+      pieces, worker_.now() + config_.timeouts.stream_idle, ClientConnection::Pieces::passing);
   if (!written) ending_ = ClientConnection::Ending::client_left;
 }
 

@@ -25,6 +25,7 @@ attempt::Event Forward::take_plain(CallLeg& leg) {
 Awaitable<attempt::Event> Forward::give_stream(CallLeg& leg) {
   const attempt::Completed completed(leg.call().leg);
   StreamRelay& relay = leg.relay();
+  UpstreamCall& upstream = leg.upstream();
   for (;;) {
     if (!relay.output().empty()) {
       begin_content(leg, true);
@@ -35,13 +36,14 @@ Awaitable<attempt::Event> Forward::give_stream(CallLeg& leg) {
       let_go_of_body();
     }
     if (!relay.open()) break;
-    auto fault = co_await leg.read_stream();
-    if (fault) co_return *std::move(fault);
+    std::optional<CallFault> fault;
+    if (!upstream.next_pieces(fault)) fault = co_await upstream.read_body(leg.reading_deadline());
+    auto failure = leg.take_stream(fault);
+    if (failure) co_return *std::move(failure);
   }
   if (relay.state() == StreamState::failed) co_return leg.stream_failure();
   co_await end_content();
   // The last chunk is the connection's business only: the client has its whole answer.
-  UpstreamCall& upstream = leg.upstream();
   if (!upstream.body_done()) co_await upstream.read_body(worker_.now() + kStreamTailTimeout);
   co_return completed;
 }
@@ -51,7 +53,7 @@ Awaitable<attempt::Event> Forward::give_stream(CallLeg& leg) {
 Awaitable<attempt::Event> Forward::give_bytes(CallLeg& leg) {
   const attempt::Completed completed(leg.call().leg);
   UpstreamCall& upstream = leg.upstream();
-  std::string held = std::move(leg.body());
+  std::string held = leg.take_held();
   std::vector<std::string_view> pieces(1, held);
   for (;;) {
     if (!pieces.empty()) {

@@ -22,29 +22,22 @@ CallFault violation(std::string what) {
 
 }  // namespace
 
-Awaitable<std::optional<CallFault>> UpstreamCall::send(std::string_view head,
-                                                       std::span<const std::string_view> body,
-                                                       attempt::Call::Connection connection,
-                                                       TimePoint deadline) {
-  std::optional<CallFault> fault;
-  if (!take_pooled(connection)) fault = co_await open_connection(deadline);
-  if (fault) co_return fault;
-  boost::container::small_vector<std::string_view, 8> pieces(1, head);
-  pieces.insert(pieces.end(), body.begin(), body.end());
-  Buffers buffers = as_buffers(pieces);
-  error_code write_error;
-  if (!connection_->write_at_once(buffers, write_error)) {
-    const TimePoint begun = worker_.now();
-    co_await connection_->write(std::move(buffers), deadline, write_error);
-    waited_ += worker_.now() - begun;
+bool UpstreamCall::send_at_once(Buffers& request, attempt::Call::Connection connection) {
+  return take_pooled(connection) && connection_->write_at_once(request, write_error_);
+}
+
+Awaitable<std::optional<CallFault>> UpstreamCall::send_rest(Buffers request, TimePoint deadline) {
+  if (!connection_) {
+    auto fault = co_await open_connection(deadline);
+    if (fault) co_return fault;
+    if (connection_->write_at_once(request, write_error_)) co_return std::nullopt;
   }
-  if (write_error == asio::error::timed_out) co_return transport(TransportPhase::send, write_error);
-  // A provider may refuse a request before it has read all of it: its answer says more than the
-  // failed write.
-  fault = co_await read_head(deadline);
-  const bool sent_in_vain = fault && write_error && !any_byte_ && !fault->stale;
-  if (sent_in_vain) co_return transport(TransportPhase::send, write_error);
-  co_return fault;
+  const TimePoint begun = worker_.now();
+  co_await connection_->write(std::move(request), deadline, write_error_);
+  waited_ += worker_.now() - begun;
+  if (write_error_ == asio::error::timed_out)
+    co_return transport(TransportPhase::send, write_error_);
+  co_return std::nullopt;
 }
 
 bool UpstreamCall::take_pooled(attempt::Call::Connection wanted) {
@@ -86,49 +79,63 @@ void UpstreamCall::keep_received() {
 }
 
 // More behind what has been received and not parsed.
-Awaitable<void> UpstreamCall::read_more(TimePoint deadline, error_code& ec) {
+void UpstreamCall::begin_read(TimePoint deadline) {
   keep_received();
-  const bool alone = received_.empty();
-  const TimePoint begun = worker_.now();
-  const std::string_view arrived = co_await connection_->receive(reader_, deadline, ec);
-  waited_ += worker_.now() - begun;
-  if (!arrived.empty()) any_byte_ = true;
-  received_ = alone ? arrived : kept_.append(arrived);
+  reading_since_ = worker_.now();
+  connection_->begin_read(deadline);
+}
+
+void UpstreamCall::end_read(std::string_view arrived) {
+  waited_ += worker_.now() - reading_since_;
+  if (arrived.empty()) return;
+  any_byte_ = true;
+  received_ = received_.empty() ? arrived : kept_.append(arrived);
 }
 
 Awaitable<std::optional<CallFault>> UpstreamCall::read_head(TimePoint deadline) {
-  std::size_t interim = 0;
-  std::size_t searched = 0;
   for (;;) {
-    const std::size_t compared = std::min(received_.size(), kStatusLineStart.size());
-    if (received_.substr(0, compared) != kStatusLineStart.substr(0, compared))
-      co_return violation("the answer is not HTTP/1.x");
-    const std::size_t end = received_.find("\r\n\r\n", searched < 3 ? 0 : searched - 3);
-    if (end != std::string_view::npos) {
-      if (end + 4 > bounds::kUpstreamHeadBytes)
-        co_return violation("the response head is too large");
-      auto fault = parse_head(end + 4);
-      if (fault) co_return fault;
-      if (status() >= 200) co_return std::nullopt;
-      if (status() == 101) co_return violation("101 Switching Protocols was not asked for");
-      if (++interim > bounds::kInterimResponses) co_return violation("too many 1xx answers");
-      searched = 0;
-      continue;
-    }
-    searched = received_.size();
-    if (received_.size() >= bounds::kUpstreamHeadBytes)
-      co_return violation("the response head is too large");
     error_code ec;
-    co_await read_more(deadline, ec);
+    std::string_view arrived;
+    begin_read(deadline);
+    while (!connection_->read_at_once(reader_, arrived, ec)) co_await connection_->wait(ec);
+    end_read(arrived);
     if (ec) {
       if (any_byte_ && ec != asio::error::timed_out)
         co_return violation("the connection closed inside the response head");
-      co_return transport(TransportPhase::await_head, ec);
+      CallFault fault = transport(TransportPhase::await_head, ec);
+      // A provider may refuse a request before it has read all of it: only if it says nothing does
+      // the failed write say why.
+      const bool sent_in_vain = write_error_ && !any_byte_ && !fault.stale;
+      if (sent_in_vain) fault = transport(TransportPhase::send, write_error_);
+      co_return fault;
     }
+    auto fault = parse_head();
+    if (fault || head_) co_return fault;
   }
 }
 
-std::optional<CallFault> UpstreamCall::parse_head(std::size_t bytes) {
+// Fills head_ once the final head is there.
+std::optional<CallFault> UpstreamCall::parse_head() {
+  for (;;) {
+    const std::size_t compared = std::min(received_.size(), kStatusLineStart.size());
+    if (received_.substr(0, compared) != kStatusLineStart.substr(0, compared))
+      return violation("the answer is not HTTP/1.x");
+    const std::size_t end = received_.find("\r\n\r\n", searched_ < 3 ? 0 : searched_ - 3);
+    const bool complete = end != std::string_view::npos;
+    if (complete ? end + 4 > bounds::kUpstreamHeadBytes
+                 : received_.size() >= bounds::kUpstreamHeadBytes)
+      return violation("the response head is too large");
+    searched_ = complete ? 0 : received_.size();
+    if (!complete) return std::nullopt;
+    auto fault = parse_fields(end + 4);
+    if (fault || status() >= 200) return fault;
+    if (status() == 101) return violation("101 Switching Protocols was not asked for");
+    if (++interim_ > bounds::kInterimResponses) return violation("too many 1xx answers");
+    head_.reset();
+  }
+}
+
+std::optional<CallFault> UpstreamCall::parse_fields(std::size_t bytes) {
   head_bytes_.assign(received_.substr(0, bytes));
   received_.remove_prefix(bytes);
   fields_.reserve(kUsualFields);
@@ -139,20 +146,29 @@ std::optional<CallFault> UpstreamCall::parse_head(std::size_t bytes) {
   return std::nullopt;
 }
 
-Awaitable<std::optional<CallFault>> UpstreamCall::read_body(TimePoint deadline) {
+bool UpstreamCall::next_pieces(std::optional<CallFault>& fault) {
   pieces_.clear();
+  if (body_.done()) return true;
   error_code ec;
-  while (!body_.done()) {
-    received_.remove_prefix(body_.read(received_, pieces_, ec));
-    if (ec) co_return violation(fmt::format("bad body framing: {}", ec.message()));
-    if (!pieces_.empty() || body_.done()) break;
-    co_await read_more(deadline, ec);
+  received_.remove_prefix(body_.read(received_, pieces_, ec));
+  if (ec) fault = violation(fmt::format("bad body framing: {}", ec.message()));
+  return ec || !pieces_.empty() || body_.done();
+}
+
+Awaitable<std::optional<CallFault>> UpstreamCall::read_body(TimePoint deadline) {
+  std::optional<CallFault> fault;
+  while (!next_pieces(fault)) {
+    error_code ec;
+    std::string_view arrived;
+    begin_read(deadline);
+    while (!connection_->read_at_once(reader_, arrived, ec)) co_await connection_->wait(ec);
+    end_read(arrived);
     if (ec == asio::error::eof && body_.until_close())
       body_.closed();
     else if (ec)
       co_return transport(TransportPhase::body, ec);
   }
-  co_return std::nullopt;
+  co_return fault;
 }
 
 void UpstreamCall::finish() {

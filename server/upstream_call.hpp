@@ -33,18 +33,20 @@ class UpstreamCall {
                ReadBuffer::Borrower& reader)
       : worker_(worker), config_(config), deployment_(deployment), reader_(reader) {}
 
-  // Up to and including the response head (interim responses are passed over). `head` is the
-  // complete request head; both it and `body` stay valid until this returns.
-  Awaitable<std::optional<CallFault>> send(std::string_view head,
-                                           std::span<const std::string_view> body,
-                                           attempt::Call::Connection connection,
-                                           TimePoint deadline);
+  // True if the request is out: a connection was waiting for it, and took all of it. Else what is
+  // left is in `request`, for send_rest(). That the provider did not read all of it is no fault
+  // yet: its answer says more.
+  bool send_at_once(Buffers& request, attempt::Call::Connection connection);
+  Awaitable<std::optional<CallFault>> send_rest(Buffers request, TimePoint deadline);
+  // Up to and including the response head; interim responses are passed over.
+  Awaitable<std::optional<CallFault>> read_head(TimePoint deadline);
 
   int status() const { return head_->status; }
   Headers headers() const { return fields_; }
 
   // The next pieces of the de-chunked body, in pieces(); valid until anything is waited for. None
-  // are left once body_done().
+  // are left once body_done(). False: they have not arrived; read_body() waits for them.
+  bool next_pieces(std::optional<CallFault>& fault);
   Awaitable<std::optional<CallFault>> read_body(TimePoint deadline);
   const std::vector<std::string_view>& pieces() const { return pieces_; }
   bool body_done() const { return body_.done(); }
@@ -65,9 +67,10 @@ class UpstreamCall {
  private:
   bool take_pooled(attempt::Call::Connection wanted);
   Awaitable<std::optional<CallFault>> open_connection(TimePoint deadline);
-  Awaitable<std::optional<CallFault>> read_head(TimePoint deadline);
-  std::optional<CallFault> parse_head(std::size_t head_bytes);
-  Awaitable<void> read_more(TimePoint deadline, error_code& ec);
+  std::optional<CallFault> parse_head();
+  std::optional<CallFault> parse_fields(std::size_t head_bytes);
+  void begin_read(TimePoint deadline);
+  void end_read(std::string_view arrived);
   CallFault transport(TransportPhase phase, const error_code& ec) const;
 
   Worker& worker_;
@@ -83,6 +86,10 @@ class UpstreamCall {
   std::string kept_;
   std::vector<std::string_view> pieces_;
   Duration waited_{};
+  TimePoint reading_since_{};
+  error_code write_error_;
+  std::size_t searched_ = 0;  // of received_, for the end of the head
+  unsigned interim_ = 0;
   bool any_byte_ = false;
   bool cancelled_ = false;
 };

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/url/parse.hpp>
 #include <cerrno>
@@ -173,9 +172,9 @@ Awaitable<std::optional<TransportFailure>> UpstreamConnection::shake_hands() {
   }
   error_code ec;
   for (;;) {
-    const auto wants = tls_->shake_hands(ec);
-    if (wants == TlsSocket::Wants::nothing) break;
-    co_await ready(wants, ec);
+    wants_ = tls_->shake_hands(ec);
+    if (wants_ == Wants::nothing) break;
+    co_await wait(ec);
     if (ec) break;
   }
   if (!ec && !timed_out_) co_return std::nullopt;
@@ -210,50 +209,41 @@ void UpstreamConnection::start_over_in_event_loop(const Tcp& protocol, error_cod
   if (ec) ::close(handle);
 }
 
-Awaitable<void> UpstreamConnection::ready(TlsSocket::Wants wants, error_code& ec) {
-  if (wants == TlsSocket::Wants::writable)
-    co_await socket_.async_wait(Socket::wait_write, to(ec));
-  else
-    co_await watch_.readable(socket_, ec);
+// An answer is waited for; only where the last read filled the buffer is there likely to be more.
+void UpstreamConnection::begin_read(TimePoint deadline) {
+  deadline_.arm(deadline);
+  may_read_ = more_likely_ || (tls_ && tls_->has_pending());
+  wants_ = may_read_ ? Wants::nothing : Wants::readable;
+  if (may_read_ && ++reads_without_wait_ < kReadsWithoutWait) return;
+  reads_without_wait_ = 0;
+  may_read_ = false;
 }
 
-// An answer is waited for; only where the last read filled the buffer is there likely to be more.
-Awaitable<std::string_view> UpstreamConnection::receive(ReadBuffer::Borrower& reader,
-                                                        TimePoint deadline, error_code& ec) {
-  deadline_.arm(deadline);
-  std::string_view received;
-  auto wants = TlsSocket::Wants::readable;
-  const bool likely = more_likely_ || (tls_ && tls_->has_pending());
-  if (likely && ++reads_without_wait_ >= kReadsWithoutWait) {
+bool UpstreamConnection::read_at_once(ReadBuffer::Borrower& reader, std::string_view& received,
+                                      error_code& ec) {
+  if (!std::exchange(may_read_, true)) return false;
+  if (!ec) wants_ = try_read(reader, received, ec);
+  if (!ec && wants_ != Wants::nothing) {
     reads_without_wait_ = 0;
-    co_await asio::post(use_awaitable);
-  }
-  if (likely) wants = read_at_once(reader, received, ec);
-  while (!ec && wants != TlsSocket::Wants::nothing) {
-    reads_without_wait_ = 0;
-    if (wants == TlsSocket::Wants::readable)
-      co_await watch_.readable(socket_, ec);  // as nearly always, and a coroutine less than ready()
-    else
-      co_await ready(wants, ec);
-    if (!ec) wants = read_at_once(reader, received, ec);
+    return false;
   }
   deadline_.disarm();
   fix_error(ec);
-  co_return received;
+  return true;
 }
 
-TlsSocket::Wants UpstreamConnection::read_at_once(ReadBuffer::Borrower& reader,
-                                                  std::string_view& received, error_code& ec) {
+TlsSocket::Wants UpstreamConnection::try_read(ReadBuffer::Borrower& reader,
+                                              std::string_view& received, error_code& ec) {
   const auto buffer = worker_.read_buffer().lend(reader);
   std::size_t n = 0;
-  auto wants = TlsSocket::Wants::nothing;
+  auto wants = Wants::nothing;
   if (tls_) {
     wants = tls_->read(buffer, n, ec);
   } else {
     n = socket_.read_some(asio::buffer(buffer.data(), buffer.size()), ec);
     if (ec == asio::error::would_block) {
       ec = {};
-      wants = TlsSocket::Wants::readable;
+      wants = Wants::readable;
     }
   }
   more_likely_ = n == buffer.size();
@@ -262,7 +252,7 @@ TlsSocket::Wants UpstreamConnection::read_at_once(ReadBuffer::Borrower& reader,
 }
 
 bool UpstreamConnection::write_at_once(Buffers& buffers, error_code& ec) {
-  if (tls_) return tls_->write(buffers, ec) == TlsSocket::Wants::nothing;
+  if (tls_) return tls_->write(buffers, ec) == Wants::nothing;
   write_now(socket_, buffers, ec);
   return ec || buffers.empty();
 }
@@ -271,9 +261,9 @@ Awaitable<void> UpstreamConnection::write(Buffers buffers, TimePoint deadline, e
   deadline_.arm(deadline);
   if (tls_) {
     for (;;) {
-      const auto wants = tls_->write(buffers, ec);
-      if (wants == TlsSocket::Wants::nothing) break;
-      co_await ready(wants, ec);
+      wants_ = tls_->write(buffers, ec);
+      if (wants_ == Wants::nothing) break;
+      co_await wait(ec);
       if (ec) break;
     }
   } else {

@@ -3,10 +3,12 @@
 // never used again.
 #pragma once
 
+#include <boost/asio/post.hpp>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/config.hpp"
@@ -38,10 +40,30 @@ class UpstreamConnection {
   Awaitable<std::optional<TransportFailure>> connect(std::optional<ProxyRoute> proxy,
                                                      TimePoint deadline);
 
-  // What has arrived, at least one byte, or an error: eof is the peer's orderly end; timed_out the
-  // deadline. The bytes lie in the worker's read buffer, lent to `reader`.
-  Awaitable<std::string_view> receive(ReadBuffer::Borrower& reader, TimePoint deadline,
-                                      error_code& ec);
+  // Reading waits in the caller's own coroutine, so that none is made for each read:
+  //   begin_read(deadline);
+  //   while (!read_at_once(reader, received, ec)) co_await wait(ec);
+  // Then `received` is what has arrived, at least one byte, or `ec` an error: eof is the peer's
+  // orderly end; timed_out the deadline. The bytes lie in the worker's read buffer, lent to
+  // `reader`.
+  void begin_read(TimePoint deadline);
+  bool read_at_once(ReadBuffer::Borrower& reader, std::string_view& received, error_code& ec);
+  // Until what was wanted last can go on.
+  auto wait(error_code& ec) {
+    auto token = asio::deferred;
+    return asio::async_initiate<asio::deferred_t, void()>(
+        [this, &ec](auto handler) {
+          switch (std::exchange(wants_, Wants::nothing)) {
+            case Wants::readable:
+              return watch_.readable(socket_, ec)(std::move(handler));
+            case Wants::writable:
+              return socket_.async_wait(Socket::wait_write, to(ec))(std::move(handler));
+            case Wants::nothing:  // but to give others their turn
+              return asio::post(socket_.get_executor(), std::move(handler));
+          }
+        },
+        token);
+  }
 
   // True if everything went out, or failed, without waiting; else what is left is in `buffers`.
   bool write_at_once(Buffers& buffers, error_code& ec);
@@ -70,13 +92,12 @@ class UpstreamConnection {
   bool reused = false;
 
  private:
+  using Wants = TlsSocket::Wants;
   Awaitable<std::optional<TransportFailure>> connect_tcp(std::string host, std::uint16_t port,
                                                          TimePoint deadline);
   Awaitable<std::optional<TransportFailure>> open_tunnel(ProxyRoute proxy);
   Awaitable<std::optional<TransportFailure>> shake_hands();
-  Awaitable<void> ready(TlsSocket::Wants wants, error_code& ec);
-  TlsSocket::Wants read_at_once(ReadBuffer::Borrower& reader, std::string_view& received,
-                                error_code& ec);
+  Wants try_read(ReadBuffer::Borrower& reader, std::string_view& received, error_code& ec);
   void start_over_in_event_loop(const Tcp& protocol, error_code& ec);
   void look_at_early_answer();
   TransportFailure failure(TransportPhase phase, const error_code& ec) const;
@@ -94,6 +115,8 @@ class UpstreamConnection {
   bool closed_ = false;  // by close(): nothing may open it again
   bool answered_early_ = false;
   unsigned reads_without_wait_ = 0;
+  Wants wants_ = Wants::nothing;
+  bool may_read_ = false;     // without waiting first
   bool sending_ = false;      // and an answer would be an early one
   bool more_likely_ = false;  // the last read filled the buffer
 };
