@@ -79,6 +79,11 @@ const Node* Section::get(std::string_view key) {
   return value == nullptr || value->kind == NodeKind::null ? nullptr : value;
 }
 
+const Node* Section::member(std::string_view key) {
+  asked_.push_back(key);
+  return node_ == nullptr ? nullptr : node_->find(key);
+}
+
 bool Section::has(std::string_view key) const {
   return node_ != nullptr && node_->find(key) != nullptr;
 }

@@ -46,6 +46,8 @@ class Section {
   // The key's value unless it is absent or null. The key is known from here on.
   const Node* get(std::string_view key);
   bool has(std::string_view key) const;
+  // The same with null; nullptr only if absent.
+  const Node* member(std::string_view key);
 
   std::optional<std::string> text(std::string_view key);
   std::optional<bool> boolean(std::string_view key);

@@ -9,6 +9,7 @@
 #include "config/listen.hpp"
 #include "config/router_settings.hpp"
 #include "config/scalars.hpp"
+#include "config/tls_section.hpp"
 
 namespace spillway::config {
 
@@ -182,9 +183,7 @@ void read_spillway_section(const Node& root, Context& context, Config& config) {
   read_access_log(section, context, config.access_log);
   config.litellm_headers = section.boolean("litellm_headers").value_or(config.litellm_headers);
   config.metrics = section.boolean("metrics").value_or(config.metrics);
-  // Going on without it would serve in plain text what the operator wanted encrypted.
-  if (const Node* tls = section.get("tls"))
-    context.fault(*tls, "is not supported yet; put a TLS terminator in front of the gateway");
+  config.tls = read_tls(section, context);
   section.finish();
 }
 

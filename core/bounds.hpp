@@ -31,6 +31,10 @@ inline constexpr std::size_t kChunkExtensionsTotal = 4096;    // of one body
 inline constexpr std::size_t kTrailerBytes = 8192;            // read past and dropped
 inline constexpr std::size_t kUpstreamHeadBytes = 64 * 1024;  // head of a provider's response
 inline constexpr std::size_t kInterimResponses = 8;           // 1xx before a final status
+inline constexpr Duration kTlsHandshake = seconds(10);        // of a client, from its connecting
+inline constexpr Duration kTlsFilesLook = seconds(1);  // how often certificates are looked after
+// Session tickets are good for a full handshake less, and their keys are a secret in memory.
+inline constexpr Duration kTlsTicketKeys = std::chrono::hours(8);
 inline constexpr std::size_t kRequestIdBytes = 128;  // a client's x-request-id is kept up to this
 
 // --- Answers ----------------------------------------------------------------------------------
@@ -47,6 +51,13 @@ inline constexpr std::size_t kHeldStreamBytes = 64 * 1024;  // held before the f
 
 inline constexpr std::size_t kResumableBodyBytes = 256 * 1024;  // of a request kept for recovery
 inline constexpr std::size_t kResumableTextBytes = 64 * 1024;   // of its answer that was sent
+
+// --- Memory (spillway.limits.memory) ------------------------------------------------------------
+inline constexpr double kMemoryShedding = 0.90;  // of the limit, before idle connections go
+inline constexpr double kMemoryRefusing = 0.95;  // and before new requests are refused
+inline constexpr double kMemoryOfCgroup = 0.85;  // of its limit; the rest is the kernel's buffers
+inline constexpr Duration kMemoryLook = milliseconds(100);  // a read of /proc costs microseconds
+inline constexpr Duration kMemoryTrim = seconds(1);         // between two returns of freed memory
 
 // --- Logs -------------------------------------------------------------------------------------
 inline constexpr std::size_t kAccessLogQueue = 4096;  // lines; a tenth of a second at full load

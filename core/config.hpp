@@ -213,7 +213,23 @@ struct Limits {
   std::size_t headers = 100;            // fields
   std::size_t connections = 0;          // 0: half of the descriptor limit
   std::size_t concurrent_requests = 0;  // 0: not limited
+  std::size_t queue = 0;                // requests that wait for their turn; 0: they are refused
+  Duration queue_timeout = seconds(5);
+  std::optional<std::size_t>
+      memory;  // bytes; nullopt: what the machine's cgroup allows, if it does
   bool operator==(const Limits&) const = default;
+};
+
+enum class TlsVersion : std::uint8_t { v1_2, v1_3 };
+
+// How clients are spoken to where they are to be encrypted. Files are PEM, and read again whenever
+// they change.
+struct TlsSettings {
+  std::string certificate;  // the server's own first, then what leads to a root
+  std::string key;
+  std::string client_ca;  // whose certificates clients must show; empty: none is asked for
+  TlsVersion min_version = TlsVersion::v1_2;
+  bool operator==(const TlsSettings&) const = default;
 };
 
 struct ClientKey {
@@ -253,6 +269,7 @@ struct Config {
   unsigned threads = 0;         // 0: one per core
   std::vector<ClientKey> keys;  // empty: no key wanted
   std::vector<std::string> cors_origins;
+  std::optional<TlsSettings> tls;  // nullopt: plain text
   Limits limits;
   Timeouts timeouts;
   RouterSettings router;

@@ -1,12 +1,16 @@
 #include "server/client_connection.hpp"
 
+#include <fmt/format.h>
+#include <openssl/err.h>
 #include <algorithm>
 #include <boost/asio/post.hpp>
-#include <boost/asio/write.hpp>
+#include <boost/asio/ssl/error.hpp>
 #include <utility>
 
 #include "server/body_reader.hpp"
-#include "server/gather_write.hpp"
+#include "server/gateway.hpp"
+#include "server/log.hpp"
+#include "server/metrics.hpp"
 #include "server/worker.hpp"
 
 namespace spillway::server {
@@ -20,6 +24,9 @@ constexpr std::size_t kUsualFields = 16;
 constexpr Duration kSecondLook = milliseconds(500);
 constexpr Duration kLinger = seconds(2);
 constexpr std::size_t kLingerBytes = 4 * 1024 * 1024;
+constexpr std::string_view kPlainText =
+    "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 35\r\n"
+    "Connection: close\r\n\r\nThis port speaks HTTPS, not HTTP.\r\n";
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 using ReadFault = ClientConnection::ReadFault;
@@ -54,6 +61,7 @@ void grow(std::string& text, std::size_t size) {
 ClientConnection::ClientConnection(Worker& worker, Socket socket)
     : worker_(worker),
       socket_(std::move(socket)),
+      tls_(worker.gateway().make_tls(socket_)),
       deadline_(worker.deadlines(),
                 [this] {
                   timed_out_ = true;
@@ -73,10 +81,55 @@ ClientConnection::ClientConnection(Worker& worker, Socket socket)
   if (!ec) peer_ = endpoint.address().to_string();
 }
 
+Awaitable<bool> ClientConnection::shake_hands(Duration patience) {
+  deadline_.arm(worker_.now() + std::min(patience, bounds::kTlsHandshake));
+  error_code ec;
+  auto wants = TlsSocket::Wants::readable;  // the client speaks first
+  while (!ec && wants != TlsSocket::Wants::nothing) {
+    co_await wait_for(wants, ec);
+    if (!ec) wants = tls_->shake_hands(ec);
+  }
+  if (timed_out_) ec = asio::error::timed_out;
+  deadline_.disarm();
+  if (ec) {
+    co_await refuse_handshake(ec);
+    co_return false;
+  }
+  const bool resumed = SSL_session_reused(tls_->native_handle()) == 1;
+  worker_.metrics().count_tls_handshake(resumed ? TlsHandshake::resumed : TlsHandshake::full);
+  co_return true;
+}
+
+Awaitable<void> ClientConnection::refuse_handshake(error_code why) {
+  const bool plain_text =
+      why.category() == asio::error::get_ssl_category() &&
+      ERR_GET_REASON(static_cast<unsigned long>(why.value())) == SSL_R_HTTP_REQUEST;
+  const bool late = why == asio::error::timed_out;
+  worker_.metrics().count_tls_handshake(late         ? TlsHandshake::timed_out
+                                        : plain_text ? TlsHandshake::plain_text
+                                                     : TlsHandshake::failed);
+  if (debug_log_wanted())
+    log_debug(fmt::format("TLS handshake with {} failed: {}", peer_, why.message()));
+  tls_.reset();
+  if (late) co_return close();
+  if (plain_text) {
+    const bool told = co_await write(std::span(&kPlainText, 1), worker_.now() + kLinger);
+    if (!told) co_return;
+  }
+  co_await linger();  // or the alert that says why would be lost
+}
+
+std::size_t ClientConnection::read_at_once(std::span<char> room, error_code& ec) {
+  if (!tls_) return socket_.read_some(asio::buffer(room.data(), room.size()), ec);
+  std::size_t n = 0;
+  if (tls_->read(room, n, ec) != TlsSocket::Wants::nothing) ec = asio::error::would_block;
+  return n;
+}
+
 // Asks the kernel first, and waits only where it has nothing.
 Awaitable<std::size_t> ClientConnection::read_some(char* data, std::size_t size, error_code& ec) {
-  const asio::mutable_buffer target(data, size);
-  std::size_t n = socket_.read_some(target, ec);
+  const std::span room(data, size);
+  std::size_t n = read_at_once(room, ec);
   if (!ec && ++reads_without_wait_ >= kReadsWithoutWait) {
     reads_without_wait_ = 0;
     co_await asio::post(use_awaitable);
@@ -84,7 +137,7 @@ Awaitable<std::size_t> ClientConnection::read_some(char* data, std::size_t size,
   while (ec == asio::error::would_block) {
     reads_without_wait_ = 0;
     co_await watch_.readable(socket_, ec);
-    if (!ec) n = socket_.read_some(target, ec);
+    if (!ec) n = read_at_once(room, ec);
   }
   if (timed_out_) ec = asio::error::timed_out;
   co_return n;
@@ -103,13 +156,15 @@ Awaitable<std::optional<ReadFault>> ClientConnection::read_head(const Config& co
   std::string_view received = begun;
   // Whoever sends ahead lets others have their turn between its requests.
   if (!begun.empty()) co_await asio::post(use_awaitable);
+  bool at_hand = tls_ && tls_->has_pending();
   while (check.feed(received) == RequestHeadCheck::State::need_more) {
     if (begun.empty()) received = begun = received;  // out of the read buffer, before waiting
     error_code ec;
-    co_await watch_.readable(socket_, ec);
+    if (!at_hand) co_await watch_.readable(socket_, ec);
     const auto buffer = worker_.read_buffer().use();
     std::size_t n = 0;
-    if (!ec) n = socket_.read_some(asio::buffer(buffer.data(), buffer.size()), ec);
+    if (!ec) n = read_at_once(buffer, ec);
+    at_hand = tls_ && n == buffer.size();
     if (timed_out_) ec = asio::error::timed_out;
     if (ec == asio::error::would_block) continue;
     request.fields.reserve(kUsualFields);
@@ -166,14 +221,15 @@ Awaitable<std::optional<ReadFault>> ClientConnection::read_body(const Config& co
   if (request.framing == BodyFraming::none) co_return std::nullopt;
   if (request.framing == BodyFraming::length && request.content_length > config.limits.body)
     co_return too_large(config.limits.body);
-  deadline_.arm(worker_.now() + config.timeouts.body);
+  const TimePoint deadline = worker_.now() + config.timeouts.body;
   const bool waits =
       request.expect_continue && !request.http_1_0 && request.body.empty() && carried_.empty();
   if (waits) {
-    error_code ec;
-    co_await asio::async_write(socket_, asio::buffer(kContinue), to(ec));
-    if (ec) co_return gone();
+    const bool told = co_await write(std::span(&kContinue, 1), deadline);
+    if (!told) co_return gone();
   }
+  timed_out_ = false;
+  deadline_.arm(deadline);
   std::optional<ReadFault> fault;
   if (request.framing == BodyFraming::length)
     fault = co_await read_fixed_body(request);
@@ -231,11 +287,40 @@ Awaitable<std::optional<ReadFault>> ClientConnection::read_chunked_body(const Co
   co_return std::nullopt;
 }
 
+TlsSocket::Wants ClientConnection::write_at_once(Buffers& buffers, error_code& ec) {
+  const std::size_t before = size_of(buffers);
+  auto wants = TlsSocket::Wants::nothing;
+  if (tls_) {
+    wants = tls_->write(buffers, ec);
+  } else {
+    write_now(socket_, buffers, ec);
+    if (!buffers.empty()) wants = TlsSocket::Wants::writable;
+  }
+  bytes_written_ += before - size_of(buffers);
+  return wants;
+}
+
+Awaitable<void> ClientConnection::wait_for(TlsSocket::Wants wants, error_code& ec) {
+  if (wants == TlsSocket::Wants::writable)
+    co_await socket_.async_wait(Socket::wait_write, to(ec));
+  else
+    co_await watch_.readable(socket_, ec);
+}
+
+// What the kernel did not take at once.
+Awaitable<void> ClientConnection::write_rest(Buffers buffers, error_code& ec) {
+  auto wants = TlsSocket::Wants::writable;
+  while (!ec && wants != TlsSocket::Wants::nothing) {
+    co_await wait_for(wants, ec);
+    if (!ec) wants = write_at_once(buffers, ec);
+  }
+}
+
 Awaitable<bool> ClientConnection::write(std::span<const std::string_view> pieces,
                                         TimePoint deadline, Pieces lifetime) {
   Buffers buffers = as_buffers(pieces);
   error_code ec;
-  bytes_written_ += write_now(socket_, buffers, ec);
+  write_at_once(buffers, ec);
   if (!ec && !buffers.empty()) {
     std::string copied;
     if (lifetime == Pieces::passing) {
@@ -245,7 +330,7 @@ Awaitable<bool> ClientConnection::write(std::span<const std::string_view> pieces
     timed_out_ = false;
     writing_ = true;
     deadline_.arm(deadline);
-    bytes_written_ += co_await asio::async_write(socket_, buffers, to(ec));
+    co_await write_rest(std::move(buffers), ec);
     deadline_.disarm();
     writing_ = false;
   }
@@ -256,6 +341,8 @@ Awaitable<bool> ClientConnection::write(std::span<const std::string_view> pieces
 void ClientConnection::watch(std::function<void(Ending)> on_ending) {
   on_ending_ = std::move(on_ending);
   watch_.start(socket_);
+  // What was read ahead may hold the client's goodbye, and the socket will not tell of it.
+  if (tls_ && tls_->has_pending()) second_look_.arm(worker_.now());
 }
 
 void ClientConnection::stop_watching() {
@@ -266,7 +353,7 @@ void ClientConnection::stop_watching() {
 
 void ClientConnection::look_at_peer() {
   if (!on_ending_ || !socket_.is_open()) return;
-  const PeerState state = peek_peer(socket_);
+  const PeerState state = look();
   const bool left =
       state == PeerState::gone || (state == PeerState::has_data && peer_closed(socket_));
   if (left) {
@@ -279,10 +366,11 @@ void ClientConnection::look_at_peer() {
 }
 
 Awaitable<void> ClientConnection::linger() {
-  error_code ec;
-  socket_.shutdown(Socket::shutdown_send, ec);
   timed_out_ = false;
   deadline_.arm(worker_.now() + kLinger);
+  if (tls_) co_await say_goodbye();
+  error_code ec;
+  socket_.shutdown(Socket::shutdown_send, ec);
   std::size_t dropped = 0;
   while (!ec && dropped < kLingerBytes) {
     co_await watch_.readable(socket_, ec);
@@ -292,6 +380,31 @@ Awaitable<void> ClientConnection::linger() {
     if (timed_out_) ec = asio::error::timed_out;
   }
   close();
+}
+
+Awaitable<void> ClientConnection::finish() {
+  if (tls_ && socket_.is_open()) {
+    timed_out_ = false;
+    deadline_.arm(worker_.now() + kLinger);
+    co_await say_goodbye();
+  }
+  close();
+}
+
+void ClientConnection::close_idle() {
+  error_code ignored;
+  if (tls_) tls_->say_goodbye(ignored);  // there is room for it, since nothing was sent for a while
+  close();
+}
+
+Awaitable<void> ClientConnection::say_goodbye() {
+  error_code ec;
+  auto wants = tls_->say_goodbye(ec);
+  while (!ec && wants != TlsSocket::Wants::nothing) {
+    co_await wait_for(wants, ec);
+    if (timed_out_) ec = asio::error::timed_out;
+    if (!ec) wants = tls_->say_goodbye(ec);
+  }
 }
 
 void ClientConnection::close() {

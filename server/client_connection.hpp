@@ -1,8 +1,9 @@
-// A client's TCP connection: reads one request at a time, strictly checked and bounded, writes
-// answers, and notices when the client leaves.
+// A client's connection, plain or TLS: reads one request at a time, strictly checked and bounded,
+// writes answers, and notices when the client leaves.
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -12,6 +13,7 @@
 #include "server/client_request.hpp"
 #include "server/deadline.hpp"
 #include "server/read_watch.hpp"
+#include "server/tls_socket.hpp"
 
 namespace spillway::server {
 
@@ -20,6 +22,12 @@ class Worker;
 class ClientConnection {
  public:
   ClientConnection(Worker& worker, Socket socket);
+
+  // To be called first where the connection is encrypted. False: no TLS came of it; the client has
+  // been told, if that was possible, and the connection is closed. `patience` ends at
+  // kTlsHandshake.
+  bool encrypted() const { return tls_ != nullptr; }
+  Awaitable<bool> shake_hands(Duration patience);
 
   // What reading a request can come to, besides the request.
   struct ReadFault {
@@ -41,6 +49,10 @@ class ClientConnection {
   Awaitable<bool> write(std::span<const std::string_view> pieces, TimePoint deadline,
                         Pieces lifetime = Pieces::staying);
 
+  // Writes what the kernel takes at once, and removes it from `buffers`; what the socket has to
+  // become for more, if that was not all. Nobody else may be writing.
+  TlsSocket::Wants write_at_once(Buffers& buffers, error_code& ec);
+
   // Calls `on_ending` at most once while a request is being answered: if the client closes its
   // side, or with what end() says.
   enum class Ending { client_left, cut_off };
@@ -50,6 +62,10 @@ class ClientConnection {
   // Ends the connection so that the last answer arrives even if the client is still sending: closes
   // the sending side, then reads and drops for a moment.
   Awaitable<void> linger();
+  // Ends the connection after a complete answer, or none.
+  Awaitable<void> finish();
+  void close_idle();  // between two requests
+  // Closes at once; over TLS the client sees that its answer was cut.
   void close();
   // Closes so that the client sees an error instead of an orderly end.
   void reset();
@@ -67,12 +83,20 @@ class ClientConnection {
   Awaitable<std::optional<ReadFault>> read_fixed_body(ClientRequest& request);
   Awaitable<std::optional<ReadFault>> read_chunked_body(const Config& config,
                                                         ClientRequest& request);
+  // `ec` is would_block if there is nothing yet.
+  std::size_t read_at_once(std::span<char> room, error_code& ec);
   Awaitable<std::size_t> read_some(char* data, std::size_t size, error_code& ec);
+  Awaitable<void> wait_for(TlsSocket::Wants wants, error_code& ec);
+  Awaitable<void> write_rest(Buffers buffers, error_code& ec);
+  Awaitable<void> say_goodbye();
+  Awaitable<void> refuse_handshake(error_code why);
+  PeerState look() { return tls_ ? tls_->peek() : peek_peer(socket_); }
   ReadFault body_fault(const error_code& ec) const;
   void look_at_peer();
 
   Worker& worker_;
   Socket socket_;
+  std::unique_ptr<TlsSocket> tls_;  // nullptr: plain
   Deadline deadline_;
   ReadWatch watch_;
   Deadline second_look_;  // while unread data hides the end of the stream

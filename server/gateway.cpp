@@ -57,6 +57,7 @@ Gateway::Gateway(Config config) {
   if (config.redis) shared_ = std::make_unique<SharedState>(*config.redis, &Worker::now);
   snapshot_ = make_snapshot(std::move(config), nullptr, shared_.get());
   if (shared_) shared_->use(snapshot_);
+  if (snapshot_->config.tls) tls_ = std::make_unique<TlsListener>(*snapshot_->config.tls);
   max_connections_ = connection_limit(snapshot_->config);
   for (unsigned i = 0; i < worker_count(snapshot_->config); ++i) {
     workers_.push_back(std::make_unique<Worker>(*this, i));
@@ -97,6 +98,7 @@ int Gateway::run() {
   if (shared_) shared_->start();
   for (const auto& worker : workers_) threads_.emplace_back([&worker] { worker->run(); });
   asio::co_spawn(io_, accept_clients(), asio::detached);
+  if (tls_) asio::co_spawn(io_, tls_->watch_files(io_), asio::detached);
   io_.run();
   for (std::thread& thread : threads_) thread.join();
   return 0;
@@ -180,7 +182,10 @@ std::string Gateway::render_metrics(const Snapshot& snapshot, Fleet& fleet, Time
   for (const auto& worker : workers_) shards.push_back(&worker->metrics());
   std::optional<SharedStateCounts> shared;
   if (shared_) shared = shared_->counts();
-  return server::render_metrics(snapshot.config, shards, fleet, now, SPILLWAY_VERSION, shared);
+  EdgeCounts edge;
+  if (tls_) edge.certificate = tls_->counts();
+  return server::render_metrics(snapshot.config, shards, fleet, now, SPILLWAY_VERSION, shared,
+                                edge);
 }
 
 bool Gateway::admit_request(const Config& config) {

@@ -11,6 +11,7 @@
 #include "server/asio.hpp"
 #include "server/shared_state.hpp"
 #include "server/snapshot.hpp"
+#include "server/tls_listener.hpp"
 #include "server/worker.hpp"
 
 namespace spillway::server {
@@ -34,6 +35,10 @@ class Gateway {
   bool admit_request(const Config& config);
   void finished_request();
   void worker_ended();
+  // nullptr: clients are spoken to in plain text.
+  std::unique_ptr<TlsSocket> make_tls(Socket& socket) const {
+    return tls_ ? tls_->make_socket(socket) : nullptr;
+  }
 
  private:
   Awaitable<void> accept_clients();
@@ -43,7 +48,8 @@ class Gateway {
 
   std::unique_ptr<SharedState> shared_;  // nullptr: this instance is alone
   SnapshotPtr snapshot_;
-  asio::io_context io_{1};  // the main thread's: accepting and signals
+  std::unique_ptr<TlsListener> tls_;  // nullptr: plain text
+  asio::io_context io_{1};            // the main thread's: accepting and signals
   Acceptor acceptor_{io_};
   asio::basic_signal_set<Executor> signals_{io_};
   Timer accept_pause_{io_};

@@ -19,6 +19,7 @@
 #include "server/health_check.hpp"
 #include "server/log.hpp"
 #include "server/tls_client.hpp"
+#include "server/tls_listener.hpp"
 #include "server/upstream_head.hpp"
 
 namespace {
@@ -135,7 +136,8 @@ bool any_left_out(const spillway::Config& config) {
 
 // Says what makes it useless to serve.
 bool is_servable(const spillway::Config& config) {
-  const auto problems = server::unusable_ca_files(config);
+  auto problems = server::unusable_ca_files(config);
+  if (auto problem = server::tls_problem(config)) problems.push_back(*std::move(problem));
   for (const std::string& problem : problems) say("{}\n", problem);
   if (spillway::config::any_usable(config)) return problems.empty();
   say("no deployment is usable: set a provider's key in the environment, give a --config, or try "
@@ -199,6 +201,7 @@ void settle_generated_key(spillway::Config& config, const std::string& generated
 // Asks whoever listens where the arguments, else the configuration, say.
 int health_check(const Arguments& arguments) {
   std::string listen = arguments.listen;
+  auto encryption = server::Encryption::unknown;
   if (listen.empty() && !arguments.config.empty()) {
     const auto loaded = spillway::config::load(sources_from(arguments));
     if (!loaded) {
@@ -207,9 +210,10 @@ int health_check(const Arguments& arguments) {
     }
     listen = fmt::format("{}:{}", server::bracketed(loaded->config.listen_host),
                          loaded->config.listen_port);
+    if (loaded->config.tls) encryption = server::Encryption::tls;
   }
   if (listen.empty()) listen = kDefaultListen;
-  const std::string problem = server::health_check(listen);
+  const std::string problem = server::health_check(listen, encryption);
   if (!problem.empty()) say("{}: {}\n", listen, problem);
   return problem.empty() ? 0 : 1;
 }
@@ -248,6 +252,7 @@ int serve(const Arguments& arguments) {
     return 1;
   }
   const std::string host = loaded->config.listen_host;
+  const bool encrypted = loaded->config.tls.has_value();
   server::Gateway gateway(std::move(loaded->config));
   const auto port = gateway.listen();
   if (!port) {
@@ -255,8 +260,8 @@ int serve(const Arguments& arguments) {
     return 1;
   }
   const bool ipv6 = host.find(':') != std::string::npos;
-  say("spillway {} listening on http://{}{}{}:{}\n", SPILLWAY_VERSION, ipv6 ? "[" : "", host,
-      ipv6 ? "]" : "", *port);
+  say("spillway {} listening on {}://{}{}{}:{}\n", SPILLWAY_VERSION, encrypted ? "https" : "http",
+      ipv6 ? "[" : "", host, ipv6 ? "]" : "", *port);
   return gateway.run();
 }
 

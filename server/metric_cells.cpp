@@ -13,6 +13,22 @@ std::string status_label(std::size_t slot) {
   return slot < kCountedStatuses.size() ? std::to_string(kCountedStatuses[slot]) : "other";
 }
 
+std::string_view name(TlsHandshake handshake) {
+  switch (handshake) {
+    case TlsHandshake::full:
+      return "full";
+    case TlsHandshake::resumed:
+      return "resumed";
+    case TlsHandshake::failed:
+      return "failed";
+    case TlsHandshake::timed_out:
+      return "timed_out";
+    case TlsHandshake::plain_text:
+      return "plain_text";
+  }
+  return "";
+}
+
 void GroupTotal::add(const GroupCells& cells) {
   requests.add(cells.requests);
   failures.add(cells.failures);
@@ -34,6 +50,7 @@ void ProcessTotal::add(const ProcessCells& cells) {
   client_disconnects.add(cells.client_disconnects);
   pool_opened.add(cells.pool_opened);
   pool_reused.add(cells.pool_reused);
+  tls_handshakes.add(cells.tls_handshakes);
   client_connections.add(cells.client_connections);
   pool_idle.add(cells.pool_idle);
   pool_busy.add(cells.pool_busy);

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "core/error_class.hpp"
@@ -76,6 +77,11 @@ inline constexpr std::size_t kSuccessSlot = kErrorClassCount;
 inline constexpr std::size_t kOutrunSlot = kErrorClassCount + 1;
 inline constexpr std::size_t kOutcomeSlots = kErrorClassCount + 2;
 
+// What a client's TLS handshake came to.
+enum class TlsHandshake : std::uint8_t { full, resumed, failed, timed_out, plain_text };
+inline constexpr std::size_t kTlsHandshakeCount = 5;
+std::string_view name(TlsHandshake handshake);
+
 template <template <std::size_t> typename Array>
 struct GroupCounts {
   Array<kStatusSlots> requests;
@@ -94,6 +100,7 @@ struct ProcessCounts {
   Array<kStatusSlots> rejected;
   Array<kHintSourceCount> hints;
   Array<1> dropped_events, recovered_streams, client_disconnects, pool_opened, pool_reused;
+  Array<kTlsHandshakeCount> tls_handshakes;
   Array<1> client_connections, pool_idle, pool_busy;  // gauges
 };
 

@@ -90,6 +90,9 @@ void MetricsShard::count_dropped_events(std::uint64_t events) {
 void MetricsShard::count_client_disconnect() {
   process_.client_disconnects[0].add();
 }
+void MetricsShard::count_tls_handshake(TlsHandshake handshake) {
+  process_.tls_handshakes[static_cast<std::size_t>(handshake)].add();
+}
 void MetricsShard::count_pool_opened() {
   process_.pool_opened[0].add();
 }

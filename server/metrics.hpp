@@ -48,6 +48,18 @@ struct SharedStateCounts {
   std::uint64_t received = 0;   // messages heard, our own among them
 };
 
+// The TLS listener's certificate (server/tls_listener.hpp).
+struct CertificateCounts {
+  std::uint64_t loaded = 0;     // times that one was read, the first included
+  std::uint64_t failed = 0;     // times that it could not be
+  std::int64_t expires_at = 0;  // of the one in use, in seconds since 1970
+};
+
+// How it goes between clients and gateway.
+struct EdgeCounts {
+  std::optional<CertificateCounts> certificate;  // nullopt: plain text
+};
+
 class MetricsShard {
  public:
   MetricsShard() = default;
@@ -66,6 +78,7 @@ class MetricsShard {
   void count_dropped_events(std::uint64_t events);
   void count_recovered_stream();
   void count_client_disconnect();
+  void count_tls_handshake(TlsHandshake handshake);
   void count_pool_opened();
   void count_pool_reused();
   void set_client_connections(std::uint64_t connections);
@@ -92,6 +105,7 @@ class MetricsShard {
 // `fleet`; `shared` only where instances share their state.
 std::string render_metrics(const Config& config, std::span<const MetricsShard* const> shards,
                            Fleet& fleet, TimePoint now, std::string_view version,
-                           const std::optional<SharedStateCounts>& shared = std::nullopt);
+                           const std::optional<SharedStateCounts>& shared = std::nullopt,
+                           const EdgeCounts& edge = {});
 
 }  // namespace spillway::server

@@ -223,6 +223,26 @@ void add_rest(Families& families, const ProcessTotal& total, std::string_view ve
   families.push_back(build.add({{"version", std::string(version)}}, 1.0).take());
 }
 
+void add_tls(Families& families, const ProcessTotal& total, const CertificateCounts& certificate) {
+  Family handshakes =
+      counter("spillway_tls_handshakes_total", "TLS handshakes of clients, by how they ended.");
+  for (std::size_t i = 0; i < kTlsHandshakeCount; ++i) {
+    handshakes.add({{"result", std::string(name(static_cast<TlsHandshake>(i)))}},
+                   total.tls_handshakes.values[i]);
+  }
+  Family reads =
+      counter("spillway_tls_certificate_reads_total",
+              "Times that the certificate was read; a failed one leaves the old in use.");
+  reads.add({{"result", "used"}}, certificate.loaded);
+  reads.add({{"result", "failed"}}, certificate.failed);
+  families.push_back(handshakes.take());
+  families.push_back(reads.take());
+  families.push_back(gauge("spillway_tls_certificate_expiry_seconds",
+                           "When the certificate in use expires, in seconds since 1970.")
+                         .add({}, static_cast<double>(certificate.expires_at))
+                         .take());
+}
+
 void add_shared_limits(Families& families, const Config& config, Fleet& fleet, TimePoint now) {
   Family family = gauge("spillway_deployment_limits_shared",
                         "1 while rpm and tpm are limits of all instances together, 0 while each "
@@ -258,7 +278,7 @@ void add_shared(Families& families, const SharedStateCounts& shared) {
 
 std::string render_metrics(const Config& config, std::span<const MetricsShard* const> shards,
                            Fleet& fleet, TimePoint now, std::string_view version,
-                           const std::optional<SharedStateCounts>& shared) {
+                           const std::optional<SharedStateCounts>& shared, const EdgeCounts& edge) {
   MetricTotals totals;
   for (const MetricsShard* shard : shards) shard->add_to(totals);
   Families families;
@@ -266,6 +286,7 @@ std::string render_metrics(const Config& config, std::span<const MetricsShard* c
   add_deployments(families, totals);
   add_fleet(families, config, fleet, now);
   add_rest(families, totals.process, version);
+  if (edge.certificate) add_tls(families, totals.process, *edge.certificate);
   if (shared) {
     add_shared(families, *shared);
     add_shared_limits(families, config, fleet, now);

@@ -40,6 +40,10 @@ Session::Session(Worker& worker, Socket socket)
     : worker_(worker), connection_(worker, std::move(socket)) {}
 
 Awaitable<void> Session::run() {
+  if (connection_.encrypted()) {
+    const bool agreed = co_await connection_.shake_hands(worker_.snapshot()->config.timeouts.head);
+    if (!agreed) co_return;
+  }
   while (!worker_.draining()) {
     SnapshotPtr snapshot = worker_.snapshot();
     ClientRequest request;
@@ -59,7 +63,7 @@ Awaitable<void> Session::run() {
     const Next next = co_await serve(request, std::move(snapshot));
     if (next == Next::close || !connection_.is_open()) break;
   }
-  connection_.close();
+  co_await connection_.finish();
 }
 
 Awaitable<Session::Next> Session::serve(ClientRequest& request, SnapshotPtr snapshot) {
@@ -238,7 +242,7 @@ void Session::record(const ClientRequest& request, const Config& config, const A
 }
 
 void Session::close_if_idle() {
-  if (connection_.idle()) connection_.close();
+  if (connection_.idle()) connection_.close_idle();
 }
 
 void Session::close() {

@@ -1,7 +1,6 @@
 #include "server/stream_writer.hpp"
 
 #include <array>
-#include <boost/asio/write.hpp>
 #include <boost/container/small_vector.hpp>
 #include <charconv>
 #include <utility>
@@ -33,7 +32,9 @@ StreamWriter::StreamWriter(Worker& worker, ClientConnection& connection, Options
         if (comment_under_way()) connection_.end(ClientConnection::Ending::client_left);
       }) {}
 
-StreamWriter::~StreamWriter() = default;
+StreamWriter::~StreamWriter() {
+  if (comment_) comment_->writer = nullptr;
+}
 
 void StreamWriter::start_comments(std::function<std::string()> make_head,
                                   std::function<bool()> may_comment) {
@@ -63,15 +64,30 @@ void StreamWriter::send_comment() {
   if (chunked) append_chunk_size(comment_->text, kComment.size());
   comment_->text.append(kComment);
   if (chunked) comment_->text.append(kChunkEnd);
+  comment_->left.assign(1, asio::buffer(comment_->text));
   comment_->writing = true;
-  comment_stuck_.arm(worker_.now() + options_.write_timeout);
-  asio::async_write(connection_.socket(), asio::buffer(comment_->text),
-                    [comment = comment_](error_code ec, std::size_t) {
-                      comment->writing = false;
-                      comment->failed = static_cast<bool>(ec);
-                      if (comment->waiter) comment->waiter->cancel();
-                    });
+  comment_->writer = this;
+  go_on_with_comment();
+  if (comment_under_way()) comment_stuck_.arm(worker_.now() + options_.write_timeout);
   rearm();
+}
+
+// Nobody waits for it, so that it is no coroutine.
+void StreamWriter::go_on_with_comment() {
+  error_code ec;
+  const auto wants = connection_.write_at_once(comment_->left, ec);
+  if (ec || wants == TlsSocket::Wants::nothing) return comment_->end(ec);
+  const auto kind = wants == TlsSocket::Wants::writable ? Socket::wait_write : Socket::wait_read;
+  connection_.socket().async_wait(kind, [comment = comment_](error_code failed) {
+    if (failed || !comment->writer) return comment->end(failed);
+    comment->writer->go_on_with_comment();
+  });
+}
+
+void StreamWriter::Comment::end(error_code ec) {
+  writing = false;
+  failed = static_cast<bool>(ec);
+  if (waiter) waiter->cancel();
 }
 
 Awaitable<void> StreamWriter::comment_written() {

@@ -46,9 +46,13 @@ class StreamWriter {
     bool writing = false;
     bool failed = false;
     std::string text;
+    Buffers left;                    // of it
+    StreamWriter* writer = nullptr;  // while it lives
     Timer* waiter = nullptr;
+    void end(error_code ec);
   };
   void send_comment();
+  void go_on_with_comment();
   Awaitable<void> comment_written();
   void rearm();
 

@@ -29,6 +29,7 @@ bool is_address(const std::string& host) {
 std::unique_ptr<TlsSocket> TlsClient::make_socket(Socket& socket, const Origin& origin) {
   TlsSocket::Handle ssl(SSL_new(context_for(origin.ca_file).native_handle()));
   if (!ssl) throw std::bad_alloc();
+  SSL_set_connect_state(ssl.get());
   expect(ssl.get(), origin);
   return std::make_unique<TlsSocket>(std::move(ssl), socket);
 }

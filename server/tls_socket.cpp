@@ -30,7 +30,6 @@ error_code first_queued_error() {
 
 TlsSocket::TlsSocket(Handle ssl, Socket& socket) : ssl_(std::move(ssl)), socket_(socket) {
   SSL_set_fd(ssl_.get(), socket.native_handle());
-  SSL_set_connect_state(ssl_.get());
   SSL_set_mode(ssl_.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                SSL_MODE_RELEASE_BUFFERS);
   SSL_set_read_ahead(ssl_.get(), 1);  // a record's head and body with one read
@@ -103,6 +102,22 @@ TlsSocket::Wants TlsSocket::write(Buffers& buffers, error_code& ec) {
     consume(buffers, sent);
   }
   return Wants::nothing;
+}
+
+TlsSocket::Wants TlsSocket::say_goodbye(error_code& ec) {
+  if (!begin(ec)) return Wants::nothing;
+  const int result = SSL_shutdown(ssl_.get());
+  return result >= 0 ? Wants::nothing : judge(result, ec);
+}
+
+PeerState TlsSocket::peek() {
+  error_code ec;
+  if (!begin(ec)) return PeerState::gone;
+  char byte = 0;
+  std::size_t n = 0;
+  const int result = SSL_peek_ex(ssl_.get(), &byte, 1, &n);
+  if (result == 1) return PeerState::has_data;
+  return judge(result, ec) == Wants::nothing ? PeerState::gone : PeerState::open;
 }
 
 }  // namespace spillway::server

@@ -1,6 +1,6 @@
-// A client's TLS over a connected socket that does not block. OpenSSL reads and writes the socket
-// itself, so that nothing goes through buffers in between and an idle connection holds none; who
-// waits until the socket is ready, and how long, is its user's business.
+// TLS over a connected socket that does not block, towards providers and towards clients. OpenSSL
+// reads and writes the socket itself, so that nothing goes through buffers in between and an idle
+// connection holds none; who waits until the socket is ready, and how long, is its user's business.
 #pragma once
 
 #include <openssl/ssl.h>
@@ -10,6 +10,7 @@
 
 #include "server/asio.hpp"
 #include "server/gather_write.hpp"
+#include "server/read_watch.hpp"
 
 namespace spillway::server {
 
@@ -25,7 +26,7 @@ class TlsSocket {
   };
   using Handle = std::unique_ptr<SSL, Free>;
 
-  // `ssl` knows whom to expect; `socket` outlives this.
+  // `ssl` knows its role and whom to expect; `socket` outlives this.
   TlsSocket(Handle ssl, Socket& socket);
 
   // What the socket has to become before the same call can go on.
@@ -38,6 +39,11 @@ class TlsSocket {
   Wants read(std::span<char> room, std::size_t& got, error_code& ec);
   // Removes from `buffers` what was sent; after Wants it is to be called with the same.
   Wants write(Buffers& buffers, error_code& ec);
+  // Tells the peer that nothing follows, without which the end looks like a cut. Of no use after an
+  // error.
+  Wants say_goodbye(error_code& ec);
+  // What the peer has said, without taking it; gone: it said goodbye, or went without.
+  PeerState peek();
 
   // True if a read has something to say without the socket: bytes that nobody has asked for yet,
   // or how the connection ended behind those that were read.

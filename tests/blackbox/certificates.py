@@ -43,6 +43,7 @@ class Certificates:
         self._self_sign("ca", "Spillway test CA", "basicConstraints=critical,CA:TRUE")
         self._self_sign("self-signed", "localhost", "subjectAltName=DNS:localhost")
         self._signed("good", "localhost")
+        self.issue("gateway")
         self._signed("wrong-host", "elsewhere.example")
         self._signed(
             "expired", "localhost", ("-startdate", "20200101000000Z", "-enddate", "20200201000000Z")
@@ -61,6 +62,10 @@ class Certificates:
         context.maximum_version = ssl.TLSVersion.TLSv1_1
         return context
 
+    def issue(self, name: str, names: str = "DNS:localhost,IP:127.0.0.1") -> None:
+        """A certificate for these names, and its key; what was there under `name` is replaced."""
+        self._signed(name, "localhost", names=names)
+
     def _openssl(self, *arguments: str) -> None:
         command = ["openssl", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, cwd=self.folder)
@@ -76,11 +81,17 @@ class Certificates:
             "-subj", f"/CN={common_name}", "-addext", extension, "-out", f"{name}.pem",
         )  # fmt: skip
 
-    def _signed(self, name: str, host: str, dates: tuple[str, ...] = ("-days", "30")) -> None:
+    def _signed(
+        self,
+        name: str,
+        host: str,
+        dates: tuple[str, ...] = ("-days", "30"),
+        names: str = "",
+    ) -> None:
         self._key(name)
         self._openssl(
             "req", "-config", "openssl.cnf", "-new", "-key", f"{name}.key", "-subj", f"/CN={host}",
-            "-addext", f"subjectAltName=DNS:{host}", "-out", f"{name}.csr",
+            "-addext", f"subjectAltName={names or 'DNS:' + host}", "-out", f"{name}.csr",
         )  # fmt: skip
         self._openssl(
             "ca", "-batch", "-notext", "-config", "openssl.cnf", "-in", f"{name}.csr",

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import threading
 from pathlib import Path
@@ -17,7 +18,7 @@ from wire import Client, Response, request_bytes
 START_SECONDS = 30.0  # a sanitizer build on a busy machine
 STOP_SECONDS = 30.0
 LOG_SECONDS = 10.0
-LISTENING = re.compile(r"listening on http://\S+?:(\d+)")
+LISTENING = re.compile(r"listening on https?://\S+?:(\d+)")
 SANITIZER_REPORTS = (
     "ERROR: AddressSanitizer",
     "ERROR: LeakSanitizer",
@@ -85,6 +86,7 @@ class Gateway:
         )
         self.stdout = Output(self.process.stdout)
         self.stderr = Output(self.process.stderr)
+        self.tls: Optional[ssl.SSLContext] = None  # how clients trust it; None: plain text
         self.terminated = False
         self.killed = False
         self.port = self._wait_until_listening()
@@ -162,14 +164,14 @@ class Gateway:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def base_url(self) -> str:
         return self.url + "/v1"
 
     def connect(self, **options: Any) -> Client:
-        return Client(self.port, **options)
+        return Client(self.port, **{"tls": self.tls, **options})
 
     def request(
         self,

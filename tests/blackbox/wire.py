@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import time
 from dataclasses import dataclass, field
 from typing import Any, Optional
@@ -52,7 +53,14 @@ class Response:
 class Client:
     """One connection to the gateway."""
 
-    def __init__(self, port: int, timeout: float = WAIT_SECONDS, receive_buffer: int = 0) -> None:
+    def __init__(
+        self,
+        port: int,
+        timeout: float = WAIT_SECONDS,
+        receive_buffer: int = 0,
+        tls: Optional[ssl.SSLContext] = None,
+        host: str = "127.0.0.1",
+    ) -> None:
         self.timeout = timeout
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         if receive_buffer:  # before connect, so that the window is small from the start
@@ -60,6 +68,10 @@ class Client:
         self.socket.settimeout(timeout)
         self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:  # an end without a goodbye is to be seen
+            self.socket = tls.wrap_socket(
+                self.socket, server_hostname=host, suppress_ragged_eofs=False
+            )
         self.buffer = bytearray()
 
     def __enter__(self) -> "Client":
@@ -79,6 +91,8 @@ class Client:
             data = self.socket.recv(65536)
         except (ConnectionResetError, BrokenPipeError) as error:
             raise Closed("reset") from error
+        except ssl.SSLEOFError as error:
+            raise Closed("cut") from error
         if not data:
             raise Closed("closed")
         self.buffer += data
@@ -174,7 +188,7 @@ class Client:
             while True:
                 self.more()
         except Closed as error:
-            if "reset" in str(error):
+            if str(error) != "closed":
                 raise
 
     def read_until(self, response: Response, marker: bytes) -> bytes:

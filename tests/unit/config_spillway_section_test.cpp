@@ -41,7 +41,7 @@ spillway:
   CHECK(config.keys[1].name == "dev");
   CHECK(config.keys[1].key.reveal() == "sk-2");
   CHECK(config.cors_origins.size() == 2);
-  CHECK(config.limits == Limits{8 << 20, 32 << 10, 50, 10, 20});
+  CHECK(config.limits == Limits{8 << 20, 32 << 10, 50, 10, 20, 0, seconds(5), {}});
   CHECK(config.timeouts == Timeouts{seconds(1), seconds(2), seconds(3), seconds(4), minutes(1),
                                     seconds(90), milliseconds(500)});
   CHECK_FALSE(config.router.failover);
@@ -110,8 +110,30 @@ TEST_CASE("Values outside their limits are faults") {
   }
 }
 
+TEST_CASE("A TLS listener has a certificate, a key, and TLS 1.2 or later") {
+  const auto tls = [](std::string_view yaml) {
+    return loaded(kModel + "spillway: {tls: " + std::string(yaml) + "}\n").config.tls;
+  };
+  CHECK_FALSE(loaded(kModel).config.tls.has_value());
+  CHECK(tls("{certificate: c.pem, key: k.pem}") == TlsSettings{"c.pem", "k.pem", "", {}});
+  CHECK(tls("{certificate: c, key: k, client_ca: a, min_version: 1.3}") ==
+        TlsSettings{"c", "k", "a", TlsVersion::v1_3});
+  CHECK(tls("{certificate: c, key: k, min_version: \"1.2\"}")->min_version == TlsVersion::v1_2);
+}
+
 TEST_CASE("A TLS listener that would be served in plain text is a fault") {
-  CHECK(faults(kModel + "spillway: {tls: {cert: x}}\n").size() == 1);
+  const auto count = [](std::string_view yaml) {
+    return faults(kModel + "spillway: {tls: " + std::string(yaml) + "}\n").size();
+  };
+  CHECK(count("{cert: x, certificate: c, key: k}") == 1);
+  CHECK(count("{certificate: c}") == 1);
+  CHECK(count("{key: k}") == 1);
+  CHECK(count("") == 2);
+  CHECK(count("off") == 1);
+  CHECK(count("{certificate: \"\", key: k}") == 1);
+  CHECK(count("{certificate: c, key: os.environ/NOT_SET}") == 1);
+  CHECK(count("{certificate: c, key: k, client_ca: }") == 1);
+  CHECK(count("{certificate: c, key: k, min_version: 1.1}") == 1);
 }
 
 TEST_CASE("Hedging is off unless asked for, by a time or by the deployment's p95") {

@@ -1,0 +1,190 @@
+#include "server/tls_listener.hpp"
+
+#include <fmt/format.h>
+#include <openssl/err.h>
+#include <sys/stat.h>
+
+#include <new>
+#include <stdexcept>
+#include <string_view>
+#include <utility>
+
+#include "core/bounds.hpp"
+#include "server/log.hpp"
+
+namespace spillway::server {
+
+namespace {
+
+// For TLS 1.2: forward secrecy and authenticated encryption only. TLS 1.3 has nothing else.
+constexpr const char* kCiphers = "ECDHE+AESGCM:ECDHE+CHACHA20";
+constexpr std::string_view kHttp11 = "http/1.1";
+constexpr unsigned char kSessionContext[] = "spillway";
+
+std::string queued_error() {
+  const unsigned long first = ERR_get_error();
+  if (ERR_SYSTEM_ERROR(first))
+    return error_code(ERR_GET_REASON(first), asio::error::get_system_category()).message();
+  const char* const reason = ERR_reason_error_string(first);
+  return reason ? reason : "is of no use";
+}
+
+std::unexpected<std::string> unusable(std::string_view what, const std::string& file) {
+  return std::unexpected(fmt::format("spillway.tls: {} {}: {}", what, file, queued_error()));
+}
+
+// Nobody is there to be asked.
+int no_passphrase(char*, int, int, void*) {
+  return -1;
+}
+
+// A client that does not offer ALPN speaks HTTP/1.1; one that offers other protocols only is told
+// that there is none in common (RFC 7301 section 3.2).
+int choose_protocol(SSL*, const unsigned char** chosen, unsigned char* chosen_size,
+                    const unsigned char* offered, unsigned offered_size, void*) {
+  const std::string_view offers(reinterpret_cast<const char*>(offered), offered_size);
+  for (std::size_t at = 0; at < offers.size();) {
+    const std::size_t size = offered[at++];
+    if (offers.substr(at, size) == kHttp11) {
+      *chosen = offered + at;
+      *chosen_size = static_cast<unsigned char>(size);
+      return SSL_TLSEXT_ERR_OK;
+    }
+    at += size;
+  }
+  return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+void set_rules(SSL_CTX* context, const TlsSettings& settings) {
+  const bool newest_only = settings.min_version == TlsVersion::v1_3;
+  SSL_CTX_set_min_proto_version(context, newest_only ? TLS1_3_VERSION : TLS1_2_VERSION);
+  SSL_CTX_set_cipher_list(context, kCiphers);
+  SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+  // Sessions are the clients' to keep, as tickets: nothing here grows with their number.
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_session_id_context(context, kSessionContext, sizeof kSessionContext - 1);
+  SSL_CTX_set_alpn_select_cb(context, choose_protocol, nullptr);
+  SSL_CTX_set_default_passwd_cb(context, no_passphrase);
+}
+
+std::int64_t end_of(const X509* certificate) {
+  tm end{};
+  if (!certificate || ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &end) != 1) return 0;
+  return timegm(&end);
+}
+
+}  // namespace
+
+std::expected<TlsListener::Context, std::string> TlsListener::read(const TlsSettings& settings) {
+  ERR_clear_error();
+  Context context(SSL_CTX_new(TLS_server_method()));
+  if (!context) throw std::bad_alloc();
+  SSL_CTX* raw = context.get();
+  set_rules(raw, settings);
+  if (SSL_CTX_use_certificate_chain_file(raw, settings.certificate.c_str()) != 1)
+    return unusable("certificate", settings.certificate);
+  if (SSL_CTX_use_PrivateKey_file(raw, settings.key.c_str(), SSL_FILETYPE_PEM) != 1)
+    return unusable("key", settings.key);
+  if (SSL_CTX_check_private_key(raw) != 1) return unusable("key", settings.key);
+  if (!settings.client_ca.empty()) {
+    STACK_OF(X509_NAME)* const names = SSL_load_client_CA_file(settings.client_ca.c_str());
+    if (!names || SSL_CTX_load_verify_file(raw, settings.client_ca.c_str()) != 1)
+      return unusable("client_ca", settings.client_ca);
+    SSL_CTX_set_client_CA_list(raw, names);
+    SSL_CTX_set_verify(raw, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  }
+  return context;
+}
+
+TlsListener::Stamps TlsListener::stamps_of(const TlsSettings& settings) {
+  const auto stamp = [](const std::string& file) {
+    struct stat about {};
+    if (file.empty() || ::stat(file.c_str(), &about) != 0) return Stamp{};
+    return Stamp{static_cast<std::int64_t>(about.st_dev), static_cast<std::int64_t>(about.st_ino),
+                 about.st_size, about.st_mtim.tv_sec, about.st_mtim.tv_nsec};
+  };
+  return {stamp(settings.certificate), stamp(settings.key), stamp(settings.client_ca)};
+}
+
+TlsListener::TlsListener(TlsSettings settings)
+    : settings_(std::move(settings)), tried_(stamps_of(settings_)), seen_(tried_) {
+  auto context = read(settings_);
+  if (!context) throw std::runtime_error(context.error());
+  use(std::move(*context));
+}
+
+bool TlsListener::reload(TlsSettings settings) {
+  tried_ = stamps_of(settings);  // before reading: what changes meanwhile is read again
+  auto context = read(settings);
+  if (!context) {
+    failed_.fetch_add(1, std::memory_order_relaxed);
+    log_warn(fmt::format("{}; the certificate before stays in use", context.error()));
+    return false;
+  }
+  settings_ = std::move(settings);
+  use(std::move(*context));
+  return true;
+}
+
+void TlsListener::use(Context context) {
+  const X509* certificate = SSL_CTX_get0_certificate(context.get());
+  if (X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0)
+    log_warn(fmt::format("spillway.tls: certificate {}: has expired", settings_.certificate));
+  expires_at_.store(end_of(certificate), std::memory_order_relaxed);
+  loaded_.fetch_add(1, std::memory_order_relaxed);
+  looks_ = 0;
+  const std::lock_guard lock(guard_);
+  context_.swap(context);
+}
+
+Awaitable<void> TlsListener::watch_files(asio::io_context& io) {
+  Timer timer(io);
+  error_code ec;
+  while (!ec) {
+    timer.expires_after(bounds::kTlsFilesLook);
+    co_await timer.async_wait(to(ec));
+    if (!ec) look_at_files();
+  }
+}
+
+// A certificate and its key are not written at one moment: what has changed since the last look is
+// left alone until the next.
+void TlsListener::look_at_files() {
+  const Stamps now = stamps_of(settings_);
+  const bool settled = now == seen_;
+  seen_ = now;
+  const bool old_keys = ++looks_ >= bounds::kTlsTicketKeys / bounds::kTlsFilesLook;
+  if (!settled || (now == tried_ && !old_keys)) return;
+  looks_ = 0;
+  if (reload(settings_) && !old_keys)
+    log_info(fmt::format("spillway.tls: certificate {} has changed, and is in use",
+                         settings_.certificate));
+}
+
+std::unique_ptr<TlsSocket> TlsListener::make_socket(Socket& socket) const {
+  std::unique_lock lock(guard_);
+  SSL_CTX_up_ref(context_.get());
+  const Context context(context_.get());
+  lock.unlock();
+  TlsSocket::Handle ssl(SSL_new(context.get()));
+  if (!ssl) throw std::bad_alloc();
+  SSL_set_accept_state(ssl.get());
+  return std::make_unique<TlsSocket>(std::move(ssl), socket);
+}
+
+CertificateCounts TlsListener::counts() const {
+  CertificateCounts counts;
+  counts.loaded = loaded_.load(std::memory_order_relaxed);
+  counts.failed = failed_.load(std::memory_order_relaxed);
+  counts.expires_at = expires_at_.load(std::memory_order_relaxed);
+  return counts;
+}
+
+std::optional<std::string> tls_problem(const Config& config) {
+  if (!config.tls) return std::nullopt;
+  const auto context = TlsListener::read(*config.tls);
+  if (context) return std::nullopt;
+  return context.error();
+}
+
+}  // namespace spillway::server
