@@ -2,15 +2,15 @@
 // type-erased.
 #pragma once
 
-#include <boost/asio/awaitable.hpp>
 #include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/redirect_error.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/system/error_code.hpp>
 #include <chrono>
+
+#include "server/coroutine.hpp"
 
 namespace spillway::server {
 
@@ -22,12 +22,8 @@ using Socket = asio::basic_stream_socket<Tcp, Executor>;
 using Acceptor = asio::basic_socket_acceptor<Tcp, Executor>;
 using Timer = asio::basic_waitable_timer<std::chrono::steady_clock,
                                          asio::wait_traits<std::chrono::steady_clock>, Executor>;
-template <typename T>
-using Awaitable = asio::awaitable<T, Executor>;
-inline constexpr asio::use_awaitable_t<Executor> use_awaitable;
 
-// The completion token of this project: coroutines, errors by code instead of exception. Deferred,
-// because a coroutine then awaits the operation itself and not another coroutine around it.
+// The completion token of this project: coroutines, errors by code instead of exception.
 inline auto to(error_code& ec) {
   return asio::redirect_error(asio::deferred, ec);
 }

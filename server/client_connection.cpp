@@ -132,7 +132,7 @@ Awaitable<std::size_t> ClientConnection::read_some(char* data, std::size_t size,
   std::size_t n = read_at_once(room, ec);
   if (!ec && ++reads_without_wait_ >= kReadsWithoutWait) {
     reads_without_wait_ = 0;
-    co_await asio::post(use_awaitable);
+    co_await asio::post(worker_.io(), asio::deferred);
   }
   while (ec == asio::error::would_block) {
     reads_without_wait_ = 0;
@@ -155,7 +155,7 @@ Awaitable<std::optional<ReadFault>> ClientConnection::read_head(const Config& co
   std::string begun = std::exchange(carried_, {});
   std::string_view received = begun;
   // Whoever sends ahead lets others have their turn between its requests.
-  if (!begun.empty()) co_await asio::post(use_awaitable);
+  if (!begun.empty()) co_await asio::post(worker_.io(), asio::deferred);
   bool at_hand = tls_ && tls_->has_pending();
   while (check.feed(received) == RequestHeadCheck::State::need_more) {
     if (begun.empty()) received = begun = received;  // out of the read buffer, before waiting

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/write.hpp>
 #include <vector>
 
@@ -68,8 +66,8 @@ Acceptor loopback(asio::io_context& io) {
 }  // namespace
 
 Demo::Demo() : rate_limited_(loopback(io_)), healthy_(loopback(io_)) {
-  asio::co_spawn(io_, accept(rate_limited_, Role::rate_limited), asio::detached);
-  asio::co_spawn(io_, accept(healthy_, Role::healthy), asio::detached);
+  spawn(accept(rate_limited_, Role::rate_limited));
+  spawn(accept(healthy_, Role::healthy));
   thread_ = std::thread([this] { io_.run(); });
 }
 
@@ -105,7 +103,7 @@ Awaitable<void> Demo::accept(Acceptor& acceptor, Role role) {
   while (!ec) {
     Socket socket(io_);
     co_await acceptor.async_accept(socket, to(ec));
-    if (!ec) asio::co_spawn(io_, serve(std::move(socket), role), asio::detached);
+    if (!ec) spawn(serve(std::move(socket), role));
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include <exception>
 
+#include "server/coroutine.hpp"
 #include "server/log.hpp"
 
 namespace spillway::server {
@@ -12,7 +13,7 @@ void run_event_loop(asio::io_context& io) {
   for (;;) {
     try {
       io.run();
-      return;
+      return release_coroutine_memory();
     } catch (const std::exception& error) {
       log_error(fmt::format("a handler failed: {}", error.what()));
     }

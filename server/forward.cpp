@@ -1,7 +1,6 @@
 #include "server/forward.hpp"
 
 #include <algorithm>
-#include <boost/asio/co_spawn.hpp>
 #include <exception>
 #include <utility>
 
@@ -175,7 +174,7 @@ void Forward::enter_race(const std::shared_ptr<CallLeg>& leg) {
   const auto run = [](std::shared_ptr<CallLeg> own, AttemptLoop& loop) -> Awaitable<void> {
     co_await own->run(loop);
   };
-  asio::co_spawn(worker_.io(), run(leg, *loop_), [this](std::exception_ptr error) {
+  spawn(run(leg, *loop_), [this](std::exception_ptr error) {
     --running_;
     if (error) leg_error_ = error;
     wait_timer_.cancel();

@@ -95,7 +95,8 @@ Awaitable<std::optional<Answer>> Forward::give_up(attempt::GiveUp why) {
   if (event_stream_ && !told_already) {
     const std::string text = error_event(traits(endpoint_).dialect, why.failure);
     const std::string_view pieces[] = {text};
-    co_await writer_.write(pieces);
+    const bool written = writer_.write(pieces);
+    if (written && writer_.must_flush()) co_await writer_.flush();
   }
   // Without chunks an orderly end would pass for the end of the answer.
   if (!event_stream_ && request_.http_1_0)

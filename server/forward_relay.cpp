@@ -1,4 +1,4 @@
-#include <algorithm>
+#include <cstdint>
 
 #include "server/forward.hpp"
 #include "server/metrics.hpp"
@@ -9,6 +9,8 @@ namespace spillway::server {
 
 namespace {
 
+// What is read at a time for a client that does not keep up: it waits in memory.
+constexpr std::size_t kBehindBytes = 16 * 1024;
 constexpr Duration kStreamTailTimeout = milliseconds(100);  // for the last chunk behind [DONE]
 
 }  // namespace
@@ -29,10 +31,13 @@ Awaitable<attempt::Event> Forward::give_stream(CallLeg& leg) {
   for (;;) {
     if (!relay.output().empty()) {
       begin_content(leg, true);
-      const bool written = co_await writer_.write(relay.output());
+      bool written = writer_.write(relay.output());
+      relay.clear_output();  // the writer has a copy of what it could not send
+      const bool behind = writer_.must_flush();
+      if (written && behind) written = co_await writer_.flush();
       if (!written) end_early(ClientConnection::Ending::client_left);
       if (!written) co_return completed;
-      relay.clear_output();
+      upstream.read_at_most(behind ? kBehindBytes : SIZE_MAX);
       let_go_of_body();
     }
     if (!relay.open()) break;
@@ -58,9 +63,12 @@ Awaitable<attempt::Event> Forward::give_bytes(CallLeg& leg) {
   for (;;) {
     if (!pieces.empty()) {
       begin_content(leg, false);
-      const bool written = co_await writer_.write(pieces);
+      bool written = writer_.write(pieces);
+      const bool behind = writer_.must_flush();
+      if (written && behind) written = co_await writer_.flush();
       if (!written) end_early(ClientConnection::Ending::client_left);
       if (!written) co_return completed;
+      upstream.read_at_most(behind ? kBehindBytes : SIZE_MAX);
       let_go_of_body();
     }
     if (upstream.body_done()) break;

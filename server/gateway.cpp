@@ -6,8 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 
 #include "server/access_log.hpp"
@@ -97,8 +95,8 @@ std::expected<std::uint16_t, std::string> Gateway::listen() {
 int Gateway::run() {
   if (shared_) shared_->start();
   for (const auto& worker : workers_) threads_.emplace_back([&worker] { worker->run(); });
-  asio::co_spawn(io_, accept_clients(), asio::detached);
-  if (tls_) asio::co_spawn(io_, tls_->watch_files(io_), asio::detached);
+  spawn(accept_clients());
+  if (tls_) spawn(tls_->watch_files(io_));
   io_.run();
   for (std::thread& thread : threads_) thread.join();
   return 0;

@@ -17,18 +17,27 @@ class ReadWatch::Pending {
   // Without having run only where the event loop goes away: a coroutine that waits here holds the
   // socket that holds the state.
   ~Pending() {
-    if (state_) const auto dropped = std::move(state_->reader);
+    if (state_) const auto dropped = take_reader(*state_);
   }
 
   void operator()(error_code ec) {
     const std::shared_ptr<State> state = std::move(state_);
     state->pending = false;
     const bool watched = std::exchange(state->on, false);
-    if (state->reader) return std::exchange(state->reader, {})(ec);
+    if (auto reader = take_reader(*state)) {
+      reader->ec = ec;
+      return reader->waiting.go_on();
+    }
     if (!ec && watched && state->on_readable) state->on_readable();
   }
 
  private:
+  static std::optional<Reader> take_reader(State& state) {
+    std::optional<Reader> reader = std::move(state.reader);
+    state.reader.reset();
+    return reader;
+  }
+
   std::shared_ptr<State> state_;
 };
 
@@ -42,6 +51,11 @@ ReadWatch::~ReadWatch() {
 
 void ReadWatch::start(Socket& socket) {
   state_->on = true;
+  wait(socket);
+}
+
+void ReadWatch::notify(Socket& socket, error_code& ec, coroutine::Chain::Waiting reader) {
+  state_->reader.emplace(std::move(reader), ec);
   wait(socket);
 }
 

@@ -3,9 +3,9 @@
 // on while neither is interested and serves whoever is next.
 #pragma once
 
-#include <boost/asio/any_completion_handler.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "server/asio.hpp"
@@ -31,20 +31,22 @@ class ReadWatch {
   // To be awaited, by one coroutine at a time: `ec` is set if the wait was cancelled or the socket
   // closed.
   auto readable(Socket& socket, error_code& ec) {
-    auto token = to(ec);
-    return asio::async_initiate<decltype(token), void(error_code)>(
-        [this, &socket](auto handler) {
-          state_->reader = std::move(handler);
-          wait(socket);
-        },
-        token);
+    return coroutine::Wait([this, &socket, &ec](coroutine::Chain::Waiting reader) {
+      notify(socket, ec, std::move(reader));
+    });
   }
 
+  void notify(Socket& socket, error_code& ec, coroutine::Chain::Waiting reader);
+
  private:
+  struct Reader {
+    coroutine::Chain::Waiting waiting;
+    error_code& ec;
+  };
   // Shared with the wait's handler, which outlives the owner if the socket is closed first.
   struct State {
     std::function<void()> on_readable;
-    asio::any_completion_handler<void(error_code)> reader;
+    std::optional<Reader> reader;
     bool on = false;
     bool pending = false;
   };

@@ -18,11 +18,20 @@ RedisConnection::RedisConnection(const Means& means)
                        error_code ignored;
                        socket_.close(ignored);
                      }),
-      write_deadline_(means.deadlines, [this] {
-        timed_out_ = true;
-        error_code ignored;
-        socket_.close(ignored);
-      }) {}
+      write_deadline_(means.deadlines,
+                      [this] {
+                        timed_out_ = true;
+                        error_code ignored;
+                        socket_.close(ignored);
+                      }),
+      looking_up_(means.io) {}
+
+void RedisConnection::close() {
+  closed_ = true;
+  looking_up_.cancel();
+  error_code ignored;
+  socket_.close(ignored);
+}
 
 RedisConnection::Problem RedisConnection::explain(error_code ec) const {
   if (timed_out_) return "no answer in time";
@@ -48,18 +57,19 @@ Awaitable<RedisConnection::Result<void>> RedisConnection::open(RedisSettings set
 
 Awaitable<error_code> RedisConnection::connect(Origin origin) {
   const TimePoint now = means_.clock();
-  Timer looking_up(means_.io, now + bounds::kRedisTimeout);
-  const Resolver::Answer answer = co_await means_.resolver.resolve(origin.host, looking_up, now);
+  looking_up_.expires_at(now + bounds::kRedisTimeout);
+  const Resolver::Answer answer = co_await means_.resolver.resolve(origin.host, looking_up_, now);
   error_code ec = answer.error;
   for (const auto& address : answer.addresses) {
     if (timed_out_) co_return asio::error::timed_out;
+    if (closed_) co_return asio::error::operation_aborted;
     error_code ignored;
     socket_.close(ignored);
     const Tcp::endpoint endpoint(address, origin.port);
     co_await socket_.async_connect(endpoint, to(ec));
     if (!ec) break;
   }
-  if (ec || !socket_.is_open()) co_return ec ? ec : error_code(asio::error::timed_out);
+  if (ec || !socket_.is_open() || closed_) co_return ec ? ec : error_code(asio::error::timed_out);
   socket_.set_option(Tcp::no_delay(true), ec);
   socket_.set_option(asio::socket_base::keep_alive(true), ec);
   if (!origin.tls) co_return error_code();

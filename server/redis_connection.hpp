@@ -37,6 +37,10 @@ class RedisConnection {
   };
   explicit RedisConnection(const Means& means);
 
+  // Whatever waits ends soon, and nothing works any more.
+  void close();
+  bool usable() const { return !closed_; }
+
   // Look-up, connection, handshake, AUTH and SELECT together have bounds::kRedisTimeout.
   Awaitable<Result<void>> open(RedisSettings settings);
   // Sends the commands and waits for as many replies, within bounds::kRedisTimeout.
@@ -59,7 +63,9 @@ class RedisConnection {
   std::array<char, 4096> buffer_;
   Deadline read_deadline_;
   Deadline write_deadline_;
+  Timer looking_up_;
   bool timed_out_ = false;
+  bool closed_ = false;
 };
 
 }  // namespace spillway::server

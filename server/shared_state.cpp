@@ -3,9 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/post.hpp>
 #include <span>
 
@@ -57,8 +54,16 @@ void SharedState::leave() {
   const bool connected = connected_.load(std::memory_order_relaxed);
   farewell_.expires_after(connected ? bounds::kLeasePatience : Duration::zero());
   farewell_.async_wait([this](error_code ec) {
-    if (!ec) stop_.emit(asio::cancellation_type::terminal);
+    if (!ec) cut();
   });
+}
+
+// Whatever is waited for ends soon.
+void SharedState::cut() {
+  cut_ = true;
+  pause_.cancel();
+  if (session_) session_->close();
+  news_.cancel();
 }
 
 void SharedState::use(SnapshotPtr snapshot) {
@@ -91,45 +96,63 @@ SharedStateCounts SharedState::counts() const {
 }
 
 void SharedState::run_thread() {
-  const auto ended = [this](std::exception_ptr) { io_.stop(); };
-  asio::co_spawn(io_, run(), asio::bind_cancellation_slot(stop_.slot(), ended));
+  spawn(run(), [this](std::exception_ptr) { io_.stop(); });
   run_event_loop(io_);
 }
 
 Awaitable<void> SharedState::run() {
   Duration pause = bounds::kRedisBackoffBase;
-  Timer timer(io_);
   for (;;) {
     joined_ = false;
     refusal_told_ = false;
     Problem problem;
     try {
       problem = co_await session();
-    } catch (const std::exception& error) {  // a CA file that cannot be read, or the end
+    } catch (const std::exception& error) {  // a CA file that cannot be read
       problem = error.what();
     }
-    const auto state = co_await asio::this_coro::cancellation_state;
-    if (leaving_ || state.cancelled() != asio::cancellation_type::none) break;
+    session_.reset();
+    if (leaving_ || cut_) break;
     lost(problem);
     if (joined_) pause = bounds::kRedisBackoffBase;
-    timer.expires_after(jittered(pause, random_));
+    pause_.expires_after(jittered(pause, random_));
     pause = std::min(pause * 2, bounds::kRedisBackoffCap);
     error_code ec;
-    co_await timer.async_wait(to(ec));
+    co_await pause_.async_wait(to(ec));
+    if (cut_) break;
   }
 }
 
 Awaitable<SharedState::Problem> SharedState::session() {
-  using asio::experimental::awaitable_operators::operator||;
   const RedisConnection::Means means{io_, deadlines_, resolver_, tls_, clock_};
-  RedisConnection talker(means);
-  RedisConnection listener(means);
-  Problem problem = co_await join(talker, listener);
+  session_.emplace(means);
+  Problem problem = co_await join(session_->talker, session_->listener);
   if (!problem.empty()) co_return problem;
   connected();
-  auto both = talk(talker, listener) || listen(listener);
-  const auto first = co_await std::move(both);
-  co_return first.index() == 0 ? std::get<0>(first) : std::get<1>(first);
+  // Whichever ends first ends the other.
+  std::optional<Problem> heard;
+  std::exception_ptr error;
+  Timer listening(io_, TimePoint::max());
+  spawn(listen_for(heard), [this, &heard, &listening](std::exception_ptr) {
+    if (!heard) heard = "listening to it failed";
+    session_->close();
+    news_.cancel();
+    listening.cancel();
+  });
+  try {
+    problem = co_await talk(session_->talker, session_->listener);
+  } catch (...) {
+    error = std::current_exception();
+  }
+  session_->close();
+  error_code ec;
+  while (!heard) co_await listening.async_wait(to(ec));
+  if (error) std::rethrow_exception(error);
+  co_return problem.empty() ? *heard : problem;
+}
+
+Awaitable<void> SharedState::listen_for(std::optional<Problem>& problem) {
+  problem = co_await listen(session_->listener);
 }
 
 // Listens before it asks, so that nothing falls in between.
@@ -180,9 +203,11 @@ Awaitable<SharedState::Problem> SharedState::talk(RedisConnection& talker,
     }
     // A change meanwhile has been posted after the flag was taken back, and would be slept over.
     const TimePoint next = std::min(heartbeat, limits_.next(clock_()));
+    if (!session_->open()) co_return Problem();
     news_.expires_at(leaving_ || wake_pending_.load() ? clock_() : next);
     error_code ec;
     co_await news_.async_wait(to(ec));
+    if (!session_->open()) co_return Problem();
   }
 }
 

@@ -46,6 +46,15 @@ class SharedState final : public ChangeListener {
  private:
   using Problem = RedisConnection::Problem;
   using Commands = std::vector<SharedCommand>;
+  struct Session {
+    explicit Session(const RedisConnection::Means& means) : talker(means), listener(means) {}
+    RedisConnection talker, listener;
+    bool open() const { return talker.usable() && listener.usable(); }
+    void close() {
+      talker.close();
+      listener.close();
+    }
+  };
 
   void run_thread();
   Awaitable<void> run();
@@ -53,8 +62,10 @@ class SharedState final : public ChangeListener {
   Awaitable<Problem> join(RedisConnection& talker, RedisConnection& listener);
   Awaitable<Problem> talk(RedisConnection& talker, RedisConnection& listener);
   Awaitable<Problem> listen(RedisConnection& listener);
+  Awaitable<void> listen_for(std::optional<Problem>& problem);
   Awaitable<Problem> carry(RedisConnection& talker, Commands commands);
   void leave();
+  void cut();
   Commands news(TimePoint now);
   void hear(const RedisReply& reply);
   bool understood(const SharedCommand& command, const RedisReply& reply);
@@ -79,13 +90,15 @@ class SharedState final : public ChangeListener {
   SharedAffinities affinities_;
   Timer news_{io_};      // cancelled when there are some
   Timer farewell_{io_};  // how long it may take
-  asio::cancellation_signal stop_;
+  Timer pause_{io_};     // before the next session
+  std::optional<Session> session_;
   bool outage_told_ = false;    // once, until a session has lasted
   bool sharing_told_ = false;   // since an outage was told
   bool refusal_told_ = false;   // once in each session
   bool slowness_told_ = false;  // once, until an answer came in time
   bool leaving_ = false;
   bool joined_ = false;  // in this session
+  bool cut_ = false;     // nothing is to be waited for any more
 
   std::atomic<bool> wake_pending_{false};
   std::atomic<bool> connected_{false};

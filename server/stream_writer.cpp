@@ -104,21 +104,11 @@ void StreamWriter::begin(std::string head) {
   head_ = std::move(head);
 }
 
-Awaitable<bool> StreamWriter::write(std::span<const std::string_view> pieces) {
+bool StreamWriter::write(std::span<const std::string_view> pieces) {
   std::size_t size = 0;
   for (const std::string_view piece : pieces) size += piece.size();
-  if (size == 0) co_return connection_.is_open();
+  if (size == 0) return connection_.is_open();
   comment_due_.disarm();
-  std::string copied;
-  std::string_view copy;
-  if (comment_under_way()) {
-    for (const std::string_view piece : pieces) copied.append(piece);
-    copy = copied;
-    pieces = std::span(&copy, 1);
-    co_await comment_written();
-  }
-  comment_stuck_.disarm();
-  if (comment_ && comment_->failed) co_return false;
   std::string front = std::exchange(head_, {});
   boost::container::small_vector<std::string_view, 8> all;
   const bool chunked = options_.framing == Framing::chunked;
@@ -126,21 +116,38 @@ Awaitable<bool> StreamWriter::write(std::span<const std::string_view> pieces) {
   all.push_back(front);
   all.insert(all.end(), pieces.begin(), pieces.end());
   if (chunked) all.push_back(kChunkEnd);
-  const bool written = co_await connection_.write(all, worker_.now() + options_.write_timeout,
-                                                  ClientConnection::Pieces::passing);
+  Buffers buffers = as_buffers(all);
+  error_code ec;
+  if (!comment_under_way()) {
+    comment_stuck_.disarm();
+    if (comment_ && comment_->failed) return false;
+    connection_.write_at_once(buffers, ec);
+  }
+  if (ec) connection_.close();
+  if (!ec && !buffers.empty()) unsent_ = copy_of(buffers);
+  rearm();
+  return !ec;
+}
+
+Awaitable<bool> StreamWriter::flush() {
+  comment_due_.disarm();
+  if (comment_under_way()) co_await comment_written();
+  comment_stuck_.disarm();
+  if (comment_ && comment_->failed) co_return false;
+  const std::string text = std::exchange(unsent_, {});
+  const std::string_view pieces[] = {text};
+  const bool written = co_await connection_.write(pieces, worker_.now() + options_.write_timeout);
   rearm();
   co_return written;
 }
 
 Awaitable<bool> StreamWriter::finish() {
   stop_comments();
-  if (comment_under_way()) co_await comment_written();
-  comment_stuck_.disarm();
   std::string text = std::exchange(head_, {});
   if (options_.framing == Framing::chunked) text.append(kLastChunk);
-  if (text.empty()) co_return true;
-  const std::string_view pieces[] = {text};
-  co_return co_await connection_.write(pieces, worker_.now() + options_.write_timeout);
+  unsent_.append(text);
+  if (!must_flush()) co_return true;
+  co_return co_await flush();
 }
 
 }  // namespace spillway::server

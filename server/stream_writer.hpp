@@ -35,9 +35,12 @@ class StreamWriter {
   bool started() const { return started_; }
   // The head that goes out with the first write. Nothing, if comments have already sent one.
   void begin(std::string head);
-  // One gather write of all pieces as one chunk; they may lie in the worker's read buffer. False:
+  // One gather write of all pieces as one chunk; they may lie in the worker's read buffer. What the
+  // client does not take at once is copied, and flush() has to end before the next write. False:
   // the client is gone.
-  Awaitable<bool> write(std::span<const std::string_view> pieces);
+  bool write(std::span<const std::string_view> pieces);
+  bool must_flush() const { return comment_under_way() || !unsent_.empty(); }
+  Awaitable<bool> flush();
   // Ends the answer properly.
   Awaitable<bool> finish();
 
@@ -66,6 +69,7 @@ class StreamWriter {
   bool comment_under_way() const { return comment_ && comment_->writing; }
   std::shared_ptr<Comment> comment_;  // once there was one
   std::string head_;
+  std::string unsent_;
   bool started_ = false;
 };
 

@@ -44,6 +44,7 @@ bool UpstreamCall::take_pooled(attempt::Call::Connection wanted) {
   if (wanted == attempt::Call::Connection::pooled)
     connection_ = worker_.pool().take(deployment_.origin, worker_.now());
   worker_.count_connection(connection_ != nullptr);
+  if (connection_) connection_->read_at_most(SIZE_MAX);
   if (connection_ && cancelled_) connection_->close();
   return connection_ != nullptr;
 }

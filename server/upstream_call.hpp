@@ -48,6 +48,8 @@ class UpstreamCall {
   // are left once body_done(). False: they have not arrived; read_body() waits for them.
   bool next_pieces(std::optional<CallFault>& fault);
   Awaitable<std::optional<CallFault>> read_body(TimePoint deadline);
+  // At a time; there are never more than the worker's read buffer holds.
+  void read_at_most(std::size_t bytes) { connection_->read_at_most(bytes); }
   const std::vector<std::string_view>& pieces() const { return pieces_; }
   bool body_done() const { return body_.done(); }
   // As far as the head tells; 0 where it does not.

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/url/parse.hpp>
 #include <cerrno>
@@ -209,6 +210,21 @@ void UpstreamConnection::start_over_in_event_loop(const Tcp& protocol, error_cod
   if (ec) ::close(handle);
 }
 
+void UpstreamConnection::begin_wait(error_code& ec, coroutine::Chain::Waiting waiting) {
+  switch (std::exchange(wants_, Wants::nothing)) {
+    case Wants::readable:
+      return watch_.notify(socket_, ec, std::move(waiting));
+    case Wants::writable:
+      return socket_.async_wait(Socket::wait_write,
+                                [&ec, go = std::move(waiting)](error_code result) mutable {
+                                  ec = result;
+                                  go.go_on();
+                                });
+    case Wants::nothing:  // but to give others their turn
+      return asio::post(worker_.io(), [go = std::move(waiting)]() mutable { go.go_on(); });
+  }
+}
+
 // An answer is waited for; only where the last read filled the buffer is there likely to be more.
 void UpstreamConnection::begin_read(TimePoint deadline) {
   deadline_.arm(deadline);
@@ -234,7 +250,8 @@ bool UpstreamConnection::read_at_once(ReadBuffer::Borrower& reader, std::string_
 
 TlsSocket::Wants UpstreamConnection::try_read(ReadBuffer::Borrower& reader,
                                               std::string_view& received, error_code& ec) {
-  const auto buffer = worker_.read_buffer().lend(reader);
+  const auto lent = worker_.read_buffer().lend(reader);
+  const auto buffer = lent.first(std::min(lent.size(), most_));
   std::size_t n = 0;
   auto wants = Wants::nothing;
   if (tls_) {

@@ -3,7 +3,7 @@
 // never used again.
 #pragma once
 
-#include <boost/asio/post.hpp>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -50,20 +50,10 @@ class UpstreamConnection {
   bool read_at_once(ReadBuffer::Borrower& reader, std::string_view& received, error_code& ec);
   // Until what was wanted last can go on.
   auto wait(error_code& ec) {
-    auto token = asio::deferred;
-    return asio::async_initiate<asio::deferred_t, void()>(
-        [this, &ec](auto handler) {
-          switch (std::exchange(wants_, Wants::nothing)) {
-            case Wants::readable:
-              return watch_.readable(socket_, ec)(std::move(handler));
-            case Wants::writable:
-              return socket_.async_wait(Socket::wait_write, to(ec))(std::move(handler));
-            case Wants::nothing:  // but to give others their turn
-              return asio::post(socket_.get_executor(), std::move(handler));
-          }
-        },
-        token);
+    return coroutine::Wait(
+        [this, &ec](coroutine::Chain::Waiting waiting) { begin_wait(ec, std::move(waiting)); });
   }
+  void read_at_most(std::size_t bytes) { most_ = bytes; }
 
   // True if everything went out, or failed, without waiting; else what is left is in `buffers`.
   bool write_at_once(Buffers& buffers, error_code& ec);
@@ -97,6 +87,7 @@ class UpstreamConnection {
                                                          TimePoint deadline);
   Awaitable<std::optional<TransportFailure>> open_tunnel(ProxyRoute proxy);
   Awaitable<std::optional<TransportFailure>> shake_hands();
+  void begin_wait(error_code& ec, coroutine::Chain::Waiting waiting);
   Wants try_read(ReadBuffer::Borrower& reader, std::string_view& received, error_code& ec);
   void start_over_in_event_loop(const Tcp& protocol, error_code& ec);
   void look_at_early_answer();
@@ -115,6 +106,7 @@ class UpstreamConnection {
   bool closed_ = false;  // by close(): nothing may open it again
   bool answered_early_ = false;
   unsigned reads_without_wait_ = 0;
+  std::size_t most_ = SIZE_MAX;  // read at a time
   Wants wants_ = Wants::nothing;
   bool may_read_ = false;     // without waiting first
   bool sending_ = false;      // and an answer would be an early one

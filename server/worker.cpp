@@ -3,8 +3,6 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 
 #include "server/event_loop.hpp"
@@ -31,7 +29,7 @@ Worker::~Worker() {
 }
 
 void Worker::run() {
-  asio::co_spawn(io_, housekeeping(), asio::detached);
+  spawn(housekeeping());
   run_event_loop(io_);
   gateway_.worker_ended();
 }
@@ -50,7 +48,7 @@ void Worker::adopt(Socket::native_handle_type handle, bool ipv6) {
     error_code ec;
     socket.assign(ipv6 ? Tcp::v6() : Tcp::v4(), handle, ec);
     socket.set_option(Tcp::no_delay(true), ec);
-    asio::co_spawn(io_, serve(std::move(socket)), asio::detached);
+    spawn(serve(std::move(socket)));
   });
 }
 

@@ -1,0 +1,101 @@
+#include "server/coroutine.hpp"
+
+#include <array>
+#include <new>
+
+namespace spillway::server {
+
+namespace coroutine {
+
+namespace {
+
+// The sanitizers are to see every use of a coroutine that has ended.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kCaching = false;
+#else
+constexpr bool kCaching = true;
+#endif
+
+// Frames of one size class are alike, so that a thread's last ones serve its next ones.
+constexpr std::size_t kStep = 64;  // bytes from one class to the next
+constexpr std::size_t kClasses = 64;
+constexpr unsigned kKept = 64;  // of each class: at most 9 MB in all, usually far less
+
+struct Freed {
+  Freed* next;
+};
+struct SizeClass {
+  Freed* first = nullptr;
+  unsigned count = 0;
+};
+constinit thread_local std::array<SizeClass, kClasses> cache{};
+
+std::size_t class_of(std::size_t bytes) {
+  return (bytes - 1) / kStep;
+}
+
+}  // namespace
+
+void* allocate(std::size_t bytes) {
+  const std::size_t index = class_of(bytes);
+  if (!kCaching || index >= kClasses) return ::operator new(bytes);
+  SizeClass& kept = cache[index];
+  Freed* const frame = kept.first;
+  if (!frame) return ::operator new((index + 1) * kStep);
+  kept.first = frame->next;
+  --kept.count;
+  return frame;
+}
+
+void deallocate(void* frame, std::size_t bytes) noexcept {
+  const std::size_t index = class_of(bytes);
+  if (!kCaching || index >= kClasses || cache[index].count >= kKept)
+    return ::operator delete(frame);
+  SizeClass& kept = cache[index];
+  kept.first = new (frame) Freed{kept.first};
+  ++kept.count;
+}
+
+Chain::Chain(Awaitable<void> first, OnEnd on_end)
+    : next_(first.frame_),
+      first_(first.frame_),
+      first_promise_(first.frame_.promise()),
+      on_end_(std::move(on_end)) {
+  first.frame_ = nullptr;
+  first_promise_.chain = this;
+}
+
+Chain::~Chain() {
+  first_.destroy();
+}
+
+void Chain::run() {
+  if (waiting_) next_ = std::exchange(waiting_, nullptr);
+  while (next_) std::exchange(next_, nullptr).resume();
+  if (waiting_) return;  // and somebody else owns the chain
+  const std::exception_ptr error = first_promise_.error;
+  const OnEnd on_end = std::move(on_end_);
+  delete this;
+  if (on_end)
+    on_end(error);
+  else if (error)
+    std::rethrow_exception(error);
+}
+
+}  // namespace coroutine
+
+void spawn(Awaitable<void> first, OnEnd on_end) {
+  (new coroutine::Chain(std::move(first), std::move(on_end)))->run();
+}
+
+void release_coroutine_memory() {
+  for (auto& kept : coroutine::cache) {
+    while (auto* const frame = kept.first) {
+      kept.first = frame->next;
+      ::operator delete(frame);
+    }
+    kept.count = 0;
+  }
+}
+
+}  // namespace spillway::server
