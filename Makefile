@@ -8,6 +8,7 @@ IMAGE ?= spillway
 ARGS ?= --demo
 # Frame pointers for the stacks, function names for their reader; warnings are the other builds' business.
 PROFILE_FLAGS = -O2 -g1 -fno-omit-frame-pointer -w
+TUNED_FLAGS = -G Ninja -DCMAKE_BUILD_TYPE=Release -DSPILLWAY_LTO=ON -DBUILD_TESTING=OFF
 FUZZ_SECONDS ?= 600
 FUZZ_JOBS ?= $(JOBS)
 FORMATTED = $(wildcard core/*.[ch]pp config/*.[ch]pp server/*.[ch]pp tests/unit/*.[ch]pp tests/simulation/*.[ch]pp tests/bench/*.[ch]pp tests/fuzz/*.[ch]pp)
@@ -28,6 +29,19 @@ build: ## Build the release program, build/spillway
 	@mkdir -p build && cmake --preset release >build/configure.log
 	@cmake --build --preset release --parallel $(JOBS) --target spillway
 	@install -m 755 build/release/spillway build/spillway
+
+.PHONY: tuned
+tuned: ## Build build/spillway for speed: compiled by what a first build did under the benchmark's load (15 minutes)
+	@docker/install_dependencies.sh bench
+	@mkdir -p build && cmake --preset release >build/configure.log
+	@cmake --build --preset release --parallel $(JOBS) --target bench_programs
+	@rm -rf build/tuned/profile
+	@cmake -S . -B build/tuned $(TUNED_FLAGS) -DSPILLWAY_PROFILE=record >build/configure-tuned.log
+	@cmake --build build/tuned --parallel $(JOBS) --target spillway
+	@tests/bench/train.py build/tuned/spillway
+	@cmake -S . -B build/tuned $(TUNED_FLAGS) -DSPILLWAY_PROFILE=use >build/configure-tuned.log
+	@cmake --build build/tuned --parallel $(JOBS) --target spillway
+	@install -m 755 build/tuned/spillway build/spillway
 
 .PHONY: run
 run: build ## Build and serve the demo on port 4000 (ARGS="--config FILE" serves your own configuration)
