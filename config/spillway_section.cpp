@@ -39,6 +39,8 @@ void read_limits(const Node* node, Context& context, Limits& limits) {
   set(limits.connections, section.count("connections", {0, 10'000'000}));
   set(limits.concurrent_requests, section.count("concurrent_requests", {0, 10'000'000}));
   set(limits.queue, section.count("queue", {0, bounds::kQueueMost}));
+  if (limits.queue > 0 && limits.concurrent_requests == 0)
+    context.warn(*section.get("queue"), "has no effect without concurrent_requests");
   if (const auto patience = section.time("queue_timeout", kPositiveTimes))
     limits.queue_timeout = *patience;
   if (is_off(section, "memory"))

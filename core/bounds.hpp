@@ -40,10 +40,11 @@ inline constexpr std::size_t kRequestIdBytes = 128;  // a client's x-request-id 
 
 // --- Answers ----------------------------------------------------------------------------------
 inline constexpr std::size_t kHeldAnswerBytes =
-    8 * 1024 * 1024;                                       // plain answers held until complete
-inline constexpr std::size_t kErrorBodyBytes = 64 * 1024;  // of an upstream error that is read
-inline constexpr std::size_t kErrorMessageBytes = 4096;    // of it that a caller is shown
-inline constexpr std::size_t kEventBytes = 64 * 1024;      // largest SSE event that is judged
+    8 * 1024 * 1024;                                           // plain answers held until complete
+inline constexpr std::size_t kHeldWhenShortBytes = 64 * 1024;  // the same while memory is short
+inline constexpr std::size_t kErrorBodyBytes = 64 * 1024;      // of an upstream error that is read
+inline constexpr std::size_t kErrorMessageBytes = 4096;        // of it that a caller is shown
+inline constexpr std::size_t kEventBytes = 64 * 1024;          // largest SSE event that is judged
 inline constexpr std::size_t kEventBytesUnjudged =
     32 * 1024 * 1024;  // largest that is relayed at all
 inline constexpr std::uint64_t kUsageTokens =

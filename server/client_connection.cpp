@@ -301,14 +301,12 @@ Awaitable<std::optional<ReadFault>> ClientConnection::read_chunked_body(const Co
 }
 
 TlsSocket::Wants ClientConnection::write_at_once(Buffers& buffers, error_code& ec) {
-  const std::size_t before = size_of(buffers);
-  auto wants = TlsSocket::Wants::nothing;
-  if (tls_) {
-    wants = tls_->write(buffers, ec);
-  } else {
-    write_now(socket_, buffers, ec);
-    if (!buffers.empty()) wants = TlsSocket::Wants::writable;
+  if (!tls_) {
+    bytes_written_ += write_now(socket_, buffers, ec);
+    return buffers.empty() ? TlsSocket::Wants::nothing : TlsSocket::Wants::writable;
   }
+  const std::size_t before = size_of(buffers);
+  const auto wants = tls_->write(buffers, ec);
   bytes_written_ += before - size_of(buffers);
   return wants;
 }

@@ -332,6 +332,40 @@ def test_a_flood_of_large_bodies_is_refused_before_the_memory_is_full(tight):
     eventually(lambda: running.chat().status == 200)
 
 
+def test_large_answers_are_passed_on_instead_of_held_when_memory_is_short(gateway, upstream):
+    gate = Gate()
+    piece = b" " * 65536
+    whole = b'{"object":"chat.completion","choices":[]' + piece * 64 + b"}"
+
+    async def slow(exchange):
+        fields = [("Content-Type", "application/json"), ("Content-Length", str(len(whole)))]
+        await exchange.send(head(200, fields) + whole[:-1])
+        exchange.mark("nearly")
+        await exchange.gate(gate)
+        await exchange.send(whole[-1:])
+
+    idle = gateway(deployment(upstream()), env=NO_QUARANTINE)
+    assert idle.chat().status == 200
+    limit = idle.resident_bytes() + 100 * MIB
+    served = upstream(default=slow)
+    running = gateway(
+        deployment(served), spillway={"limits": {"memory": limit}}, env=NO_QUARANTINE
+    )
+    clients = [running.connect() for _ in range(60)]
+    highest = 0
+    for client in clients:
+        client.send(request_bytes("POST", CHAT, BODY))
+    readers = [in_background(lambda c=client: c.read_response("POST")) for client in clients]
+    while served.marks["nearly"] < len(clients) and not all(call.done() for call in readers):
+        highest = max(highest, running.resident_bytes())
+    gate.open()
+    answers = [call.result(30) for call in readers]
+    statuses = {response.status for response in answers}
+    assert 200 in statuses and statuses <= {200, 503}
+    assert all(response.body == whole for response in answers if response.status == 200)
+    assert highest < 1.3 * limit
+
+
 # --- everything at once ---------------------------------------------------------------------------
 
 

@@ -111,6 +111,12 @@ TEST_CASE("Values outside their limits are faults") {
   }
 }
 
+TEST_CASE("A queue for places that are not counted is a warning") {
+  CHECK(has_warning(loaded(kModel + "spillway: {limits: {queue: 5}}\n"), "concurrent_requests"));
+  CHECK(
+      loaded(kModel + "spillway: {limits: {queue: 5, concurrent_requests: 1}}\n").warnings.empty());
+}
+
 TEST_CASE("The memory's limit is the machine's unless one is given, or off") {
   const auto memory = [](std::string_view yaml) {
     return loaded(kModel + "spillway: {limits: {" + std::string(yaml) + "}}\n")
