@@ -10,6 +10,7 @@
 #include "config/router_settings.hpp"
 #include "config/scalars.hpp"
 #include "config/tls_section.hpp"
+#include "core/bounds.hpp"
 
 namespace spillway::config {
 
@@ -37,6 +38,15 @@ void read_limits(const Node* node, Context& context, Limits& limits) {
   set(limits.headers, section.count("headers", {8, 10'000}));
   set(limits.connections, section.count("connections", {0, 10'000'000}));
   set(limits.concurrent_requests, section.count("concurrent_requests", {0, 10'000'000}));
+  set(limits.queue, section.count("queue", {0, bounds::kQueueMost}));
+  if (limits.queue > 0 && limits.concurrent_requests == 0)
+    context.warn(*section.get("queue"), "has no effect without concurrent_requests");
+  if (const auto patience = section.time("queue_timeout", kPositiveTimes))
+    limits.queue_timeout = *patience;
+  if (is_off(section, "memory"))
+    limits.memory = 0;
+  else if (const auto memory = section.size("memory", {64 * kMiB, 1024 * kGiB}))
+    limits.memory = static_cast<std::size_t>(*memory);
   section.finish();
 }
 

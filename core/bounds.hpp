@@ -35,14 +35,16 @@ inline constexpr Duration kTlsHandshake = seconds(10);        // of a client, fr
 inline constexpr Duration kTlsFilesLook = seconds(1);  // how often certificates are looked after
 // Session tickets are good for a full handshake less, and their keys are a secret in memory.
 inline constexpr Duration kTlsTicketKeys = std::chrono::hours(8);
+inline constexpr std::size_t kQueueMost = 10'000;    // requests that may wait, each with its body
 inline constexpr std::size_t kRequestIdBytes = 128;  // a client's x-request-id is kept up to this
 
 // --- Answers ----------------------------------------------------------------------------------
 inline constexpr std::size_t kHeldAnswerBytes =
-    8 * 1024 * 1024;                                       // plain answers held until complete
-inline constexpr std::size_t kErrorBodyBytes = 64 * 1024;  // of an upstream error that is read
-inline constexpr std::size_t kErrorMessageBytes = 4096;    // of it that a caller is shown
-inline constexpr std::size_t kEventBytes = 64 * 1024;      // largest SSE event that is judged
+    8 * 1024 * 1024;                                           // plain answers held until complete
+inline constexpr std::size_t kHeldWhenShortBytes = 64 * 1024;  // the same while memory is short
+inline constexpr std::size_t kErrorBodyBytes = 64 * 1024;      // of an upstream error that is read
+inline constexpr std::size_t kErrorMessageBytes = 4096;        // of it that a caller is shown
+inline constexpr std::size_t kEventBytes = 64 * 1024;          // largest SSE event that is judged
 inline constexpr std::size_t kEventBytesUnjudged =
     32 * 1024 * 1024;  // largest that is relayed at all
 inline constexpr std::uint64_t kUsageTokens =

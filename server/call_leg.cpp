@@ -7,6 +7,7 @@
 #include "core/ascii.hpp"
 #include "core/splice.hpp"
 #include "server/gather_write.hpp"
+#include "server/gateway.hpp"
 #include "server/metrics.hpp"
 #include "server/upstream_head.hpp"
 #include "server/worker.hpp"
@@ -254,7 +255,9 @@ void CallLeg::take_plain() {
     return judge_plain();
   }
   hold_pieces();
-  if (held_.size() > bounds::kHeldAnswerBytes) {
+  const bool short_of_memory =
+      request_.worker.gateway().memory().pressure() == MemoryPressure::refusing;
+  if (held_.size() > (short_of_memory ? bounds::kHeldWhenShortBytes : bounds::kHeldAnswerBytes)) {
     if (request_.wants_event_stream()) ending_ = failed(not_a_stream());
     answer_ = Answer::bytes;
     settled_ = true;

@@ -41,6 +41,10 @@ ReadFault too_large(std::size_t limit) {
   return refuse(413, "The request body is larger than " + std::to_string(limit) + " bytes.");
 }
 
+ReadFault out_of_memory() {
+  return refuse(503, "The gateway has no memory for the request.");
+}
+
 // An accepted target in origin-form.
 std::string_view without_authority(std::string_view target) {
   const auto scheme = target.find("://");
@@ -248,13 +252,19 @@ Awaitable<std::optional<ReadFault>> ClientConnection::read_fixed_body(ClientRequ
   const auto length = static_cast<std::size_t>(request.content_length);
   std::size_t have = request.body.size();
   const std::size_t first = std::min(length, kBodyStepBytes);
+  MemoryGuard::Claim claim(worker_.gateway().memory());
   while (have < length) {
-    // Pages that are not written yet take no memory.
-    if (have == request.body.size()) grow(request.body, have < first ? first : length);
+    if (have == request.body.size()) {
+      const std::size_t step = have < first ? first : length;
+      if (!claim.grow(step - have)) co_return out_of_memory();
+      // Pages that are not written yet take no memory.
+      grow(request.body, step);
+    }
     error_code ec;
     const std::size_t n =
         co_await read_some(request.body.data() + have, request.body.size() - have, ec);
     have += n;
+    claim.written(n);
     if (ec) co_return body_fault(ec);
   }
   co_return std::nullopt;
@@ -264,6 +274,7 @@ Awaitable<std::optional<ReadFault>> ClientConnection::read_chunked_body(const Co
                                                                         ClientRequest& request) {
   std::string unparsed = std::exchange(carried_, {});
   BodyReader chunks(BodyFraming::chunked, 0);
+  MemoryGuard::Claim claim(worker_.gateway().memory());
   std::vector<std::string_view> pieces;
   for (;;) {
     pieces.clear();
@@ -273,7 +284,9 @@ Awaitable<std::optional<ReadFault>> ClientConnection::read_chunked_body(const Co
     for (const std::string_view piece : pieces) {
       if (request.body.size() + piece.size() > config.limits.body)
         co_return too_large(config.limits.body);
+      if (!claim.grow(piece.size())) co_return out_of_memory();
       request.body.append(piece);
+      claim.written(piece.size());
     }
     unparsed.erase(0, taken);
     if (chunks.done()) break;
@@ -288,14 +301,12 @@ Awaitable<std::optional<ReadFault>> ClientConnection::read_chunked_body(const Co
 }
 
 TlsSocket::Wants ClientConnection::write_at_once(Buffers& buffers, error_code& ec) {
-  const std::size_t before = size_of(buffers);
-  auto wants = TlsSocket::Wants::nothing;
-  if (tls_) {
-    wants = tls_->write(buffers, ec);
-  } else {
-    write_now(socket_, buffers, ec);
-    if (!buffers.empty()) wants = TlsSocket::Wants::writable;
+  if (!tls_) {
+    bytes_written_ += write_now(socket_, buffers, ec);
+    return buffers.empty() ? TlsSocket::Wants::nothing : TlsSocket::Wants::writable;
   }
+  const std::size_t before = size_of(buffers);
+  const auto wants = tls_->write(buffers, ec);
   bytes_written_ += before - size_of(buffers);
   return wants;
 }

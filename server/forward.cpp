@@ -13,8 +13,6 @@ namespace spillway::server {
 
 namespace {
 
-constexpr Duration kBusyRetry = seconds(1);  // what a refused client is told to wait
-
 StreamWriter::Options writer_options(const Config& config, const ClientRequest& request) {
   StreamWriter::Options options;
   options.framing =
@@ -51,7 +49,8 @@ Forward::~Forward() {
 Awaitable<std::optional<Answer>> Forward::run() {
   auto refused = read_request();
   if (!refused) refused = refuse_before_routing(match_);
-  if (!refused) refused = admit();
+  if (!refused && !admit()) refused = co_await wait_for_turn();
+  if (ended_early() && !refused) co_return co_await say_why_it_ended();
   if (refused) {
     record(refused->status, refused->error_class);
     co_return refused;
@@ -76,20 +75,6 @@ Awaitable<std::optional<Answer>> Forward::run() {
   writer_.stop_comments();
   connection_.stop_watching();
   co_return answer;
-}
-
-std::optional<Answer> Forward::admit() {
-  admitted_ = worker_.gateway().admit_request(config_);
-  if (admitted_) return std::nullopt;
-  Answer busy =
-      refusal(503, "over_capacity", "", "The gateway is at its limit of requests at once.");
-  busy.retry_after = kBusyRetry;
-  return busy;
-}
-
-// Before the last write: a client that has its answer may send its next request at once.
-void Forward::release() {
-  if (std::exchange(admitted_, false)) worker_.gateway().finished_request();
 }
 
 Awaitable<std::optional<Answer>> Forward::run_attempts(AttemptLoop& loop) {

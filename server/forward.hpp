@@ -48,7 +48,9 @@ class Forward {
   std::optional<Answer> read_request();
   std::optional<Answer> refuse_before_routing(const std::optional<ModelMatch>& match) const;
 
-  std::optional<Answer> admit();
+  bool admit();
+  // nullopt: it is admitted now, or its client has left.
+  Awaitable<std::optional<Answer>> wait_for_turn();
   void release();
 
   // A call to be run here; nullptr: it is in a race, which has an end whenever the loop has to be

@@ -56,6 +56,7 @@ Gateway::Gateway(Config config) {
   snapshot_ = make_snapshot(std::move(config), nullptr, shared_.get());
   if (shared_) shared_->use(snapshot_);
   if (snapshot_->config.tls) tls_ = std::make_unique<TlsListener>(*snapshot_->config.tls);
+  memory_.use(snapshot_->config.limits.memory);
   max_connections_ = connection_limit(snapshot_->config);
   for (unsigned i = 0; i < worker_count(snapshot_->config); ++i) {
     workers_.push_back(std::make_unique<Worker>(*this, i));
@@ -97,6 +98,10 @@ int Gateway::run() {
   for (const auto& worker : workers_) threads_.emplace_back([&worker] { worker->run(); });
   spawn(accept_clients());
   if (tls_) spawn(tls_->watch_files(io_));
+  auto shed = [this] {
+    for (const auto& worker : workers_) worker->shed();
+  };
+  spawn(memory_.watch(io_, std::move(shed)));
   io_.run();
   for (std::thread& thread : threads_) thread.join();
   return 0;
@@ -182,20 +187,12 @@ std::string Gateway::render_metrics(const Snapshot& snapshot, Fleet& fleet, Time
   if (shared_) shared = shared_->counts();
   EdgeCounts edge;
   if (tls_) edge.certificate = tls_->counts();
+  edge.running = admission_.running();
+  edge.waiting = admission_.waiting();
+  edge.memory = memory_.resident();
+  edge.memory_limit = memory_.limit();
   return server::render_metrics(snapshot.config, shards, fleet, now, SPILLWAY_VERSION, shared,
                                 edge);
-}
-
-bool Gateway::admit_request(const Config& config) {
-  const std::size_t limit = config.limits.concurrent_requests;
-  const std::size_t before = running_requests_.fetch_add(1, std::memory_order_relaxed);
-  if (limit == 0 || before < limit) return true;
-  running_requests_.fetch_sub(1, std::memory_order_relaxed);
-  return false;
-}
-
-void Gateway::finished_request() {
-  running_requests_.fetch_sub(1, std::memory_order_relaxed);
 }
 
 }  // namespace spillway::server

@@ -8,7 +8,9 @@
 #include <thread>
 #include <vector>
 
+#include "server/admission.hpp"
 #include "server/asio.hpp"
+#include "server/memory_guard.hpp"
 #include "server/shared_state.hpp"
 #include "server/snapshot.hpp"
 #include "server/tls_listener.hpp"
@@ -30,10 +32,8 @@ class Gateway {
 
   // --- from any worker ---
   std::string render_metrics(const Snapshot& snapshot, Fleet& fleet, TimePoint now) const;
-  // True if one more request may run now; then finished_request() follows
-  // (limits.concurrent_requests).
-  bool admit_request(const Config& config);
-  void finished_request();
+  Admission& admission() { return admission_; }
+  MemoryGuard& memory() { return memory_; }
   void worker_ended();
   // nullptr: clients are spoken to in plain text.
   std::unique_ptr<TlsSocket> make_tls(Socket& socket) const {
@@ -49,14 +49,15 @@ class Gateway {
   std::unique_ptr<SharedState> shared_;  // nullptr: this instance is alone
   SnapshotPtr snapshot_;
   std::unique_ptr<TlsListener> tls_;  // nullptr: plain text
-  asio::io_context io_{1};            // the main thread's: accepting and signals
+  Admission admission_;
+  MemoryGuard memory_;
+  asio::io_context io_{1};  // the main thread's: accepting and signals
   Acceptor acceptor_{io_};
   asio::basic_signal_set<Executor> signals_{io_};
   Timer accept_pause_{io_};
   Timer drain_timer_{io_};
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::thread> threads_;
-  std::atomic<std::size_t> running_requests_{0};
   std::size_t max_connections_ = 0;
   std::size_t workers_ended_ = 0;
   bool draining_ = false;

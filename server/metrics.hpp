@@ -58,6 +58,10 @@ struct CertificateCounts {
 // How it goes between clients and gateway.
 struct EdgeCounts {
   std::optional<CertificateCounts> certificate;  // nullopt: plain text
+  std::size_t running = 0;                       // requests
+  std::size_t waiting = 0;                       // requests, for their turn
+  std::size_t memory = 0;                        // bytes, of the process
+  std::size_t memory_limit = 0;                  // bytes; 0: none
 };
 
 class MetricsShard {

@@ -223,6 +223,21 @@ void add_rest(Families& families, const ProcessTotal& total, std::string_view ve
   families.push_back(build.add({{"version", std::string(version)}}, 1.0).take());
 }
 
+void add_edge(Families& families, const EdgeCounts& edge) {
+  Family requests = gauge("spillway_requests",
+                          "Requests that run now, and those that wait for one of them to end.");
+  requests.add({{"state", "running"}}, std::uint64_t{edge.running});
+  requests.add({{"state", "waiting"}}, std::uint64_t{edge.waiting});
+  families.push_back(requests.take());
+  families.push_back(gauge("spillway_memory_bytes", "The process's resident memory.")
+                         .add({}, std::uint64_t{edge.memory})
+                         .take());
+  families.push_back(gauge("spillway_memory_limit_bytes",
+                           "What it is kept below by refusing requests; 0: nothing.")
+                         .add({}, std::uint64_t{edge.memory_limit})
+                         .take());
+}
+
 void add_tls(Families& families, const ProcessTotal& total, const CertificateCounts& certificate) {
   Family handshakes =
       counter("spillway_tls_handshakes_total", "TLS handshakes of clients, by how they ended.");
@@ -286,6 +301,7 @@ std::string render_metrics(const Config& config, std::span<const MetricsShard* c
   add_deployments(families, totals);
   add_fleet(families, config, fleet, now);
   add_rest(families, totals.process, version);
+  add_edge(families, edge);
   if (edge.certificate) add_tls(families, totals.process, *edge.certificate);
   if (shared) {
     add_shared(families, *shared);

@@ -19,6 +19,8 @@ namespace {
 
 constexpr Duration kWriteTimeout = seconds(60);  // for answers of the gateway's own
 
+constexpr Duration kBusyRetry = seconds(1);  // what a refused client is told to wait
+
 constexpr std::string_view kAllMethods = "GET, HEAD, POST, OPTIONS";
 
 bool sane_id(std::string_view id) {
@@ -28,6 +30,12 @@ bool sane_id(std::string_view id) {
            return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
                   kPunctuation.find(c) != std::string_view::npos;
          });
+}
+
+Answer out_of_memory() {
+  Answer refused = refusal(503, "over_capacity", "", "The gateway has no memory for the request.");
+  refused.retry_after = kBusyRetry;
+  return refused;
 }
 
 bool allowed_method(const Route& route, std::string_view method) {
@@ -78,7 +86,10 @@ Awaitable<Session::Next> Session::serve(ClientRequest& request, SnapshotPtr snap
   if (!refused && !here) {
     const auto fault = co_await connection_.read_body(config, request);
     if (fault && !fault->answer) co_return Next::close;
-    if (fault) refused = refusal(fault->answer->status, "", "", fault->answer->message);
+    if (fault && fault->answer->status == 503)
+      refused = out_of_memory();
+    else if (fault)
+      refused = refusal(fault->answer->status, "", "", fault->answer->message);
     if (fault) refused->close = true;
   } else if (refused && request.framing != BodyFraming::none) {
     refused->close = true;  // its body was not read
@@ -125,6 +136,9 @@ std::optional<Answer> Session::check_head(const ClientRequest& request, const Co
     wrong.allow = route->allow();
     return wrong;
   }
+  if (route->handler == Handler::forward &&
+      worker_.gateway().memory().pressure() == MemoryPressure::refusing)
+    return out_of_memory();
   const auto encoding = request.header("content-encoding");
   if (encoding && !encoding->empty() && !equals_ignoring_case(*encoding, "identity"))
     return refusal(415, "", "content-encoding", "Request bodies must not be compressed.");
@@ -176,7 +190,8 @@ Answer Session::own_page(const Route& route, const ClientRequest& request,
 }
 
 bool Session::keeps(const ClientRequest& request) const {
-  return request.keep_alive && !worker_.draining();
+  return request.keep_alive && !worker_.draining() &&
+         worker_.gateway().memory().pressure() == MemoryPressure::none;
 }
 
 Awaitable<Session::Next> Session::answer(const ClientRequest& request, const Config& config,

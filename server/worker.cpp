@@ -86,6 +86,13 @@ void Worker::drain() {
   });
 }
 
+void Worker::shed() {
+  asio::post(io_, [this] {
+    pool_.clear();
+    for (Session* session : sessions_) session->close_if_idle();
+  });
+}
+
 void Worker::cut() {
   asio::post(io_, [this] {
     for (Session* session : sessions_) session->close();

@@ -36,6 +36,7 @@ class Worker {
   void use(SnapshotPtr snapshot);  // for requests that begin from now on
   void drain();                    // close idle clients, end the others after their answer
   void cut();                      // the grace period is over: close everything
+  void shed();                     // memory is short: close what is idle
   std::size_t connections() const { return connections_.load(std::memory_order_relaxed); }
   void run();  // the thread's main function
 

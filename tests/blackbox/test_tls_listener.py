@@ -365,6 +365,23 @@ def test_a_renewed_certificate_is_used_without_a_signal(
     assert metric(running, "spillway_tls_certificate_expiry_seconds") == end
 
 
+def test_a_session_does_not_outlive_the_certificate_that_it_began_with(
+    gateway, renewable, upstream, certificates
+):
+    running = gateway(deployment(upstream()))
+    context = client_context(certificates)
+    with running.connect(tls=context) as first:
+        assert ask(first).status == 200
+        before, session = first.socket.getpeercert()["serialNumber"], first.socket.session
+    certificates.issue("later")
+    for suffix in ("key", "pem"):
+        replace(certificates.folder / f"later.{suffix}", renewable / f"own.{suffix}")
+    eventually(lambda: shown(running) != before)
+    raw = socket.create_connection(("127.0.0.1", running.port))
+    with context.wrap_socket(raw, server_hostname="127.0.0.1", session=session) as again:
+        assert not again.session_reused
+
+
 def test_a_pair_that_does_not_fit_leaves_the_old_one_in_use(
     gateway, renewable, upstream, certificates
 ):

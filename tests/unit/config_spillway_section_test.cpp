@@ -20,7 +20,8 @@ spillway:
   threads: 3
   keys: [{name: ci, key: sk-1}, {name: dev, key: os.environ/DEV}]
   cors_origins: [https://app.example.com, "http://localhost:3000"]
-  limits: {body: 8MiB, head: 32KiB, headers: 50, connections: 10, concurrent_requests: 20}
+  limits: {body: 8MiB, head: 32KiB, headers: 50, connections: 10, concurrent_requests: 20,
+           queue: 30, queue_timeout: 2s, memory: 256MiB}
   timeouts: {connect: 1s, head: 2, body: 3s, keepalive: 4s,
              stream_idle: 1m, total: 90s, drain: 500ms}
   failover: false
@@ -41,7 +42,7 @@ spillway:
   CHECK(config.keys[1].name == "dev");
   CHECK(config.keys[1].key.reveal() == "sk-2");
   CHECK(config.cors_origins.size() == 2);
-  CHECK(config.limits == Limits{8 << 20, 32 << 10, 50, 10, 20, 0, seconds(5), {}});
+  CHECK(config.limits == Limits{8 << 20, 32 << 10, 50, 10, 20, 30, seconds(2), 256 << 20});
   CHECK(config.timeouts == Timeouts{seconds(1), seconds(2), seconds(3), seconds(4), minutes(1),
                                     seconds(90), milliseconds(500)});
   CHECK_FALSE(config.router.failover);
@@ -108,6 +109,23 @@ TEST_CASE("Values outside their limits are faults") {
     const auto all = faults(kModel + "spillway: {" + std::string(wrong) + "}\n");
     CHECK(all.size() == 1);
   }
+}
+
+TEST_CASE("A queue for places that are not counted is a warning") {
+  CHECK(has_warning(loaded(kModel + "spillway: {limits: {queue: 5}}\n"), "concurrent_requests"));
+  CHECK(
+      loaded(kModel + "spillway: {limits: {queue: 5, concurrent_requests: 1}}\n").warnings.empty());
+}
+
+TEST_CASE("The memory's limit is the machine's unless one is given, or off") {
+  const auto memory = [](std::string_view yaml) {
+    return loaded(kModel + "spillway: {limits: {" + std::string(yaml) + "}}\n")
+        .config.limits.memory;
+  };
+  CHECK_FALSE(memory("").has_value());
+  CHECK(memory("memory: off") == 0u);
+  CHECK(memory("memory: 1GiB") == 1u << 30);
+  CHECK(faults(kModel + "spillway: {limits: {memory: 1MiB}}\n").size() == 1);
 }
 
 TEST_CASE("A TLS listener has a certificate, a key, and TLS 1.2 or later") {

@@ -1,0 +1,70 @@
+#include "server/admission.hpp"
+
+#include <boost/asio/post.hpp>
+#include <utility>
+
+namespace spillway::server {
+
+bool Admission::take_place(std::size_t limit) {
+  std::size_t running = running_.load();
+  while (limit == 0 || running < limit)
+    if (running_.compare_exchange_weak(running, running + 1)) return true;
+  return false;
+}
+
+bool Admission::admit(const Limits& limits) {
+  const bool overtakes = limits.concurrent_requests > 0 && waiting_.load() > 0;
+  return !overtakes && take_place(limits.concurrent_requests);
+}
+
+void Admission::ended() {
+  running_.fetch_sub(1);
+  if (waiting_.load() == 0) return;
+  const std::lock_guard lock(guard_);
+  let_in();
+}
+
+std::shared_ptr<Admission::Turn> Admission::queue(asio::io_context& io, std::string key,
+                                                  const Limits& limits,
+                                                  std::function<void()> wake) {
+  const std::lock_guard lock(guard_);
+  const auto joined = queue_.join(key, limits.queue);
+  if (joined.displaced) tell(*joined.displaced, Turn::State::turned_away);
+  if (!joined.ticket) return nullptr;
+  auto turn = std::make_shared<Turn>();
+  turn->io_ = &io;
+  turn->key_ = std::move(key);
+  turn->ticket_ = *joined.ticket;
+  turn->wake_ = std::move(wake);
+  turns_.emplace(turn->ticket_, turn);
+  limit_ = limits.concurrent_requests;
+  waiting_.store(queue_.size());
+  let_in();  // somebody may have ended since admit() looked
+  return turn;
+}
+
+void Admission::let_in() {
+  while (queue_.size() > 0 && take_place(limit_)) tell(*queue_.next(), Turn::State::let_in);
+  waiting_.store(queue_.size());
+}
+
+void Admission::tell(FairQueue::Ticket ticket, Turn::State state) {
+  const auto found = turns_.find(ticket);
+  std::shared_ptr<Turn> turn = std::move(found->second);
+  turns_.erase(found);
+  turn->state_.store(state, std::memory_order_release);
+  asio::io_context& io = *turn->io_;
+  asio::post(io, [turn = std::move(turn)] {
+    if (turn->wake_) turn->wake_();
+  });
+}
+
+bool Admission::settle(Turn& turn) {
+  turn.wake_ = nullptr;
+  const std::lock_guard lock(guard_);
+  if (queue_.leave(turn.ticket_, turn.key_)) turns_.erase(turn.ticket_);
+  waiting_.store(queue_.size());
+  return turn.state_.load(std::memory_order_acquire) == Turn::State::let_in;
+}
+
+}  // namespace spillway::server

@@ -1,0 +1,69 @@
+// How many requests run at once, over all workers, and the queue of those that wait for their turn
+// (limits.concurrent_requests, limits.queue; core/fair_queue.hpp decides whose turn it is).
+//
+// Where nobody waits, admission is one atomic operation. The queue's lock is held for one decision
+// and never across a suspension.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+
+#include "core/config.hpp"
+#include "core/fair_queue.hpp"
+#include "server/asio.hpp"
+
+namespace spillway::server {
+
+class Admission {
+ public:
+  // True if one more request may run now; then ended() follows.
+  bool admit(const Limits& limits);
+  void ended();
+
+  // One request's wait for its turn. Its owner asks `waiting()` whenever it is woken, and settles
+  // in the end.
+  class Turn {
+   public:
+    bool waiting() const { return state_.load(std::memory_order_acquire) == State::waiting; }
+
+   private:
+    friend class Admission;
+    enum class State : std::uint8_t { waiting, let_in, turned_away };
+    std::atomic<State> state_{State::waiting};
+    asio::io_context* io_ = nullptr;
+    std::string key_;
+    FairQueue::Ticket ticket_ = 0;
+    std::function<void()> wake_;  // on the worker's thread only
+  };
+  // nullptr: there is no place to wait. `wake` is called on `io`'s thread when the wait is over,
+  // and never after settle().
+  std::shared_ptr<Turn> queue(asio::io_context& io, std::string key, const Limits& limits,
+                              std::function<void()> wake);
+  // Ends the wait, whatever came of it. True if the request may run; then ended() follows.
+  bool settle(Turn& turn);
+
+  std::size_t running() const { return running_.load(std::memory_order_relaxed); }
+  std::size_t waiting() const { return waiting_.load(std::memory_order_relaxed); }
+
+ private:
+  bool take_place(std::size_t limit);
+  void let_in();  // as many as there is room for; the lock is held
+  void tell(FairQueue::Ticket ticket, Turn::State state);
+
+  // The two are sequentially consistent: whoever ends sees that somebody has begun to wait, or
+  // whoever begins to wait sees that somebody has ended.
+  std::atomic<std::size_t> running_{0};
+  std::atomic<std::size_t> waiting_{0};
+  std::mutex guard_;
+  FairQueue queue_;
+  std::size_t limit_ = 0;  // the latest configuration's
+  std::unordered_map<FairQueue::Ticket, std::shared_ptr<Turn>> turns_;
+};
+
+}  // namespace spillway::server

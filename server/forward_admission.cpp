@@ -1,0 +1,56 @@
+#include <algorithm>
+#include <utility>
+
+#include "server/forward.hpp"
+#include "server/gateway.hpp"
+#include "server/worker.hpp"
+
+// A place among the requests that run at once, and the wait for one.
+namespace spillway::server {
+
+namespace {
+
+constexpr Duration kBusyRetry = seconds(1);  // what a refused client is told to wait
+
+Answer over_capacity(std::string message) {
+  Answer busy = refusal(503, "over_capacity", "", std::move(message));
+  busy.retry_after = kBusyRetry;
+  return busy;
+}
+
+}  // namespace
+
+bool Forward::admit() {
+  admitted_ = worker_.gateway().admission().admit(config_.limits);
+  return admitted_;
+}
+
+// A client that leaves meanwhile gives its turn up.
+Awaitable<std::optional<Answer>> Forward::wait_for_turn() {
+  Admission& admission = worker_.gateway().admission();
+  auto wake = [this] { wait_timer_.cancel(); };
+  const auto turn =
+      admission.queue(worker_.io(), request_.key_name, config_.limits, std::move(wake));
+  if (!turn) co_return over_capacity("The gateway is at its limit of requests at once.");
+  connection_.watch([this](ClientConnection::Ending why) { end_early(why); });
+  const TimePoint until = worker_.now() + config_.limits.queue_timeout;
+  while (turn->waiting() && !ended_early() && worker_.now() < until) {
+    wait_timer_.expires_at(until);
+    error_code ec;
+    co_await wait_timer_.async_wait(to(ec));
+  }
+  admitted_ = admission.settle(*turn);
+  if (client_left() || (admitted_ && !ended_early())) co_return std::nullopt;
+  connection_.stop_watching();
+  release();
+  if (ended_early()) co_return over_capacity("The gateway is shutting down.");
+  co_return over_capacity(
+      "The gateway is at its limit of requests at once, and none of them ended in time.");
+}
+
+// Before the last write: a client that has its answer may send its next request at once.
+void Forward::release() {
+  if (std::exchange(admitted_, false)) worker_.gateway().admission().ended();
+}
+
+}  // namespace spillway::server

@@ -1,0 +1,115 @@
+#include "server/admission.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+#include <thread>
+#include <vector>
+
+namespace spillway::server {
+namespace {
+
+Limits limits(std::size_t running, std::size_t queue) {
+  Limits limits;
+  limits.concurrent_requests = running;
+  limits.queue = queue;
+  return limits;
+}
+
+TEST_CASE("Without a limit everybody is admitted, and counted") {
+  Admission admission;
+  for (int i = 0; i < 3; ++i) CHECK(admission.admit(limits(0, 0)));
+  CHECK(admission.running() == 3);
+  admission.ended();
+  CHECK(admission.running() == 2);
+}
+
+TEST_CASE("A turn comes when one that runs has ended, and wakes its owner on its own thread") {
+  Admission admission;
+  asio::io_context io;
+  int woken = 0;
+  REQUIRE(admission.admit(limits(1, 1)));
+  REQUIRE_FALSE(admission.admit(limits(1, 1)));
+  const auto turn = admission.queue(io, "a", limits(1, 1), [&] { ++woken; });
+  REQUIRE(turn);
+  CHECK(turn->waiting());
+  CHECK(admission.waiting() == 1);
+  CHECK(admission.queue(io, "a", limits(1, 1), [] {}) == nullptr);
+  admission.ended();
+  CHECK_FALSE(turn->waiting());
+  CHECK(woken == 0);
+  io.run();
+  CHECK(woken == 1);
+  CHECK(admission.settle(*turn));
+  CHECK(admission.running() == 1);
+  CHECK(admission.waiting() == 0);
+}
+
+TEST_CASE("Nobody overtakes those who wait") {
+  Admission admission;
+  asio::io_context io;
+  REQUIRE(admission.admit(limits(1, 5)));
+  const auto turn = admission.queue(io, "a", limits(1, 5), [] {});
+  CHECK_FALSE(admission.admit(limits(5, 5)));
+  CHECK(turn->waiting());
+}
+
+TEST_CASE("One that is settled before its turn holds no place, and one after it holds it") {
+  Admission admission;
+  asio::io_context io;
+  REQUIRE(admission.admit(limits(1, 5)));
+  const auto gone = admission.queue(io, "a", limits(1, 5), [] {});
+  const auto next = admission.queue(io, "a", limits(1, 5), [] {});
+  CHECK_FALSE(admission.settle(*gone));
+  admission.ended();
+  CHECK_FALSE(next->waiting());
+  CHECK(admission.settle(*next));
+  CHECK(admission.running() == 1);
+}
+
+TEST_CASE("A place that became free between the look and the wait is taken at once") {
+  Admission admission;
+  asio::io_context io;
+  REQUIRE(admission.admit(limits(1, 5)));
+  REQUIRE_FALSE(admission.admit(limits(1, 5)));
+  admission.ended();
+  const auto turn = admission.queue(io, "a", limits(1, 5), [] {});
+  CHECK_FALSE(turn->waiting());
+  CHECK(admission.settle(*turn));
+}
+
+TEST_CASE(
+    "Threads that ask, wait, give up and end never run more than the limit, nor lose a place") {
+  constexpr std::size_t kLimit = 3;
+  Admission admission;
+  std::atomic<std::size_t> running{0};
+  std::atomic<std::size_t> most{0};
+  const auto work = [&](std::string key, int gives_up_each) {
+    asio::io_context io;
+    const Limits both = limits(kLimit, 4);
+    for (int i = 0; i < 3000; ++i) {
+      bool runs = admission.admit(both);
+      if (!runs) {
+        const auto turn = admission.queue(io, key, both, [] {});
+        if (!turn) continue;
+        const bool patient = i % gives_up_each != 0;
+        while (patient && turn->waiting()) std::this_thread::yield();
+        runs = admission.settle(*turn);
+      }
+      if (!runs) continue;
+      const std::size_t now = ++running;
+      if (now > most) most = now;
+      --running;
+      admission.ended();
+    }
+    io.run();  // what is left of the calls
+  };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 6; ++i)
+    threads.emplace_back(work, std::string(1, static_cast<char>('a' + i % 3)), i + 2);
+  for (std::thread& thread : threads) thread.join();
+  CHECK(most <= kLimit);
+  CHECK(admission.running() == 0);
+  CHECK(admission.waiting() == 0);
+}
+
+}  // namespace
+}  // namespace spillway::server
