@@ -59,6 +59,10 @@ catalogue: build ## Run the failure catalogue and write docs/failures.md from wh
 	@SPILLWAY_CATALOGUE=$(CURDIR)/docs SPILLWAY_DOWN_SECONDS=60 \
 	  tests/run_blackbox.sh build/spillway -n 0 -k failure_catalogue
 
+.PHONY: reliability
+reliability: build ## Run every black-box test and write docs/reliability.md, the fault catalogue, from what was seen
+	@SPILLWAY_RELIABILITY=$(CURDIR)/docs tests/run_blackbox.sh build/spillway
+
 .PHONY: fuzz
 fuzz: ## Fuzz every target for FUZZ_SECONDS (600), or those of FUZZ_TARGETS; FUZZ=--keep extends the kept corpus
 	@docker/install_dependencies.sh fuzz

@@ -9,6 +9,7 @@ namespace spillway::config {
 
 inline constexpr std::size_t kMaxFileBytes =
     16 * 1024 * 1024;  // thousands of deployments stay below 1 MiB
+inline constexpr std::size_t kMaxSecretBytes = 64 * 1024;  // a key that a NAME_FILE names
 inline constexpr std::size_t kMaxNodes =
     200'000;  // values in one file, aliases counted each time they are used
 inline constexpr std::size_t kMaxDepth = 100;  // levels; LiteLLM's own substitution stops there

@@ -77,7 +77,7 @@ void read_client_keys(const std::vector<Node>& list, Context& context,
 void add_environment_keys(Context& context, std::vector<ClientKey>& keys) {
   // LiteLLM's variable protects its proxy; moving here must not silently open it.
   for (const std::string_view name : {"SPILLWAY_MASTER_KEY", "LITELLM_MASTER_KEY"}) {
-    auto key = variable(context.environment, name);
+    auto key = context.variables.find(name);
     if (!key) continue;
     // Secrets that were kept in a file often end in its line end.
     while (key->ends_with('\n') || key->ends_with('\r')) key->pop_back();

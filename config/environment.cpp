@@ -30,25 +30,19 @@ std::string_view name_at(std::string_view text, std::size_t at) {
 
 }  // namespace
 
-std::optional<std::string> variable(const Environment& environment, std::string_view name) {
-  const auto found = environment.find(name);
-  if (found == environment.end() || found->second.empty()) return std::nullopt;
-  return found->second;
-}
-
-std::optional<std::string> first_variable(const Environment& environment,
+std::optional<std::string> first_variable(const Variables& variables,
                                           const std::vector<std::string>& names) {
   for (const std::string& name : names) {
-    if (auto value = variable(environment, name)) return value;
+    if (auto value = variables.find(name)) return value;
   }
   return std::nullopt;
 }
 
 std::expected<std::string, MissingVariable> substitute_environment(std::string_view text,
-                                                                   const Environment& environment) {
+                                                                   const Variables& variables) {
   if (text.starts_with(kLitellmPrefix)) {
     const std::string_view name = text.substr(kLitellmPrefix.size());
-    if (auto value = variable(environment, name)) return *value;
+    if (auto value = variables.find(name)) return *value;
     return std::unexpected(MissingVariable{std::string(name)});
   }
   std::string out;
@@ -58,7 +52,7 @@ std::expected<std::string, MissingVariable> substitute_environment(std::string_v
       out += text.substr(at + 1, length);
       at += length + 1;
     } else if (const std::string_view name = name_at(text, at); !name.empty()) {
-      const auto value = variable(environment, name);
+      const auto value = variables.find(name);
       if (!value) return std::unexpected(MissingVariable{std::string(name)});
       out += *value;
       at += name.size() + 3;

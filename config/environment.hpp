@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "config/load.hpp"
+#include "config/variables.hpp"
 
 namespace spillway::config {
 
@@ -20,16 +20,13 @@ struct MissingVariable {
 };
 
 std::expected<std::string, MissingVariable> substitute_environment(std::string_view text,
-                                                                   const Environment& environment);
+                                                                   const Variables& variables);
 
 // True if the text refers to the environment at all.
 bool refers_to_environment(std::string_view text);
 
-// The variable's value if it is set and not empty: an empty key is no key.
-std::optional<std::string> variable(const Environment& environment, std::string_view name);
-
 // The first of the names that is set.
-std::optional<std::string> first_variable(const Environment& environment,
+std::optional<std::string> first_variable(const Variables& variables,
                                           const std::vector<std::string>& names);
 
 }  // namespace spillway::config

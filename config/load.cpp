@@ -35,7 +35,8 @@ constexpr auto kSections = std::to_array<std::string_view>(
 class Loader {
  public:
   explicit Loader(const Sources& sources)
-      : sources_(sources), context_{.report = report_, .environment = sources.environment} {}
+      : sources_(sources),
+        context_{.report = report_, .variables = Variables(sources.environment, report_)} {}
 
   std::expected<Loaded, std::vector<Notice>> load_file() {
     if (!sources_.config_file) {
@@ -122,7 +123,7 @@ class Loader {
     for (const Member& member : node->members) {
       if (const auto value = section.text(member.key)) values[member.key] = *value;
     }
-    for (auto& [name, value] : values) context_.environment[name] = std::move(value);
+    for (auto& [name, value] : values) context_.variables.set(name, std::move(value));
   }
 
   void read_models(const Node& root, const RouterDefaults& defaults, Config& config) {

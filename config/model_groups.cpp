@@ -211,7 +211,7 @@ class ListReader {
   void offer_environment(const Node& like) {
     std::set<std::string_view> addresses;
     for (const auto& [slug, provider] : registry_) {
-      if (!ready_from_environment(provider, context_.environment)) continue;
+      if (!ready_from_environment(provider, context_.variables)) continue;
       // Several names for one service (ollama, ollama_chat) would only make the list longer.
       const bool again = !provider.base_url.empty() && !addresses.insert(provider.base_url).second;
       if (again || groups_.has(slug + "/*")) continue;

@@ -10,7 +10,7 @@ namespace spillway::config {
 namespace {
 
 std::string proxy(Context& context, const std::vector<std::string>& names) {
-  const auto value = first_variable(context.environment, names);
+  const auto value = first_variable(context.variables, names);
   if (!value) return {};
   const std::string url = value->find("://") == std::string::npos ? "http://" + *value : *value;
   const auto parsed = boost::urls::parse_uri(url);
@@ -42,7 +42,7 @@ ProxySettings read_proxies(Context& context) {
   out.https_proxy = proxy(context, {"https_proxy", "HTTPS_PROXY"});
   out.http_proxy = proxy(context, {"http_proxy", "HTTP_PROXY"});
   const std::vector<std::string> names{"no_proxy", "NO_PROXY"};
-  out.no_proxy = exceptions(first_variable(context.environment, names).value_or(""));
+  out.no_proxy = exceptions(first_variable(context.variables, names).value_or(""));
   return out;
 }
 

@@ -89,7 +89,7 @@ bool Section::has(std::string_view key) const {
 }
 
 std::optional<std::string> Section::resolve(const Node& scalar) {
-  auto value = substitute_environment(scalar.text, context_.environment);
+  auto value = substitute_environment(scalar.text, context_.variables);
   if (value) return *value;
   const std::string& name = value.error().name;
   switch (on_missing_) {

@@ -21,7 +21,7 @@ namespace spillway::config {
 // What every step of loading reads from and reports to.
 struct Context {
   Report& report;
-  Environment environment;
+  Variables variables;
 
   void fault(const Node& node, std::string message) const;
   void warn(const Node& node, std::string message) const;

@@ -26,14 +26,13 @@ bool take_suffix(std::string& text, std::string_view suffix) {
 
 // The values of base_url's placeholders, or the first one without a value.
 std::expected<std::string, std::string> filled_base_url(const Provider& provider, Section* params,
-                                                        const Environment& environment) {
+                                                        const Variables& variables) {
   std::string url = provider.base_url;
-  for (const auto& [name, variables] : provider.base_url_params) {
+  for (const auto& [name, names] : provider.base_url_params) {
     std::optional<std::string> value = params == nullptr ? std::nullopt : params->text(name);
-    if (!value) value = first_variable(environment, variables);
+    if (!value) value = first_variable(variables, names);
     if (!value)
-      return std::unexpected(
-          fmt::format("{} is not set", variables.empty() ? name : variables.front()));
+      return std::unexpected(fmt::format("{} is not set", names.empty() ? name : names.front()));
     const std::string placeholder = "{" + name + "}";
     if (const std::size_t at = url.find(placeholder); at != std::string::npos) {
       url.replace(at, placeholder.size(), *value);
@@ -53,7 +52,7 @@ class Resolver {
         node_(node),
         context_(context) {
     if (!choice.inferred) {
-      environment_base_ = first_variable(context.environment, provider_.api_base_env);
+      environment_base_ = first_variable(context.variables, provider_.api_base_env);
     }
     given_ = address.api_base || environment_base_;
   }
@@ -94,7 +93,7 @@ class Resolver {
   std::optional<std::string> base_text() {
     if (address_.api_base) return address_.api_base;
     if (environment_base_) return trimmed(*environment_base_);
-    auto filled = filled_base_url(provider_, &params_, context_.environment);
+    auto filled = filled_base_url(provider_, &params_, context_.variables);
     if (filled && !filled->empty()) return *filled;
     leave_out(filled ? no_base() : filled.error());
     return std::nullopt;
@@ -133,7 +132,7 @@ class Resolver {
     const bool v1_written = take_suffix(path, "/openai/v1");
     if (!v1_written && !take_suffix(path, "/openai")) take_suffix(path, "/models");
     std::string version = address_.api_version.value_or(
-        first_variable(context_.environment, provider_.api_version_env).value_or(""));
+        first_variable(context_.variables, provider_.api_version_env).value_or(""));
     const bool clean = std::all_of(version.begin(), version.end(), [](char c) {
       return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
              c == '-' || c == '.';
@@ -159,7 +158,7 @@ class Resolver {
   void resolve_key() {
     key_ = trimmed(address_.api_key.value_or(""));
     if (key_.empty() && !choice_.inferred) {
-      key_ = trimmed(first_variable(context_.environment, provider_.api_key_env).value_or(""));
+      key_ = trimmed(first_variable(context_.variables, provider_.api_key_env).value_or(""));
     }
     if (!key_.empty()) {
       if (!header_fault("authorization", key_).empty()) {
@@ -246,12 +245,12 @@ Upstream resolve_upstream(const ProviderChoice& choice, const Address& address, 
   return Resolver(choice, address, params, node, context).resolve();
 }
 
-bool ready_from_environment(const Provider& provider, const Environment& environment) {
+bool ready_from_environment(const Provider& provider, const Variables& variables) {
   if (!provider.left_out.empty()) return false;
-  const bool key = first_variable(environment, provider.api_key_env).has_value();
-  const bool base = first_variable(environment, provider.api_base_env).has_value();
+  const bool key = first_variable(variables, provider.api_key_env).has_value();
+  const bool base = first_variable(variables, provider.api_base_env).has_value();
   if (provider.api_key_required) {
-    const auto url = filled_base_url(provider, nullptr, environment);
+    const auto url = filled_base_url(provider, nullptr, variables);
     return key && (base || (url && !url->empty()));
   }
   // Servers that want no key are offered only where the environment says where they are.

@@ -36,6 +36,6 @@ Upstream resolve_upstream(const ProviderChoice& choice, const Address& address, 
 
 // True if everything the provider needs is in the environment: it can be offered without a
 // configuration.
-bool ready_from_environment(const Provider& provider, const Environment& environment);
+bool ready_from_environment(const Provider& provider, const Variables& variables);
 
 }  // namespace spillway::config

@@ -161,8 +161,11 @@ bool is_host(std::string_view text) {
     return rest.empty() || (rest[0] == ':' && is_port(rest.substr(1)));
   }
   const std::size_t colon = std::min(text.find(':'), text.size());
-  const bool name = colon > 0 && is_registered_name(text.substr(0, colon));
-  return name && (colon == text.size() || is_port(text.substr(colon + 1)));
+  const std::string_view name = text.substr(0, colon);
+  // RFC 1034 section 3.1: only the root's label, behind the last dot, is empty.
+  const bool labels = name.find("..") == std::string_view::npos;
+  const bool named = !name.empty() && labels && is_registered_name(name);
+  return named && (colon == text.size() || is_port(text.substr(colon + 1)));
 }
 
 bool is_origin_form(std::string_view target) {

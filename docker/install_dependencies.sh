@@ -37,6 +37,8 @@ libhiredis-dev>=0.14
 readonly test_needs='
 catch2>=3.4
 redis-server>=5:6 valkey-server
+nginx-light>=1.18 nginx-core>=1.18 nginx>=1.18
+openssl
 '
 # Debian 12's clang of no number is too old; where no Clang below is to be had, the targets run without libFuzzer.
 readonly fuzz_needs='
@@ -44,7 +46,8 @@ clang-19 clang-20 clang-21 clang-18 clang-17
 libclang-rt-19-dev libclang-rt-20-dev libclang-rt-21-dev libclang-rt-18-dev libclang-rt-17-dev
 python3>=3.9
 '
-# A machine with systemd starts nginx and HAProxy as services of their own, which the measurements do not use.
+# A machine with systemd starts nginx and HAProxy as services of their own, which neither the tests nor the
+# measurements use.
 readonly bench_needs='
 wrk>=4
 nginx-light>=1.18 nginx-core>=1.18 nginx>=1.18

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <malloc.h>
 #include <openssl/rand.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -31,6 +33,7 @@ using spillway::config::Sources;
 namespace server = spillway::server;
 
 constexpr const char* kMasterKeyVariable = "SPILLWAY_MASTER_KEY";
+constexpr const char* kMasterKeyFileVariable = "SPILLWAY_MASTER_KEY_FILE";
 constexpr const char* kDefaultListen = "127.0.0.1:4000";
 
 struct Arguments {
@@ -38,7 +41,7 @@ struct Arguments {
   std::string model, outcome;
   unsigned threads = 0;
   bool demo = false, strict = false, generate_key = false, health_check = false, check = false,
-       explain = false;
+       explain = false, core_dumps = false;
 };
 
 // A message for the operator. That nobody can read it must not stop the program.
@@ -83,6 +86,8 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
                      "make and print a key if none is configured");
     command.add_flag("--health-check", arguments.health_check,
                      "ask the gateway that listens there whether it is ready, and exit");
+    command.add_flag("--core-dumps", arguments.core_dumps,
+                     "let the system write core dumps, which hold every key");
     command.add_option("--log-level", arguments.log_level, "debug, info, warn or error")
         ->check(CLI::IsMember({"debug", "info", "warn", "error"}));
   };
@@ -176,8 +181,13 @@ int explain(const Arguments& arguments) {
   return show(server::explain_text(config, explanation)) ? 0 : 1;
 }
 
+bool is_given(const spillway::config::Environment& environment, std::string_view name) {
+  const auto found = environment.find(name);
+  return found != environment.end() && !found->second.empty();
+}
+
 bool is_master_key(const std::pair<const std::string, std::string>& variable) {
-  return variable.first.ends_with("_MASTER_KEY");
+  return variable.first.ends_with("_MASTER_KEY") || variable.first.ends_with("_MASTER_KEY_FILE");
 }
 
 std::string random_key() {
@@ -227,8 +237,8 @@ void show_log_level(const std::string& level) {
 int serve(const Arguments& arguments) {
   Sources sources = sources_from(arguments);
   std::string generated;
-  const auto given = sources.environment.find(kMasterKeyVariable);
-  const bool has_key = given != sources.environment.end() && !given->second.empty();
+  const bool has_key = is_given(sources.environment, kMasterKeyVariable) ||
+                       is_given(sources.environment, kMasterKeyFileVariable);
   // The demonstration costs nobody anything.
   if (arguments.demo && arguments.listen.empty()) std::erase_if(sources.environment, is_master_key);
   if (arguments.generate_key && !has_key) {
@@ -265,6 +275,17 @@ int serve(const Arguments& arguments) {
   return gateway.run();
 }
 
+// Memory holds keys and prompts: no core dump of it, and nobody else attaches to the process. The
+// second call is what counts where dumps are piped to a program, which no limit holds off.
+void keep_memory_private() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_CORE, &limit) == 0) {
+    limit.rlim_cur = 0;
+    ::setrlimit(RLIMIT_CORE, &limit);
+  }
+  ::prctl(PR_SET_DUMPABLE, 0);
+}
+
 // A large body's memory goes back to the system when the request is over. Left to itself, glibc
 // takes the first large block that is freed as a sign to keep all of that size for the next.
 void give_large_blocks_back() {
@@ -283,6 +304,7 @@ int main(int argc, char** argv) {
   give_large_blocks_back();
   Arguments arguments;
   if (const auto done = parse(argc, argv, arguments)) return *done;
+  if (!arguments.core_dumps) keep_memory_private();
   try {
     if (arguments.health_check) return health_check(arguments);
     if (arguments.check) return check(arguments);

@@ -3,6 +3,7 @@ kinds."""
 
 from __future__ import annotations
 
+import shutil
 import ssl
 import subprocess
 from pathlib import Path
@@ -48,6 +49,13 @@ class Certificates:
         self._signed(
             "expired", "localhost", ("-startdate", "20200101000000Z", "-enddate", "20200201000000Z")
         )
+        self._self_sign("other-ca", "Another CA", "basicConstraints=critical,CA:TRUE")
+        self._signed("unknown-root", "localhost", by="other-ca")
+        self._signed("between", "between.example", extension="basicConstraints=critical,CA:TRUE")
+        self._signed("incomplete-chain", "localhost", by="between")
+        chain = [(folder / f"{name}.pem").read_text() for name in ("incomplete-chain", "between")]
+        (folder / "whole-chain.pem").write_text("".join(chain))
+        shutil.copy(folder / "incomplete-chain.key", folder / "whole-chain.key")
 
     def server(self, kind: str) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -87,13 +95,16 @@ class Certificates:
         host: str,
         dates: tuple[str, ...] = ("-days", "30"),
         names: str = "",
+        by: str = "ca",
+        extension: str = "",
     ) -> None:
         self._key(name)
         self._openssl(
             "req", "-config", "openssl.cnf", "-new", "-key", f"{name}.key", "-subj", f"/CN={host}",
-            "-addext", f"subjectAltName={names or 'DNS:' + host}", "-out", f"{name}.csr",
+            "-addext", extension or f"subjectAltName={names or 'DNS:' + host}",
+            "-out", f"{name}.csr",
         )  # fmt: skip
         self._openssl(
             "ca", "-batch", "-notext", "-config", "openssl.cnf", "-in", f"{name}.csr",
-            "-out", f"{name}.pem", *dates,
+            "-cert", f"{by}.pem", "-keyfile", f"{by}.key", "-out", f"{name}.pem", *dates,
         )  # fmt: skip

@@ -35,6 +35,7 @@ def eventually(look: Callable[[], Any], seconds: float = 10.0) -> Any:
     end = time.monotonic() + seconds
     while not (value := look()):
         assert time.monotonic() < end, f"{look} stayed {value!r} for {seconds} s"
+        time.sleep(0.01)  # between two looks, so that looking does not keep the gateway busy
     return value
 
 

@@ -26,6 +26,8 @@ from redis_server import RedisServer  # noqa: E402
 from settings import configuration, deployment  # noqa: E402
 from upstream import Upstream  # noqa: E402
 
+pytest_plugins = ["reliability"]
+
 SHARED = ROOT.parent / "shared"  # handed out beside a checkout, not part of the project
 BUILD_FOLDERS = ("release", "asan", "debug", "tsan")
 
@@ -94,6 +96,8 @@ class GatewayFactory:
     ) -> Gateway:
         folder = folder or self.folder
         folder.mkdir(parents=True, exist_ok=True)
+        if os.geteuid() != 0 and command[:1] == ["serve"]:
+            command = [*command, "--core-dumps"]  # so that we may count its descriptors
         started = Gateway(self.binary, command, clean_environment(env), folder)
         self.started.append(started)
         return started

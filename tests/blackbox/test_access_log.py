@@ -49,6 +49,7 @@ def test_a_streams_line_has_tokens_and_the_time_to_the_first(gateway, upstream):
     assert (line["prompt_tokens"], line["completion_tokens"]) == (7, 5)
 
 
+@pytest.mark.row("U53")
 def test_missing_usage_stays_missing(gateway, upstream):
     running = gateway(deployment(upstream()))
     running.chat(stream=True, headers={"x-request-id": "line-3"})

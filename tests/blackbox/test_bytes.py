@@ -30,6 +30,7 @@ def scene(module_gateway, module_upstream):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.row("C5", "C9")
 def test_random_bodies_arrive_identical_outside_the_model(scene, seed):
     source = RandomJson(seed)
     with scene.connect() as client:
@@ -69,6 +70,7 @@ def test_a_model_name_with_quotes_and_emoji_is_understood(scene):
     assert json.loads(scene.upstream.last.body)["model"] == "upstream-model"
 
 
+@pytest.mark.row("X4")
 def test_nested_members_called_model_are_left_alone(scene):
     body = b'{"metadata":{"model":"m","model":"x"},"model":"m","messages":[],"x":["model"]}'
     assert scene.post("/v1/chat/completions", body).status == 200
@@ -115,6 +117,7 @@ def test_plain_answers_arrive_identical_however_they_were_cut(scene, seed, frami
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.row("U51")
 def test_streams_arrive_identical_however_they_were_cut(scene, seed):
     source = random.Random(3000 + seed)
     for _ in range(5):
@@ -132,6 +135,7 @@ def test_streams_arrive_identical_however_they_were_cut(scene, seed):
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"], ids=["lf", "crlf", "cr"])
 @pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"], ids=["plain", "bom"])
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.row("U52")
 def test_any_line_end_and_a_bom_arrive_identical(scene, line_end, bom, seed):
     events = chat_events({"model": "m", "messages": [{"role": "user", "content": "a b c d e"}]})
     body = bom + b"".join(events).replace(b"\n", line_end)
@@ -141,6 +145,7 @@ def test_any_line_end_and_a_bom_arrive_identical(scene, line_end, bom, seed):
     assert response.body == body
 
 
+@pytest.mark.row("U52")
 def test_multi_line_data_ids_and_unknown_fields_arrive_identical(scene):
     event = sse(chat_chunk({"content": "x"})).decode()
     start, rest = event[6:-2].split(",", 1)
@@ -153,6 +158,7 @@ def test_multi_line_data_ids_and_unknown_fields_arrive_identical(scene):
     assert response.body == body and response.complete
 
 
+@pytest.mark.row("U51")
 def test_one_byte_at_a_time_arrives_identical(scene):
     body = b"".join(chat_events({"messages": [{"role": "user", "content": "🌊 ü"}]}))
     scene.upstream.script(stream(*[body[i : i + 1] for i in range(len(body))]))

@@ -10,6 +10,7 @@ import pytest
 from behaviours import error, status, stream
 from canned import sse
 from error_table import ANY, NO_RETRIES, ROWS, models
+from rows import cases
 from settings import deployment
 from state import health_state
 
@@ -42,9 +43,37 @@ def async_failure(base_url, **arguments):
     return asyncio.run(call())
 
 
+# The rows of the fault catalogue
+CATALOGUE = {
+    "bad-request": "U35",
+    "too-large": "U35",
+    "unprocessable": "U35",
+    "conflict": "U36",
+    "request-timeout": "U36",
+    "unauthorized": "U33",
+    "forbidden": "U33",
+    "missing": "U34",
+    "quota": "U31",
+    "unpaid": "U31",
+    "limited": "U30",
+    "internal": "U21",
+    "unavailable": "U23",
+    "overloaded": "U22",
+    "refused": "U1",
+    "reset": "U6",
+    "junk": "U8",
+    "truncated": "U11",
+    "redirect": "U45",
+    "html": "U19",
+    "html-503": "U20",
+    "error-in-200": "U18",
+    "silence": "U37",
+}
+
+
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
 @pytest.mark.parametrize("failure", [sync_failure, async_failure], ids=["sync", "async"])
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", cases({row.name: row for row in ROWS}, CATALOGUE))
 def test_the_sdk_raises_what_the_table_says(table, row, failure, stream):
     raised = failure(table.base_url, model=row.name, stream=stream)
     assert type(raised).__name__ == row.sdk_class
@@ -74,12 +103,14 @@ def test_param_and_message_of_a_bad_request_survive(table):
     assert "scripted failure" in raised.message
 
 
+@pytest.mark.row("U33")
 def test_an_upstreams_401_says_whose_credential_was_refused(table):
     refused = table.chat("unauthorized").error
     assert "openai" in refused["message"].lower() or "unauthorized" in refused["message"].lower()
     assert refused["code"] != "invalid_api_key", "the user's own key is fine"
 
 
+@pytest.mark.row("U20")
 def test_an_upstreams_html_page_never_reaches_the_client(table):
     for model in ("html", "html-503"):
         response = table.chat(model)
@@ -95,6 +126,7 @@ def test_an_upstreams_html_page_never_reaches_the_client(table):
         ({"retry-after-ms": "350"}, "retry-after-ms", "350"),
     ],
 )
+@pytest.mark.row("U23")
 def test_a_lone_upstreams_retry_headers_are_passed_on(
     gateway, upstream, headers, name, value, stream
 ):
@@ -115,6 +147,7 @@ def test_after_its_own_retries_the_gateway_tells_the_sdk_not_to_repeat_them(gate
     assert failing.count == 2, "once, and once again after a backoff; the SDK added nothing"
 
 
+@pytest.mark.row("U55")
 def test_a_rate_limit_of_all_deployments_names_the_soonest_recovery(gateway, upstream):
     slow = upstream(default=error(429, headers={"retry-after": "40"}))
     soon = upstream(default=error(429, headers={"retry-after": "20"}))
@@ -165,6 +198,7 @@ def test_a_refusal_that_names_nothing_is_asked_elsewhere_and_benches_nobody(
     assert reply.status == code and reply.error["message"]
 
 
+@pytest.mark.row("U34")
 def test_a_404_about_what_only_one_provider_has_is_the_clients(gateway, upstream):
     first, second = upstream(default=error(404)), upstream()
     running = gateway(deployment(first, order=1), deployment(second, order=2))
@@ -201,6 +235,7 @@ def test_an_organization_that_the_client_claims_benches_nobody(gateway, upstream
     assert health_state(running, "first") == ("closed" if sent else "cooling")
 
 
+@pytest.mark.row("U35")
 def test_a_bad_request_is_not_tried_elsewhere_and_benches_nobody(gateway, upstream):
     first, second = upstream(default=error(400)), upstream()
     running = gateway(deployment(first, order=1), deployment(second, order=2))
@@ -209,7 +244,10 @@ def test_a_bad_request_is_not_tried_elsewhere_and_benches_nobody(gateway, upstre
     assert (first.count, second.count) == (6, 0)
 
 
-@pytest.mark.parametrize("code", [401, 402, 429, 500, 502, 503, 529, 408, 504])
+MOVING = {401: "U33", 402: "U31", 429: "U30", 500: "U21", 502: "U20", 503: "U23", 529: "U22"}
+
+
+@pytest.mark.parametrize("code", cases({code: code for code in [*MOVING, 408, 504]}, MOVING))
 def test_what_is_the_deployments_fault_moves_to_another(gateway, upstream, code):
     first, second = upstream(default=error(code)), upstream()
     running = gateway(deployment(first, order=1), deployment(second, id="second", order=2))

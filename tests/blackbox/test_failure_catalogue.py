@@ -86,6 +86,7 @@ def test_429_once_with_a_hint_moves_on(catalogue, beside):
 
 
 @pytest.mark.parametrize("retries", [2, 10])
+@pytest.mark.row("U56")
 def test_429_for_ever_is_not_hammered(catalogue, alone, retries):
     got, scene = alone(default=error(429), router={"num_retries": retries})
     assert got.status == 429 and got.error["type"] == "rate_limit_error"
@@ -95,12 +96,14 @@ def test_429_for_ever_is_not_hammered(catalogue, alone, retries):
     catalogue.note(f"429 for ever, without a hint, `num_retries` {retries}", "nobody", got, scene)
 
 
+@pytest.mark.row("U21")
 def test_500_once_is_asked_again(catalogue, alone):
     got, scene = alone(error(500))
     assert got.status == 200 and scene.asked() == ["primary", "primary"]
     catalogue.note("500 once", "nobody", got, scene)
 
 
+@pytest.mark.row("U22")
 def test_503_for_ever_is_told(catalogue, alone):
     got, scene = alone(default=error(503))
     assert got.status == 503 and got.header("x-should-retry") == "false"
@@ -114,6 +117,7 @@ def test_503_for_ever_is_somebody_elses_turn(catalogue, beside):
     catalogue.note("503 for ever", "another deployment", got, scene)
 
 
+@pytest.mark.row("U6")
 def test_a_reset_before_the_headers_is_asked_again(catalogue, alone):
     got, scene = alone(reset())
     assert got.status == 200 and scene.asked() == ["primary", "primary"]
@@ -133,6 +137,7 @@ def test_no_answer_at_all_is_hedged(catalogue, beside, streamed):
     catalogue.note(f"no {kind} at all, `hedge` after 0.3 s", "another deployment", got, scene)
 
 
+@pytest.mark.row("U37")
 def test_no_answer_at_all_is_left_at_its_deadline(catalogue, beside):
     got, scene = beside(default=stall(), router={"timeout": 0.5})
     assert got.status == 200 and scene.asked() == ["primary", "other"]
@@ -140,12 +145,14 @@ def test_no_answer_at_all_is_left_at_its_deadline(catalogue, beside):
     catalogue.note("no answer at all (`timeout` 0.5 s)", "another deployment", got, scene)
 
 
+@pytest.mark.row("U37")
 def test_no_answer_at_all_is_told_where_nobody_else_is(catalogue, alone):
     got, scene = alone(default=stall(), router={"timeout": 0.5})
     assert got.status == 504 and scene.asked() == ["primary"], "silence is not asked again"
     catalogue.note("no answer at all (`timeout` 0.5 s)", "nobody", got, scene)
 
 
+@pytest.mark.row("U37")
 def test_headers_without_a_first_token_are_left(catalogue, beside):
     silent = stream(events()[0], end="stall")
     got, scene = beside(
@@ -166,6 +173,7 @@ def test_a_stream_cut_after_two_thirds_is_finished(catalogue, beside):
     catalogue.note("stream cut after two thirds", "another deployment", got, scene)
 
 
+@pytest.mark.row("U38")
 def test_a_stream_that_falls_silent_is_finished(catalogue, beside):
     silent = stream(*events()[:6], end="stall")
     got, scene = beside(
@@ -180,12 +188,14 @@ def test_a_stream_that_falls_silent_is_finished(catalogue, beside):
     )
 
 
+@pytest.mark.row("U14")
 def test_a_cut_stream_of_one_ends_in_the_truth(catalogue, alone):
     got, scene = alone(stream(*events()[:6], end="cut"), stream=True)
     assert not got.complete and b"[DONE]" not in got.body and b'"error"' in got.body
     catalogue.note("stream cut midway", "nobody", got, scene)
 
 
+@pytest.mark.row("U51")
 def test_a_malformed_event_is_dropped(catalogue, alone):
     whole = events()
     got, scene = alone(stream(*whole[:3], b"data: {not json\n\n", *whole[3:]), stream=True)
@@ -285,6 +295,7 @@ def taking(seconds, behaviour):
     return slow
 
 
+@pytest.mark.row("U57")
 def test_a_primary_that_comes_back_is_used_again_within_one_interval(catalogue, gateway, upstream):
     primary = upstream(default=taking(0.02, answer()))
     fallback = upstream(default=taking(0.02, answer()))

@@ -55,6 +55,7 @@ def test_waiting_for_the_upstream_is_not_overhead(gateway, upstream):
 
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
+@pytest.mark.row("X3", "R29")
 def test_only_the_listed_upstream_headers_pass(gateway, upstream, streaming):
     passed = {
         "x-ratelimit-remaining-requests": "41",
@@ -89,6 +90,7 @@ def test_only_the_listed_upstream_headers_pass(gateway, upstream, streaming):
     assert response.header("server") != "upstream/1"
 
 
+@pytest.mark.row("C33", "X2", "R29")
 def test_exactly_the_allowed_headers_reach_the_upstream(gateway, upstream):
     served = upstream()
     running = gateway(deployment(served, extra_headers={"X-Mine": "configured"}))
@@ -145,6 +147,7 @@ def test_a_configured_content_type_takes_the_place_of_the_usual_one(gateway, ups
 
 
 @pytest.mark.parametrize("key", ["extra_headers", "headers"])
+@pytest.mark.row("U42")
 def test_a_configured_accept_encoding_is_not_sent(gateway, upstream, key):
     """The gateway reads what providers answer, so it asks for answers that it can read."""
     served = upstream()
@@ -154,6 +157,7 @@ def test_a_configured_accept_encoding_is_not_sent(gateway, upstream, key):
     assert served.last.header("x-mine") == "yes"
 
 
+@pytest.mark.row("C33", "R29")
 def test_fields_named_by_connection_do_not_pass(gateway, upstream):
     served = upstream()
     running = gateway(deployment(served))

@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 from prometheus_client import parser
 
-from catalogue import text_of
 from behaviours import after, answer, error, healthy_upstream, stall, stream
+from catalogue import text_of
 from concurrency import eventually, in_background
 from loop import Gate
 from settings import deployment

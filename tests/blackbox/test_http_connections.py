@@ -6,6 +6,8 @@ import json
 import socket
 import struct
 
+import pytest
+
 from behaviours import after, plausible
 from edge import BODY, CHAT, send_raw
 from loop import Gate
@@ -28,6 +30,7 @@ def test_a_connection_is_kept_after_an_error_of_the_clients(scene):
             assert client.read_response("POST").status == status
 
 
+@pytest.mark.row("C23", "R16")
 def test_pipelined_requests_are_answered_in_order(gateway, upstream):
     gate = Gate()
     served = upstream(after(gate, plausible()))  # the first is slow, the others are not
@@ -44,6 +47,7 @@ def test_pipelined_requests_are_answered_in_order(gateway, upstream):
             assert answer["choices"][0]["message"]["content"] == f"echo: {number}"
 
 
+@pytest.mark.row("R17")
 def test_connection_close_is_obeyed(scene):
     with scene.connect() as client:
         client.send(
@@ -55,6 +59,7 @@ def test_connection_close_is_obeyed(scene):
         assert client.closed_by_gateway()
 
 
+@pytest.mark.row("C17")
 def test_an_idle_connection_is_closed_without_a_byte(gateway, upstream):
     running = gateway(deployment(upstream()), spillway={"timeouts": {"keepalive": "300ms"}})
     with running.connect() as client:
@@ -64,6 +69,7 @@ def test_an_idle_connection_is_closed_without_a_byte(gateway, upstream):
         assert not client.buffer
 
 
+@pytest.mark.row("R22")
 def test_http_1_0_gets_a_plain_answer_and_a_close(scene):
     head = f"POST {CHAT} HTTP/1.0\r\nContent-Length: {len(BODY)}\r\n\r\n".encode()
     response = send_raw(scene, head + BODY)
@@ -71,6 +77,7 @@ def test_http_1_0_gets_a_plain_answer_and_a_close(scene):
     assert response.header("transfer-encoding") is None
 
 
+@pytest.mark.row("C36", "R22")
 def test_http_1_0_gets_a_stream_until_the_close(scene):
     body = BODY[:-1] + b',"stream":true}'
     with scene.connect() as client:
@@ -80,6 +87,7 @@ def test_http_1_0_gets_a_stream_until_the_close(scene):
     assert response.body.endswith(b"data: [DONE]\n\n")
 
 
+@pytest.mark.row("C21")
 def test_a_client_that_closes_its_sending_side_has_left(gateway, upstream):
 
     served = upstream(default=after(Gate(), plausible()))
@@ -91,6 +99,7 @@ def test_a_client_that_closes_its_sending_side_has_left(gateway, upstream):
         served.wait_for_disconnect(timeout=1)
 
 
+@pytest.mark.row("C24")
 def test_connections_beyond_the_limit_do_not_hurt_the_others(gateway, upstream):
     running = gateway(deployment(upstream()), spillway={"limits": {"connections": 4}})
     held = [running.connect() for _ in range(4)]
@@ -106,6 +115,7 @@ def test_connections_beyond_the_limit_do_not_hurt_the_others(gateway, upstream):
     assert running.chat().status == 200
 
 
+@pytest.mark.row("C22")
 def test_a_body_that_is_reset_halfway_reaches_no_upstream(scene):
 
     before = scene.upstream.count

@@ -22,6 +22,7 @@ LEADING_NOWHERE = {
 
 
 @pytest.mark.parametrize("sent", LEADING_NOWHERE.values(), ids=LEADING_NOWHERE)
+@pytest.mark.row("U43", "U44")
 def test_a_connection_whose_final_answer_is_still_to_come_serves_nobody_else(
     gateway, upstream, sent
 ):
@@ -35,6 +36,7 @@ def test_a_connection_whose_final_answer_is_still_to_come_serves_nobody_else(
     assert [request.connection for request in served.requests] == [0, 1]
 
 
+@pytest.mark.row("U43")
 def test_an_unasked_100_continue_does_not_stop_the_upload(gateway, upstream):
     gate = Gate()
 

@@ -35,6 +35,7 @@ BAD_KEYS = {
 
 
 @pytest.mark.parametrize("fields", BAD_KEYS.values(), ids=BAD_KEYS)
+@pytest.mark.row("C28", "R25", "X1")
 def test_no_or_a_wrong_key_is_401_with_a_challenge(guarded, fields):
     before = guarded.upstream.count
     response = guarded.post(CHAT, BODY, headers=fields)
@@ -47,6 +48,7 @@ def test_no_or_a_wrong_key_is_401_with_a_challenge(guarded, fields):
     assert guarded.upstream.count == before
 
 
+@pytest.mark.row("C29")
 def test_a_key_in_the_query_is_no_key(guarded):
     assert guarded.get("/v1/models?key=sk-master&api_key=sk-master").status == 401
 
@@ -66,6 +68,7 @@ def test_a_wrong_key_is_refused_before_the_body_is_sent(guarded):
 @pytest.mark.parametrize(
     "target", ["/v1/models", "/metrics", "/router/state", "/health", "/v1/models/m", "/no/such"]
 )
+@pytest.mark.row("C31")
 def test_everything_else_wants_a_key(guarded, target):
     assert guarded.get(target).status == 401
 
@@ -76,6 +79,7 @@ def test_liveness_and_readiness_are_open(guarded, target):
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:0", "[::]:0"])
+@pytest.mark.row("X9")
 def test_it_refuses_to_listen_beyond_loopback_without_a_key(gateway, upstream, listen):
     with pytest.raises(AssertionError, match="does not listen") as caught:
         gateway(deployment(upstream()), listen=listen)

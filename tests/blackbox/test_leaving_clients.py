@@ -27,6 +27,7 @@ def answered_again(running):
 
 
 # --- a place among the concurrent requests --------------------------------------------------------
+@pytest.mark.row("C19")
 def test_a_client_that_leaves_before_the_upstream_answers_frees_its_place(gateway, upstream):
     served = upstream(stall())
     running = gateway(deployment(served), spillway=ONE_AT_ONCE)
@@ -53,6 +54,7 @@ def test_a_client_that_leaves_while_its_request_waits_to_be_tried_again_frees_it
     assert answered_again(running)
 
 
+@pytest.mark.row("C20")
 def test_a_client_that_leaves_in_the_middle_of_a_stream_frees_its_place(gateway, upstream):
     served = upstream(stream(ROLE, ONE, end="stall"))
     running = gateway(deployment(served), spillway=ONE_AT_ONCE)
@@ -84,6 +86,7 @@ def test_clients_that_leave_as_soon_as_they_have_asked_free_their_places(gateway
     ],
     ids=["waiting", "mid-stream"],
 )
+@pytest.mark.row("C19", "C20")
 def test_the_line_of_a_client_that_left_names_it_and_the_call_under_way(
     gateway, upstream, behaviour, body
 ):

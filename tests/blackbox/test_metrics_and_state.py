@@ -51,6 +51,7 @@ def counted(running, parser, requests):
     return samples if samples.get(answered) == requests else None
 
 
+@pytest.mark.row("X12")
 def test_metric_labels_are_bounded_by_the_configuration(gateway, upstream):
     running = gateway(deployment(upstream(), "team/*", model="openai/*"))
     for number in range(5):

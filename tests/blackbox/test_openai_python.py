@@ -204,6 +204,7 @@ def test_the_sdks_own_timeout_ends_the_upstream_call(gateway, upstream, streamin
     assert served.count == 1, "nobody is left to retry for"
 
 
+@pytest.mark.row("C19")
 def test_a_client_that_leaves_before_the_first_byte_ends_the_upstream_call(gateway, upstream):
     served = upstream(default=stall())
     running = gateway(deployment(served))
@@ -224,6 +225,7 @@ def test_a_client_that_leaves_before_the_first_byte_ends_the_upstream_call(gatew
     assert running.wait_for_log(lambda line: line["status"] == 499)
 
 
+@pytest.mark.row("C20")
 def test_a_client_that_leaves_mid_stream_ends_the_upstream_call(gateway, upstream):
     served = upstream(default=stream(*chat_text_events("one two three")[:3], end="stall"))
     running = gateway(deployment(served))
@@ -275,6 +277,7 @@ def test_a_slow_answer_is_waited_for(gateway, upstream):
         assert call.result(10).choices[0].message.content == "echo: two words"
 
 
+@pytest.mark.row("U14")
 def test_a_cut_stream_raises_in_the_sdk_and_never_looks_complete(gateway, upstream):
     served = upstream(default=stream(*chat_text_events("one two three")[:3], end="cut"))
     running = gateway(deployment(served))

@@ -116,6 +116,7 @@ class Together:
 @pytest.mark.parametrize(
     "limit, least, most", [row[1:] for row in HINTS], ids=[row[0] for row in HINTS]
 )
+@pytest.mark.row("U24", "U57")
 def test_fifty_calls_move_on_at_once_and_one_probe_follows_the_hint(
     gateway, upstream, limit, least, most
 ):
@@ -177,6 +178,7 @@ def test_a_streamed_call_moves_on_just_the_same(gateway, upstream):
     assert first.count == 1
 
 
+@pytest.mark.row("U30")
 def test_a_failed_probe_doubles_the_time_without_a_hint(gateway, upstream):
     first, second = upstream(status(429, UNHINTED, {"retry-after-ms": "500"})), upstream()
     first.always(status(429, UNHINTED))  # the probe is refused without a hint: 5 s, doubled
@@ -189,6 +191,7 @@ def test_a_failed_probe_doubles_the_time_without_a_hint(gateway, upstream):
     assert 8.0 < cooldown_seconds(running, "first") <= 10.0 * JITTER
 
 
+@pytest.mark.row("U1")
 def test_a_refused_connection_does_not_cool_down_by_itself(gateway, upstream):
     dead, second = upstream(listening=False), upstream()
     running = gateway(
@@ -199,6 +202,7 @@ def test_a_refused_connection_does_not_cool_down_by_itself(gateway, upstream):
     assert health_state(running, "dead") == "closed"
 
 
+@pytest.mark.row("U1")
 def test_three_refused_connections_in_a_row_open_the_breaker(gateway, upstream):
     dead, second = upstream(listening=False), upstream()
     running = gateway(

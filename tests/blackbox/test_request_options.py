@@ -55,6 +55,7 @@ def test_the_gateways_own_settings_never_reach_a_provider(gateway, upstream):
 
 
 @pytest.mark.parametrize("param", ["user_config", "router_settings_override"])
+@pytest.mark.row("C32", "X4")
 def test_a_configuration_in_a_request_is_refused(gateway, upstream, param):
     served = upstream()
     answer = gateway(deployment(served)).chat(**{param: {"model_list": [{"api_key": "secret"}]}})

@@ -1,6 +1,8 @@
-"""Secrets and bodies never show, wherever one looks."""
+"""Secrets and bodies never show, wherever one looks; secrets come in files as well."""
 
 from __future__ import annotations
+
+import pytest
 
 from behaviours import answer, error, status
 from concurrency import at_once
@@ -9,6 +11,7 @@ from error_table import NO_RETRIES
 from settings import deployment
 
 
+@pytest.mark.row("X5", "C29")
 def test_secrets_never_show(gateway, upstream):
     leaky = {"error": {"message": "Incorrect API key provided: sk-canary-upstream", "type": "x"}}
     refusing = upstream(default=status(401, leaky))
@@ -52,6 +55,7 @@ def test_secrets_never_show(gateway, upstream):
         assert b"master" not in request.head and b"bob" not in request.head
 
 
+@pytest.mark.row("X11")
 def test_bodies_are_never_logged(gateway, upstream):
     running = gateway(
         deployment(upstream(answer(text="canary answer"), error(400, "bad"))),

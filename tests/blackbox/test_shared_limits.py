@@ -87,6 +87,7 @@ def fleet(gateway, upstream, redis):
 
 
 @pytest.mark.parametrize("rpm", [1, 3, 10, 100])
+@pytest.mark.row("S28")
 def test_rpm_is_exact_over_all_instances(fleet, rpm):
     made = fleet(rpm=rpm)
     all_connected(*made.gateways)
@@ -136,6 +137,7 @@ def test_an_instance_that_ends_gives_back_what_it_held(fleet):
 # --- tokens ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("S28")
 def test_tpm_is_what_all_instances_used_together(fleet):
     made = fleet(count=2, tokens=400, tpm=1000)
     all_connected(*made.gateways)
@@ -162,6 +164,7 @@ def test_tokens_set_aside_are_exact_over_all_instances(fleet):
 # --- a Redis that is of no use --------------------------------------------------------------------
 
 
+@pytest.mark.row("S16")
 def test_limits_are_each_instances_own_while_redis_is_away(fleet):
     made = fleet(count=2, rpm=3)
     all_connected(*made.gateways)
@@ -204,6 +207,7 @@ def test_another_type_under_the_key_leaves_each_instance_its_own_limit(fleet):
     assert made.storm(each=2) == 0
 
 
+@pytest.mark.row("S18")
 def test_junk_in_the_hash_is_thrown_out(fleet):
     made = fleet(count=1, rpm=3)
     all_connected(*made.gateways)
@@ -239,6 +243,7 @@ def slow_redis(redis):
     made.close()
 
 
+@pytest.mark.row("S17")
 def test_a_redis_that_takes_half_a_minute_delays_nobody(gateway, upstream, slow_redis):
     slow_redis.delay = 30
     made = Fleet(gateway, upstream(default=using(30)), url_of(slow_redis), 2, rpm=10)
@@ -248,6 +253,7 @@ def test_a_redis_that_takes_half_a_minute_delays_nobody(gateway, upstream, slow_
     assert not any(shared(running) for running in made.gateways)
 
 
+@pytest.mark.row("S17")
 def test_a_slow_redis_is_not_waited_for(gateway, upstream, slow_redis):
     made = Fleet(gateway, upstream(default=using(30)), url_of(slow_redis), 2, rpm=10)
     wait_until_connected(*made.gateways)

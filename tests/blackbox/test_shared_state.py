@@ -221,6 +221,7 @@ def test_a_deployment_with_nowhere_else_to_go_is_not_benched_by_others(gateway, 
 # --- a Redis that is of no use --------------------------------------------------------------------
 
 
+@pytest.mark.row("S16")
 def test_redis_killed_and_restarted(pair):
     pair.first.script(limited(60))
     assert who_answers(pair.a) == "second"
@@ -238,6 +239,7 @@ def test_redis_killed_and_restarted(pair):
     assert health_state(late, "first") == "cooling"
 
 
+@pytest.mark.row("S16")
 def test_what_happens_during_an_outage_is_told_after_it(pair):
     pair.redis.kill()
     eventually(lambda: not connected(pair.a))
@@ -256,6 +258,7 @@ def test_an_outage_is_told_once(pair):
     assert pair.a.stderr.text.count("until it is back") == 1
 
 
+@pytest.mark.row("S17")
 def test_a_redis_that_hangs_delays_nobody(pair):
     pair.redis.process.send_signal(signal.SIGSTOP)
     begun = time.monotonic()
@@ -268,6 +271,7 @@ def test_a_redis_that_hangs_delays_nobody(pair):
     eventually(lambda: health_state(pair.b, "first") == "cooling", 20)
 
 
+@pytest.mark.row("S18")
 def test_a_flushed_redis_is_filled_again(pair):
     pair.first.script(limited(60))
     assert who_answers(pair.a) == "second"
@@ -277,6 +281,7 @@ def test_a_flushed_redis_is_filled_again(pair):
     eventually(lambda: pair.redis.keys() == ["spillway:bench:first"], 20)
 
 
+@pytest.mark.row("S18")
 def test_wrong_types_and_junk_under_the_keys_are_replaced(gateway, upstream, redis):
     server = redis()
     server.command("RPUSH", "spillway:bench:first", "a list")
@@ -314,6 +319,7 @@ def test_junk_on_the_channel_is_counted_and_ignored(pair):
     ids=["silent", "http", "huge_array", "huge_text", "always_ok", "error", "nested", "zeros",
          "long"],
 )  # fmt: skip
+@pytest.mark.row("S18")
 def test_a_peer_that_is_no_redis_never_delays_a_request(gateway, upstream, fake_redis, says):
     fake = fake_redis(says)
     pair = Pair(gateway, upstream, f"redis://:hush@127.0.0.1:{fake.port}", count=1)
@@ -327,6 +333,7 @@ def test_a_peer_that_is_no_redis_never_delays_a_request(gateway, upstream, fake_
     assert "hush" not in pair.a.stderr.text
 
 
+@pytest.mark.row("S17")
 def test_a_silent_redis_does_not_hold_up_the_start_or_the_end(gateway, upstream, fake_redis):
     fake = fake_redis()
     running = Pair(gateway, upstream, f"redis://127.0.0.1:{fake.port}", count=1).a
@@ -334,6 +341,7 @@ def test_a_silent_redis_does_not_hold_up_the_start_or_the_end(gateway, upstream,
     running.stop()
 
 
+@pytest.mark.row("X5")
 def test_a_wrong_password_is_told_without_it(gateway, upstream, redis):
     server = redis(password="canary-right")
     pair = Pair(gateway, upstream, url_of(server, "canary-wrong"))
@@ -374,6 +382,7 @@ def test_over_tls(gateway, upstream, redis, certificates):
 
 
 @pytest.mark.parametrize("kind", ["self-signed", "wrong-host", "expired"])
+@pytest.mark.row("X8")
 def test_a_certificate_that_does_not_verify_is_refused(
     gateway, upstream, redis, certificates, kind
 ):

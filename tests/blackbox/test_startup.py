@@ -48,6 +48,7 @@ def test_a_standard_error_that_cannot_be_written_does_not_stop_check(binary, tmp
         assert told.returncode == 1
 
 
+@pytest.mark.row("S11")
 def test_closed_standard_streams_do_not_stop_the_gateway(binary, config_file, upstream):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -141,6 +142,7 @@ def test_names_that_are_not_utf8_do_not_spoil_the_metrics(binary, gateway, upstr
     assert "m-\ufffd\ufffd" in page.decode("utf-8")
 
 
+@pytest.mark.row("S7")
 def test_running_out_of_descriptors_counts_against_nobody(binary, config_file, upstream):
     gate = Gate()
     served = upstream(default=after(gate, plausible()))

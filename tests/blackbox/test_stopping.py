@@ -15,6 +15,7 @@ from streams import assert_ends_in_an_error_event, open_stream
 from wire import request_bytes
 
 
+@pytest.mark.row("S1")
 def test_sigterm_lets_a_running_stream_finish(gateway, upstream):
     gate = Gate()
     one, two, three, *rest = chat_text_events("one two three")
@@ -32,6 +33,7 @@ def test_sigterm_lets_a_running_stream_finish(gateway, upstream):
     running.stop()
 
 
+@pytest.mark.row("S1")
 def test_sigterm_closes_idle_connections_at_once_and_refuses_new_ones(gateway, upstream):
     running = gateway(deployment(upstream()), spillway={"timeouts": {"drain": "20s"}})
     with running.connect() as idle, running.connect() as silent:
@@ -45,6 +47,7 @@ def test_sigterm_closes_idle_connections_at_once_and_refuses_new_ones(gateway, u
         running.connect()
 
 
+@pytest.mark.row("S1")
 def test_a_stream_that_outlives_the_grace_period_is_cut_and_looks_cut(gateway, upstream):
     one, two, *_ = chat_text_events("one two three")
     served = upstream(stream(one, two, end="stall"))

@@ -29,6 +29,7 @@ from streams import (
 
 # --- after content --------------------------------------------------------------------------------
 @pytest.mark.parametrize("end", ["cut", "reset", "clean"])
+@pytest.mark.row("U14", "U15")
 def test_a_stream_cut_after_content_ends_in_an_error_event(gateway, upstream, end):
     running = gateway(deployment(upstream(stream(ROLE, ONE, TWO, end=end))), router=NO_RETRIES)
     answer = running.chat(stream=True)
@@ -37,6 +38,7 @@ def test_a_stream_cut_after_content_ends_in_an_error_event(gateway, upstream, en
     assert_ends_in_an_error_event(answer)
 
 
+@pytest.mark.row("U14")
 def test_half_an_event_is_not_relayed_when_the_stream_is_cut(gateway, upstream):
     running = gateway(deployment(upstream(stream(ROLE, ONE, TWO[:20], end="cut"))))
     answer = running.chat(stream=True)
@@ -45,6 +47,7 @@ def test_half_an_event_is_not_relayed_when_the_stream_is_cut(gateway, upstream):
 
 
 @pytest.mark.parametrize("event", [row[0] for row in FIRST_EVENTS.values()], ids=FIRST_EVENTS)
+@pytest.mark.row("U17")
 def test_an_error_event_after_content_ends_the_stream_in_the_openai_shape(gateway, upstream, event):
     served = upstream(stream(ROLE, ONE, event, DONE))
     other = upstream()
@@ -55,6 +58,7 @@ def test_an_error_event_after_content_ends_the_stream_in_the_openai_shape(gatewa
     assert other.count == 0, "content was sent: nothing is tried elsewhere"
 
 
+@pytest.mark.row("U38")
 def test_a_stream_that_goes_silent_ends_in_an_error_event(gateway, upstream):
     served = upstream(stream(ROLE, ONE, end="stall"))
     running = gateway(deployment(served), spillway={"timeouts": {"stream_idle": "300ms"}})
@@ -95,6 +99,7 @@ def test_the_answer_ends_with_done_even_if_the_upstream_holds_on(gateway, upstre
     ],
     ids=["not-json", "empty", "invalid-utf8", "cut", "two-values"],
 )
+@pytest.mark.row("U51")
 def test_an_event_that_is_not_json_is_dropped_and_marked(gateway, upstream, bad):
     running = gateway(deployment(upstream(stream(ROLE, ONE, bad, TWO, FINISH, DONE))))
     answer = running.chat(stream=True)
@@ -135,6 +140,7 @@ def test_other_terminal_events_are_ends_as_well(gateway, upstream, kind):
     assert answer.complete and answer.body == b"".join(events)
 
 
+@pytest.mark.row("U15")
 def test_a_responses_stream_that_is_cut_ends_in_an_error_event(gateway, upstream):
     events = response_events({"input": "hi"})[:5]
     running = gateway(deployment(upstream(stream(*events, end="cut"))))
@@ -143,6 +149,7 @@ def test_a_responses_stream_that_is_cut_ends_in_an_error_event(gateway, upstream
     assert_ends_in_an_error_event(answer, event_line=b"event: error")
 
 
+@pytest.mark.row("U16")
 def test_a_failed_response_before_content_is_tried_elsewhere(gateway, upstream):
     failed = response({"input": "hi"}, "failed")
     failed["error"] = {"code": "server_error", "message": "it broke"}

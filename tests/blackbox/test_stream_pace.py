@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from behaviours import stream
 from canned import (
     DONE,
@@ -28,6 +30,7 @@ def test_an_event_larger_than_is_judged_passes_unchanged(gateway, upstream):
     assert answer.complete and answer.body == ROLE + large + FINISH + DONE
 
 
+@pytest.mark.row("U41")
 def test_an_endless_event_is_cut_at_its_bound(gateway, upstream):
     async def endless(exchange):
         await stream(ROLE, ONE, b"data: ", *[b"x" * 1_000_000] * 40, end="stall")(exchange)
@@ -40,6 +43,7 @@ def test_an_endless_event_is_cut_at_its_bound(gateway, upstream):
     served.wait_for_disconnect()
 
 
+@pytest.mark.row("C18", "U40")
 def test_a_client_that_does_not_read_pauses_the_upstream(gateway, upstream):
     event = sse(chat_chunk({"content": "x" * 16_000}))
     served = upstream(stream(ROLE, *[event] * 16_000, end="stall"), send_buffer=65536)  # 256 MB
@@ -59,6 +63,18 @@ def test_a_client_that_does_not_read_pauses_the_upstream(gateway, upstream):
     served.wait_for_disconnect(timeout=5)
 
 
+@pytest.mark.row("C18")
+def test_a_client_that_never_reads_on_is_given_up(gateway, upstream):
+    event = sse(chat_chunk({"content": "x" * 16_000}))
+    served = upstream(stream(ROLE, *[event] * 16_000, end="stall"), send_buffer=65536)
+    running = gateway(deployment(served), spillway={"timeouts": {"stream_idle": "1s"}})
+    with running.connect(receive_buffer=32768) as client:
+        open_stream(running, client).read_head()
+        served.wait_for_disconnect()
+    line = running.wait_for_log(lambda entry: entry["stream"])
+    assert line["class"] == "client_closed"
+
+
 def wait_until_paused(served):
     """Bytes sent when the upstream's writes have stopped making progress."""
     record = served.connections[-1]
@@ -71,6 +87,7 @@ def wait_until_paused(served):
             return record.bytes_sent
 
 
+@pytest.mark.row("S20")
 def test_many_streams_at_once_keep_their_events_apart(gateway, upstream):
     running = gateway(deployment(upstream()))
     calls = [

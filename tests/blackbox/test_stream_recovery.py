@@ -59,6 +59,7 @@ def pair(gateway, first, second, **options):
 
 @pytest.mark.parametrize("size", [1, 7, 50])
 @pytest.mark.parametrize("end", ["cut", "reset", "clean"])
+@pytest.mark.row("U14")
 def test_the_other_deployment_finishes_the_text(gateway, upstream, end, size):
     events = telling("a", TEXT)
     first = upstream(stream(*events[: len(events) * 2 // 3], end=end))

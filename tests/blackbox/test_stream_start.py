@@ -61,6 +61,7 @@ def test_events_are_relayed_as_they_arrive(gateway, upstream):
     "before", [b"", ROLE, b": comment\n\n"], ids=["first", "after-role", "after-comment"]
 )
 @pytest.mark.parametrize("event, code", FIRST_EVENTS.values(), ids=FIRST_EVENTS)
+@pytest.mark.row("U16")
 def test_an_error_before_content_has_its_real_status(gateway, upstream, before, event, code):
     served = upstream(default=stream(*([before] if before else []), event))
     running = gateway(deployment(served), router=NO_RETRIES)
@@ -94,6 +95,7 @@ def test_an_error_before_content_has_its_real_status(gateway, upstream, before, 
         "empty",
     ],
 )
+@pytest.mark.row("U13", "U16")
 def test_what_fails_before_content_is_tried_elsewhere(gateway, upstream, fault):
     first, second = upstream(fault), upstream()
     running = pair(gateway, first, second)
@@ -105,6 +107,7 @@ def test_what_fails_before_content_is_tried_elsewhere(gateway, upstream, fault):
     ]}))  # fmt: skip
 
 
+@pytest.mark.row("U37")
 def test_no_token_in_time_moves_on(gateway, upstream):
     first, second = upstream(stream(ROLE, end="stall")), upstream()
     running = gateway(
@@ -190,6 +193,7 @@ def test_a_failure_after_comments_is_an_error_event_and_no_end(gateway, upstream
     assert_ends_in_an_error_event(answer, "not like this")
 
 
+@pytest.mark.row("U38")
 def test_comments_fill_gaps_between_events_only(gateway, upstream):
     gate, half_gate = Gate(), Gate()
     served = upstream(stream(ROLE, ONE, gate, TWO[:9], half_gate, TWO[9:], FINISH, DONE))

@@ -38,6 +38,7 @@ class Blackhole:
             held.close()
 
 
+@pytest.mark.row("U2")
 def test_a_connection_that_never_comes_about_is_a_504_after_the_deadline(gateway, upstream):
     hole = Blackhole()
     try:
@@ -55,6 +56,7 @@ def test_a_connection_that_never_comes_about_is_a_504_after_the_deadline(gateway
         hole.close()
 
 
+@pytest.mark.row("U3")
 def test_a_name_that_does_not_resolve_is_a_502_and_tried_elsewhere(gateway, upstream):
     unknown = "http://no-such-host.invalid/v1"
     running = gateway(
@@ -157,7 +159,10 @@ def test_a_goodbye_over_tls_that_comes_with_the_answer_is_heard(gateway, certifi
         server.close()
 
 
-@pytest.mark.parametrize("kind", ["expired", "wrong-host", "self-signed"])
+@pytest.mark.parametrize(
+    "kind", ["expired", "wrong-host", "self-signed", "unknown-root", "incomplete-chain"]
+)
+@pytest.mark.row("U5", "X8")
 def test_a_bad_certificate_is_a_502_and_nothing_is_sent(gateway, upstream, certificates, kind):
     served = upstream(tls=certificates.server(kind), host="localhost")
     running = tls_gateway(gateway, certificates, served, "deployment")
@@ -166,6 +171,12 @@ def test_a_bad_certificate_is_a_502_and_nothing_is_sent(gateway, upstream, certi
     assert not served.requests
 
 
+def test_a_chain_that_the_server_completes_is_followed(gateway, upstream, certificates):
+    served = upstream(tls=certificates.server("whole-chain"), host="localhost")
+    assert tls_gateway(gateway, certificates, served, "deployment").chat("lone").status == 200
+
+
+@pytest.mark.row("U5", "X8")
 def test_an_unknown_ca_is_a_502_and_nothing_is_sent(gateway, upstream, certificates):
     served = upstream(tls=certificates.server("good"), host="localhost")
     response = tls_gateway(gateway, certificates, served, "nobody").chat("lone")
@@ -173,12 +184,14 @@ def test_an_unknown_ca_is_a_502_and_nothing_is_sent(gateway, upstream, certifica
     assert not served.requests
 
 
+@pytest.mark.row("U5", "X8")
 def test_tls_older_than_1_2_is_refused(gateway, upstream, certificates):
     served = upstream(tls=certificates.old_protocol_server(), host="localhost")
     assert tls_gateway(gateway, certificates, served, "deployment").chat("lone").status == 502
     assert not served.requests
 
 
+@pytest.mark.row("U5", "X8")
 def test_a_plaintext_server_on_an_https_address_never_sees_the_request(gateway, upstream):
     served = upstream(on_connect="greet")
     url = served.url.replace("http://127.0.0.1", "https://localhost")
@@ -188,6 +201,7 @@ def test_a_plaintext_server_on_an_https_address_never_sees_the_request(gateway, 
     assert b"POST" not in served.unread
 
 
+@pytest.mark.row("U5", "U2")
 def test_a_tls_handshake_that_stalls_is_a_504(gateway, upstream):
     served = upstream(on_connect="stall")
     url = served.url.replace("http://127.0.0.1", "https://localhost")
@@ -200,6 +214,7 @@ def test_a_tls_handshake_that_stalls_is_a_504(gateway, upstream):
     assert (response.status, response.error["type"]) == (504, "api_connection_error")
 
 
+@pytest.mark.row("U11")
 def test_a_tls_connection_that_is_cut_without_a_goodbye_is_a_truncation(
     gateway, upstream, certificates
 ):
@@ -212,6 +227,7 @@ def test_a_tls_connection_that_is_cut_without_a_goodbye_is_a_truncation(
 
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
+@pytest.mark.row("U48")
 def test_bytes_behind_a_tls_answer_are_nobodys_answer(gateway, upstream, certificates, streaming):
     """They come in a TLS record of their own, so that nothing of them shows on the socket."""
     first, planted = whole_answer("mine"), whole_answer("for somebody else")

@@ -23,6 +23,7 @@ from behaviours import (
 from canned import chat_completion
 from error_table import NO_RETRIES
 from framing import LAST_CHUNK, chunk, head
+from rows import cases
 from settings import deployment
 
 GOOD = json.dumps(chat_completion({"model": "m"}, "fine")).encode()
@@ -72,8 +73,43 @@ FAULTS = {
     "an error inside a 200": status(200, {"error": {"message": "broken", "code": 500}}),
 }
 
+# The rows of the fault catalogue
+FAULT_ROWS = {
+    "closes before any byte": "U6",
+    "resets before any byte": "U6",
+    "junk instead of a status line": "U8",
+    "junk without a line end": "U8",
+    "a status of two digits": "U8",
+    "closes mid-head": "U10",
+    "a folded field": "U8",
+    "a length that is no number": "U8 U50",
+    "two different lengths": "U50",
+    "length and chunked": "U50",
+    "cut before its length": "U11",
+    "reset before its length": "U11",
+    "chunks without an end": "U12",
+    "a bad chunk size": "U12",
+    "a huge chunk size": "U12",
+    "not complete JSON": "U11",
+    "not JSON": "U19",
+    "an HTML page": "U19",
+    "an empty 200": "U19",
+    "an array": "U19",
+    "gzip though identity was asked for": "U42",
+    "an unasked 101": "U44",
+    "a 204": "U46",
+    "a 205": "U46",
+    "a 304": "U46",
+    "a redirect": "U45",
+    "a head without end": "U9",
+    "a head too large": "U9",
+    "endless 1xx": "U43",
+    "a 502 page": "U20",
+    "an error inside a 200": "U18",
+}
 
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+
+@pytest.mark.parametrize("fault", cases(FAULTS, FAULT_ROWS))
 def test_a_fault_before_content_is_tried_elsewhere(gateway, upstream, fault):
     first, second = upstream(fault), upstream()
     running = gateway(
@@ -86,7 +122,7 @@ def test_a_fault_before_content_is_tried_elsewhere(gateway, upstream, fault):
     assert running.chat().status == 200
 
 
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize("fault", cases(FAULTS, FAULT_ROWS))
 def test_a_lone_deployments_fault_is_a_gateway_error_in_the_usual_shape(gateway, upstream, fault):
     running = gateway(deployment(upstream(default=fault)), router=NO_RETRIES)
     response = running.chat()
@@ -95,6 +131,7 @@ def test_a_lone_deployments_fault_is_a_gateway_error_in_the_usual_shape(gateway,
     assert b"<" not in response.body.split(b'"message"')[0]
 
 
+@pytest.mark.row("U50")
 def test_a_failed_connection_is_closed_and_never_used_again(gateway, upstream):
     first = upstream(
         wire(head(200, [JSON_TYPE, LENGTH, CHUNKED]), chunk(GOOD), LAST_CHUNK, end="keep")
@@ -137,7 +174,15 @@ RIGHT = {
 }
 
 
-@pytest.mark.parametrize("behaviour", RIGHT.values(), ids=RIGHT)
+RIGHT_ROWS = {
+    "early hints first": "U43",
+    "several 1xx first": "U43",
+    "HTTP/1.0 until the close": "U47",
+    "HTTP/1.1 until the close": "U47",
+}
+
+
+@pytest.mark.parametrize("behaviour", cases(RIGHT, RIGHT_ROWS))
 def test_an_unusual_answer_is_delivered(gateway, upstream, behaviour):
     running = gateway(deployment(upstream(behaviour)), router=NO_RETRIES)
     response = running.chat()
@@ -145,6 +190,7 @@ def test_an_unusual_answer_is_delivered(gateway, upstream, behaviour):
     assert response.interim == []
 
 
+@pytest.mark.row("U48")
 def test_extra_bytes_end_the_connection_but_not_the_answer(gateway, upstream):
     served = upstream(
         wire(head(200, [JSON_TYPE, LENGTH]), GOOD + b"HTTP/1.1 200 OK\r\n\r\n", end="keep")
@@ -155,6 +201,7 @@ def test_extra_bytes_end_the_connection_but_not_the_answer(gateway, upstream):
     assert [request.connection for request in served.requests] == [0, 1]
 
 
+@pytest.mark.row("U49")
 def test_an_answer_that_comes_before_the_whole_body_was_sent_is_delivered(gateway, upstream):
     served = upstream(early(error(400, "too long for me")))
     running = gateway(deployment(served))
@@ -163,6 +210,7 @@ def test_an_answer_that_comes_before_the_whole_body_was_sent_is_delivered(gatewa
     assert "too long for me" in response.error["message"]
 
 
+@pytest.mark.row("U45", "X4")
 def test_a_redirect_is_not_followed(gateway, upstream):
     target = upstream()
     first = upstream(default=status(307, b"", {"Location": target.url + "/chat/completions"}))
@@ -191,6 +239,7 @@ def test_connection_close_of_the_upstream_is_obeyed(gateway, upstream):
 
 @pytest.mark.parametrize("fault", [close(), reset()], ids=["closed", "reset"])
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
+@pytest.mark.row("U7")
 def test_a_race_on_a_kept_connection_is_hidden_and_counts_against_nobody(
     gateway, upstream, fault, streaming
 ):
@@ -204,6 +253,7 @@ def test_a_race_on_a_kept_connection_is_hidden_and_counts_against_nobody(
     assert second.count == 0
 
 
+@pytest.mark.row("U54")
 def test_a_kept_connection_that_the_upstream_closed_is_noticed_before_use(gateway, upstream):
     async def answer_then_close(exchange):
         await plausible()(exchange)
@@ -217,6 +267,7 @@ def test_a_kept_connection_that_the_upstream_closed_is_noticed_before_use(gatewa
     assert served.count == 5
 
 
+@pytest.mark.row("U37")
 def test_a_call_that_timed_out_leaves_no_connection_behind(gateway, upstream):
     served = upstream(stall())
     running = gateway(deployment(served, timeout=0.3), router=NO_RETRIES, threads=1)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
 from loop import WAIT_SECONDS, loop_thread
+from observed import note_call
 from upstream_connection import Behaviour, Connection, ConnectionRecord, Request
 
 
@@ -126,6 +127,7 @@ class Upstream:
     def received(self, request: Request) -> None:
         with self._condition:
             self.requests.append(request)
+            note_call()
             self._condition.notify_all()
 
     def next_behaviour(self) -> Behaviour:

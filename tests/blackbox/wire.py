@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from observed import note, note_answer
+
 WAIT_SECONDS = 20.0
 
 
@@ -119,6 +121,7 @@ class Client:
             self.more()
             return False
         except Closed:
+            note("closed")
             return True
         except TimeoutError:
             return False
@@ -176,6 +179,7 @@ class Client:
         except Closed:
             parts.append(bytes(self.buffer))
         response.body = b"".join(parts)
+        note_answer(response)
 
     def read_chunk(self) -> bytes:
         size = int(self.line().split(b";")[0], 16)

@@ -86,9 +86,10 @@ TEST_CASE("A plain scalar keeps its JSON type and spelling, a quoted one is a st
 }
 
 TEST_CASE("References to the environment are replaced, and what is missing is named") {
-  const Environment environment{{"A", "x"}, {"B", "y"}, {"EMPTY", ""}};
+  Report report;
+  const Variables variables({{"A", "x"}, {"B", "y"}, {"EMPTY", ""}}, report);
   const auto get = [&](std::string_view text) {
-    const auto value = substitute_environment(text, environment);
+    const auto value = substitute_environment(text, variables);
     return value ? *value : "missing " + value.error().name;
   };
   CHECK(get("os.environ/A") == "x");
@@ -102,8 +103,9 @@ TEST_CASE("References to the environment are replaced, and what is missing is na
 }
 
 TEST_CASE("A value from the environment is not searched for references again") {
-  const Environment environment{{"A", "${B}"}, {"B", "secret"}};
-  CHECK(substitute_environment("${A}", environment) == "${B}");
+  Report report;
+  const Variables variables({{"A", "${B}"}, {"B", "secret"}}, report);
+  CHECK(substitute_environment("${A}", variables) == "${B}");
 }
 
 TEST_CASE("Edit distance counts insertions, deletions, substitutions and swaps") {

@@ -17,7 +17,7 @@ struct Read {
 
 Read read(std::string_view text) {
   Report report;
-  Context context{.report = report, .environment = {}};
+  Context context{.report = report, .variables = Variables({}, report)};
   Read out;
   read_providers(text, "p.json", context, out.registry);
   out.faults = report.take_faults();

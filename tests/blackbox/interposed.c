@@ -1,0 +1,65 @@
+// Preloaded into the gateway by tests: a wall clock that jumps, and a name with two addresses.
+//
+// SPILLWAY_TEST_CLOCK names a file that holds a number of seconds (a 64-bit integer), which is added
+// to the time of day. many.test has the addresses 127.0.0.2 and 127.0.0.1, in this order.
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <time.h>
+
+static volatile int64_t* jump;
+
+__attribute__((constructor)) static void open_clock(void) {
+  const char* file = getenv("SPILLWAY_TEST_CLOCK");
+  const int fd = file ? open(file, O_RDONLY | O_CLOEXEC) : -1;
+  void* seen = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof *jump, PROT_READ, MAP_SHARED, fd, 0);
+  if (seen != MAP_FAILED) jump = seen;
+}
+
+int clock_gettime(clockid_t clock, struct timespec* now) {
+  static int (*real)(clockid_t, struct timespec*);
+  if (!real) real = (int (*)(clockid_t, struct timespec*))dlsym(RTLD_NEXT, "clock_gettime");
+  const int result = real(clock, now);
+  const int of_day = clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE;
+  if (result == 0 && jump && of_day) now->tv_sec += *jump;
+  return result;
+}
+
+int gettimeofday(struct timeval* restrict now, void* restrict zone) {
+  (void)zone;
+  struct timespec spec;
+  if (clock_gettime(CLOCK_REALTIME, &spec) != 0) return -1;
+  now->tv_sec = spec.tv_sec;
+  now->tv_usec = spec.tv_nsec / 1000;
+  return 0;
+}
+
+time_t time(time_t* out) {
+  struct timespec spec;
+  if (clock_gettime(CLOCK_REALTIME, &spec) != 0) return -1;
+  if (out) *out = spec.tv_sec;
+  return spec.tv_sec;
+}
+
+int getaddrinfo(const char* host, const char* service, const struct addrinfo* hints,
+                struct addrinfo** found) {
+  static int (*real)(const char*, const char*, const struct addrinfo*, struct addrinfo**);
+  if (!real)
+    real = (int (*)(const char*, const char*, const struct addrinfo*, struct addrinfo**))dlsym(
+        RTLD_NEXT, "getaddrinfo");
+  if (!host || strcmp(host, "many.test") != 0) return real(host, service, hints, found);
+  struct addrinfo* second = NULL;
+  int failed = real("127.0.0.2", service, hints, found);
+  if (!failed) failed = real("127.0.0.1", service, hints, &second);
+  if (failed) return failed;
+  struct addrinfo* last = *found;
+  while (last->ai_next) last = last->ai_next;
+  last->ai_next = second;  // freeaddrinfo() follows the links
+  return 0;
+}

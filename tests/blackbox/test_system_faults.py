@@ -1,0 +1,152 @@
+"""What the machine does to the gateway: clocks, logs, crashes, many connections, large files."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import threading
+from email.utils import parsedate_to_datetime
+
+import pytest
+
+from behaviours import error
+from concurrency import in_background
+from edge import BODY, CHAT
+from gateway import Gateway, clean_environment
+from interposed import Interposed
+from settings import configuration, deployment
+from state import cooldown_seconds, metric
+from wire import request_bytes
+
+HOUR = 3600
+
+
+@pytest.fixture
+def interposed(binary, tmp_path):
+    return Interposed(binary, tmp_path)
+
+
+@pytest.mark.row("U4")
+def test_the_next_address_of_a_name_is_tried(gateway, upstream, interposed):
+    served = upstream()
+    base = f"http://many.test:{served.port}/v1"  # nobody listens on the first of its addresses
+    running = gateway(deployment(None, api_base=base), env=interposed.environment)
+    for _ in range(3):
+        answer = running.chat()
+        assert (answer.status, answer.header("x-spillway-attempts")) == (200, "1")
+
+
+@pytest.mark.row("S10")
+@pytest.mark.parametrize("jump", [HOUR, -HOUR], ids=["forward", "backward"])
+def test_a_clock_that_jumps_moves_the_date_and_nothing_else(gateway, upstream, interposed, jump):
+    limited = upstream(default=error(429, headers={"retry-after": "200"}))
+    running = gateway(
+        deployment(limited, id="limited", order=1),
+        deployment(upstream(), order=2),
+        spillway={"timeouts": {"keepalive": "20s", "head": "20s"}},
+        env=interposed.environment,
+    )
+    with running.connect() as kept:
+        kept.send(request_bytes("POST", CHAT, BODY))
+        before = parsedate_to_datetime(kept.read_response("POST").header("date"))
+        interposed.jump(jump)
+        kept.send(request_bytes("POST", CHAT, BODY))
+        answer = kept.read_response("POST")
+    assert answer.status == 200
+    moved = (parsedate_to_datetime(answer.header("date")) - before).total_seconds()
+    assert abs(moved - jump) < 30
+    assert 180 < cooldown_seconds(running, "limited") <= 220 and limited.count == 1
+
+
+@pytest.mark.row("S13")
+def test_after_a_kill_the_next_start_serves_at_once(gateway, upstream):
+    served = upstream()
+    first = gateway(deployment(served))
+    calls = [in_background(first.chat) for _ in range(10)]
+    served.wait_for_requests(1)
+    first.kill()
+    for call in calls:
+        call.exception(20)  # whatever became of them
+    second = gateway(deployment(served), listen=f"127.0.0.1:{first.port}")
+    assert second.chat().status == 200
+
+
+@pytest.mark.row("S19")
+def test_idle_connections_cost_little_and_disturb_nobody(gateway, upstream):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    count = 1000
+    wanted = 4 * count
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        pytest.skip("too few descriptors here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    idle = []
+    try:
+        running = gateway(deployment(upstream()), spillway={"limits": {"connections": 2 * count}})
+        for _ in range(20):
+            assert running.chat().status == 200
+        before = running.resident_bytes()
+        for _ in range(count):
+            idle.append(running.connect())
+            idle[-1].send(request_bytes("GET", "/health/liveliness"))
+            assert idle[-1].read_response().status == 200
+        assert running.chat().status == 200
+        grown = (running.resident_bytes() - before) / count
+        assert grown < 64 * 1024, "a sanitizer's share included"
+    finally:
+        for client in idle:
+            client.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def started_with_output(binary, tmp_path, upstream, output):
+    """A gateway whose access log goes to a file of ours."""
+    config = tmp_path / "config.yaml"
+    config.write_text(json.dumps(configuration(deployment(upstream()))))
+    script = f'exec "$0" "$@" >{output}'
+    command = [binary, "serve", "--config", str(config), "--listen", "127.0.0.1:0"]
+    return Gateway("sh", ["-c", script, *command], clean_environment(), tmp_path)
+
+
+@pytest.mark.row("S11")
+def test_a_full_disk_costs_log_lines_and_no_request(binary, tmp_path, upstream):
+    running = started_with_output(binary, tmp_path, upstream, "/dev/full")
+    try:
+        assert {running.chat().status for _ in range(50)} == {200}
+    finally:
+        running.stop()
+
+
+@pytest.mark.row("S22")
+def test_a_log_that_nobody_reads_costs_its_lines_and_no_request(binary, tmp_path, upstream):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    held = os.open(pipe, os.O_RDWR)  # a reader, who does not read
+    running = started_with_output(binary, tmp_path, upstream, pipe)
+    try:
+        count = 6000  # more than the pipe and the queue before it hold
+        with running.connect() as client:
+            sending = threading.Thread(
+                target=client.send, args=(request_bytes("GET", "/nowhere") * count,)
+            )
+            sending.start()
+            for _ in range(count):
+                assert client.read_response().status == 404
+            sending.join()
+        assert running.chat().status == 200
+        assert metric(running, "spillway_dropped_log_lines_total") > 0
+    finally:
+        running.stop()
+        os.close(held)
+
+
+@pytest.mark.row("S23")
+def test_ten_thousand_models_are_served(gateway, upstream):
+    served = upstream()
+    count = 10_000
+    running = gateway(*[deployment(served, f"model-{n}", id=f"d-{n}") for n in range(count)])
+    for number in (0, count // 2, count - 1):
+        answer = running.chat(f"model-{number}")
+        assert (answer.status, answer.header("x-spillway-deployment")) == (200, f"d-{number}")
+    assert running.chat(f"model-{count}").status == 404
+    assert len(running.get("/v1/models").json()["data"]) == count

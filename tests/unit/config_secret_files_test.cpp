@@ -1,0 +1,111 @@
+// Secrets that come in files: NAME_FILE names the file that holds NAME.
+#include <catch2/catch_test_macros.hpp>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "config/bounds.hpp"
+#include "config/variables.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+using spillway::config::Environment;
+using spillway::config::Report;
+using spillway::config::to_string;
+using spillway::config::Variables;
+
+class Folder {
+ public:
+  Folder() : path_(made()) {}
+  ~Folder() { fs::remove_all(path_); }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+
+  std::string file(const std::string& name, const std::string& text,
+                   fs::perms permissions = fs::perms::owner_read) const {
+    const fs::path path = path_ / name;
+    std::ofstream(path, std::ios::binary) << text;
+    fs::permissions(path, permissions);
+    return path.string();
+  }
+  std::string missing() const { return (path_ / "nothing-here").string(); }
+  std::string path() const { return path_.string(); }
+
+ private:
+  static fs::path made() {
+    std::string pattern = (fs::temp_directory_path() / "spillway-secrets-XXXXXX").string();
+    REQUIRE(::mkdtemp(pattern.data()) != nullptr);
+    return pattern;
+  }
+
+  fs::path path_;
+};
+
+// What was reported, each as the operator reads it.
+std::string told(Report& report) {
+  std::string out;
+  for (const auto& fault : report.take_faults()) out += to_string(fault) + "\n";
+  for (const auto& warning : report.take_warnings()) out += to_string(warning) + "\n";
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("A variable that is not set is read from the file that its _FILE names") {
+  const Folder folder;
+  Report report;
+  const Variables variables({{"KEY_FILE", folder.file("key", "sk-secret\r\n\n")},
+                             {"EMPTY", ""},
+                             {"EMPTY_FILE", folder.file("empty", "sk-other")}},
+                            report);
+  CHECK(variables.find("KEY") == "sk-secret");
+  CHECK(variables.find("EMPTY") == "sk-other");
+  CHECK(variables.find("NOTHING") == std::nullopt);
+  CHECK(told(report).empty());
+}
+
+TEST_CASE("A file is read only when its variable is wanted") {
+  const Folder folder;
+  Report report;
+  const Variables variables({{"OTHER_FILE", folder.missing()}}, report);
+  CHECK(variables.find("KEY") == std::nullopt);
+  CHECK(told(report).empty());
+}
+
+TEST_CASE("A file that cannot be used is a fault that names it, once") {
+  const Folder folder;
+  const std::string large(spillway::config::kMaxSecretBytes + 1, 's');
+  for (const std::string& file :
+       {folder.missing(), folder.path(), folder.file("empty", "\n"), folder.file("large", large)}) {
+    Report report;
+    const Variables variables({{"KEY_FILE", file}}, report);
+    CHECK(variables.find("KEY") == std::nullopt);
+    CHECK(variables.find("KEY") == std::nullopt);
+    const std::string message = told(report);
+    CHECK(message.starts_with("KEY_FILE: " + file + " "));
+    CHECK(message.find('\n') == message.size() - 1);
+    CHECK(message.find("sss") == std::string::npos);
+  }
+}
+
+TEST_CASE("A variable and its file are one too many, and neither is shown") {
+  const Folder folder;
+  Report report;
+  const Variables variables({{"KEY", "sk-one"}, {"KEY_FILE", folder.file("key", "sk-two")}},
+                            report);
+  CHECK(variables.find("KEY") == "sk-one");
+  const std::string message = told(report);
+  CHECK(message == "KEY_FILE: is set and so is KEY; which counts?\n");
+}
+
+TEST_CASE("A file that everybody may read is warned of") {
+  const Folder folder;
+  Report report;
+  const fs::perms open = fs::perms::owner_read | fs::perms::others_read;
+  const Variables variables({{"KEY_FILE", folder.file("key", "sk-secret", open)}}, report);
+  CHECK(variables.find("KEY") == "sk-secret");
+  CHECK(variables.find("KEY") == "sk-secret");
+  CHECK(report.take_warnings().size() == 1);
+}
