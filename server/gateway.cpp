@@ -48,11 +48,12 @@ void raise_descriptor_limit() {
 
 }  // namespace
 
-Gateway::Gateway(Config config) {
+Gateway::Gateway(ConfigurationSource source, ConfigurationSource::Reading in_use)
+    : reloader_(io_, std::move(source), *this) {
+  Config& config = *in_use.config;
   raise_descriptor_limit();
   ::signal(SIGPIPE, SIG_IGN);
-  signals_.add(SIGTERM);
-  signals_.add(SIGINT);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) signals_.add(number);
   wait_for_signal();
   if (config.redis) shared_ = std::make_unique<SharedState>(*config.redis, &Worker::now);
   snapshot_ = make_snapshot(std::move(config), nullptr, shared_.get());
@@ -63,6 +64,7 @@ Gateway::Gateway(Config config) {
     workers_.push_back(std::make_unique<Worker>(*this, i));
     workers_.back()->use(snapshot_);
   }
+  reloader_.start(in_use);
 }
 
 // A signal that comes while the process is already ending changes nothing any more.
@@ -71,6 +73,7 @@ Gateway::~Gateway() {
   signals_.clear(ignored);
   ::signal(SIGTERM, SIG_IGN);
   ::signal(SIGINT, SIG_IGN);
+  ::signal(SIGHUP, SIG_IGN);
 }
 
 std::expected<std::uint16_t, std::string> Gateway::listen() {
@@ -138,19 +141,50 @@ void Gateway::hand_over(Socket socket) {
 }
 
 void Gateway::wait_for_signal() {
-  signals_.async_wait([this](error_code ec, int) {
+  signals_.async_wait([this](error_code ec, int number) {
     if (ec) return;
-    if (draining_) {  // a second signal: the operator does not want to wait
-      log_warn("second signal: exiting at once");
-      shut_down_logs();
-      ::_exit(0);
-    }
-    begin_drain();
+    on_signal(number);
     wait_for_signal();
   });
 }
 
-void Gateway::begin_drain() {
+void Gateway::on_signal(int number) {
+  if (number == SIGHUP)
+    reloader_.reload("SIGHUP");
+  else
+    stop();
+}
+
+// Readiness fails first, so that whoever sends requests here can notice and go elsewhere.
+void Gateway::stop() {
+  if (stopping_) {  // a second signal: the operator does not want to wait
+    log_warn("second signal: exiting at once");
+    shut_down_logs();
+    ::_exit(0);
+  }
+  stopping_ = true;
+  reloader_.stop();
+  for (const auto& worker : workers_) worker->leave();
+  const Duration delay = running().timeouts.drain_delay;
+  if (delay == Duration::zero()) return drain();
+  log_info("not ready any more: new connections are accepted for a while");
+  drain_timer_.expires_after(delay);
+  drain_timer_.async_wait([this](error_code ec) {
+    if (!ec) drain();
+  });
+}
+
+// Requests keep the snapshot they began with; those that begin from now on get this one.
+std::string Gateway::use(Config next) {
+  if (tls_ && !tls_->reload(*next.tls)) return "spillway.tls names files that are of no use";
+  max_connections_ = connection_limit(next);
+  snapshot_ = make_snapshot(std::move(next), snapshot_, shared_.get());
+  if (shared_) shared_->use(snapshot_);
+  for (const auto& worker : workers_) worker->use(snapshot_);
+  return {};
+}
+
+void Gateway::drain() {
   draining_ = true;
   log_info("draining: no new connections, running requests may finish");
   error_code ignored;
@@ -185,7 +219,7 @@ std::string Gateway::render_metrics(const Snapshot& snapshot, Fleet& fleet, Time
   EdgeCounts edge;
   if (tls_) edge.certificate = tls_->counts();
   return server::render_metrics(snapshot.config, shards, fleet, now, SPILLWAY_VERSION, shared,
-                                edge);
+                                edge, reloader_.counts());
 }
 
 bool Gateway::admit_request(const Config& config) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "server/asio.hpp"
+#include "server/reloader.hpp"
 #include "server/shared_state.hpp"
 #include "server/snapshot.hpp"
 #include "server/tls_listener.hpp"
@@ -16,10 +17,11 @@
 
 namespace spillway::server {
 
-class Gateway {
+class Gateway final : private Reloader::Host {
  public:
-  explicit Gateway(Config config);
-  ~Gateway();
+  // Serves what `source` gave when it was read first.
+  Gateway(ConfigurationSource source, ConfigurationSource::Reading in_use);
+  ~Gateway() override;
 
   // Binds and listens; the port that was taken, or an error that says which address could not be
   // had.
@@ -44,7 +46,14 @@ class Gateway {
   Awaitable<void> accept_clients();
   void hand_over(Socket socket);
   void wait_for_signal();
-  void begin_drain();
+  void on_signal(int number);
+  void stop();
+  void drain();
+
+  const Config& running() const override { return snapshot_->config; }
+  std::string use(Config next) override;
+  void reload_begins() override {}
+  void reload_ended() override {}
 
   std::unique_ptr<SharedState> shared_;  // nullptr: this instance is alone
   SnapshotPtr snapshot_;
@@ -54,11 +63,13 @@ class Gateway {
   asio::basic_signal_set<Executor> signals_{io_};
   Timer accept_pause_{io_};
   Timer drain_timer_{io_};
+  Reloader reloader_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::thread> threads_;
   std::atomic<std::size_t> running_requests_{0};
   std::size_t max_connections_ = 0;
   std::size_t workers_ended_ = 0;
+  bool stopping_ = false;
   bool draining_ = false;
 };
 

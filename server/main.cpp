@@ -13,22 +13,21 @@
 #include <string>
 
 #include "config/load.hpp"
+#include "server/configuration_source.hpp"
 #include "server/demo.hpp"
 #include "server/explain_page.hpp"
 #include "server/gateway.hpp"
 #include "server/health_check.hpp"
 #include "server/log.hpp"
-#include "server/tls_client.hpp"
-#include "server/tls_listener.hpp"
 #include "server/upstream_head.hpp"
 
 namespace {
 
-using spillway::config::Loaded;
 using spillway::config::Notice;
 using spillway::config::Severity;
 using spillway::config::Sources;
 namespace server = spillway::server;
+using server::ConfigurationSource;
 
 constexpr const char* kMasterKeyVariable = "SPILLWAY_MASTER_KEY";
 constexpr const char* kDefaultListen = "127.0.0.1:4000";
@@ -128,32 +127,12 @@ void print(const std::vector<Notice>& notices) {
         spillway::config::to_string(notice));
 }
 
-bool any_left_out(const spillway::Config& config) {
-  for (const auto& deployment : config.deployments)
-    if (!deployment.usable()) return true;
-  return false;
-}
-
-// Says what makes it useless to serve.
-bool is_servable(const spillway::Config& config) {
-  auto problems = server::unusable_ca_files(config);
-  if (auto problem = server::tls_problem(config)) problems.push_back(*std::move(problem));
-  for (const std::string& problem : problems) say("{}\n", problem);
-  if (spillway::config::any_usable(config)) return problems.empty();
-  say("no deployment is usable: set a provider's key in the environment, give a --config, or try "
-      "--demo\n");
-  return false;
-}
-
 int check(const Arguments& arguments) {
-  const auto loaded = spillway::config::load(sources_from(arguments));
-  if (!loaded) {
-    print(loaded.error());
-    return 1;
-  }
-  print(loaded->warnings);
-  if (!show(spillway::config::describe(loaded->config))) return 1;
-  return is_servable(loaded->config) && !any_left_out(loaded->config) ? 0 : 1;
+  const auto reading = ConfigurationSource(sources_from(arguments)).read();
+  print(reading.notices);
+  if (!reading.config || !show(spillway::config::describe(*reading.config))) return 1;
+  for (const std::string& shortcoming : reading.shortcomings) say("{}\n", shortcoming);
+  return reading.fit() && server::all_usable(*reading.config) ? 0 : 1;
 }
 
 // Of a gateway that has just started: everybody is healthy.
@@ -188,14 +167,6 @@ std::string random_key() {
   std::string key = "sk-";
   for (const unsigned char byte : bytes) key += kAlphabet[byte % kAlphabet.size()];
   return key;
-}
-
-// A key of the user's own wins over the one we made.
-void settle_generated_key(spillway::Config& config, const std::string& generated) {
-  if (config.keys.size() > 1)
-    std::erase_if(config.keys, [&](const auto& key) { return key.key.reveal() == generated; });
-  else
-    say("no key is configured; made one for this run: {}\n", generated);
 }
 
 // Asks whoever listens where the arguments, else the configuration, say.
@@ -237,23 +208,21 @@ int serve(const Arguments& arguments) {
   }
   std::optional<server::Demo> demo;
   if (arguments.demo) demo.emplace();
-  auto loaded = demo ? spillway::config::load_text(demo->config_text(), "demo", sources)
-                     : spillway::config::load(sources);
-  if (!loaded) {
-    print(loaded.error());
-    return 1;
-  }
-  print(loaded->warnings);
-  if (!generated.empty()) settle_generated_key(loaded->config, generated);
-  say("{}", spillway::config::describe(loaded->config));
-  if (!is_servable(loaded->config)) return 1;
-  if (arguments.strict && any_left_out(loaded->config)) {
-    say("--strict: a deployment is left out, see above\n");
-    return 1;
-  }
-  const std::string host = loaded->config.listen_host;
-  const bool encrypted = loaded->config.tls.has_value();
-  server::Gateway gateway(std::move(loaded->config));
+  ConfigurationSource source(std::move(sources),
+                             arguments.strict ? ConfigurationSource::LeftOut::refused
+                                              : ConfigurationSource::LeftOut::tolerated,
+                             generated);
+  if (demo) source.read_only(demo->config_text(), "demo");
+  auto reading = source.read();
+  print(reading.notices);
+  if (!reading.config) return 1;
+  if (reading.generated_key_counts) server::tell_generated_key(generated);
+  say("{}", spillway::config::describe(*reading.config));
+  for (const std::string& shortcoming : reading.shortcomings) say("{}\n", shortcoming);
+  if (!reading.fit()) return 1;
+  const std::string host = reading.config->listen_host;
+  const bool encrypted = reading.config->tls.has_value();
+  server::Gateway gateway(std::move(source), std::move(reading));
   const auto port = gateway.listen();
   if (!port) {
     say("{}\n", port.error());

@@ -40,6 +40,7 @@ void Worker::use(SnapshotPtr snapshot) {
   asio::post(io_, [this, snapshot = std::move(snapshot)] {
     metrics_->use(snapshot->config);
     snapshot_ = snapshot;
+    tls_.forget_named_authorities();  // their files may have changed
   });
 }
 
@@ -79,9 +80,13 @@ Awaitable<void> Worker::housekeeping() {
   }
 }
 
+void Worker::leave() {
+  asio::post(io_, [this] { leaving_ = true; });
+}
+
 void Worker::drain() {
   asio::post(io_, [this] {
-    draining_ = true;
+    leaving_ = draining_ = true;
     housekeeping_timer_.cancel();
     for (Session* session : sessions_) session->close_if_idle();
     stop_when_empty();
