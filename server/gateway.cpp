@@ -12,6 +12,7 @@
 
 #include "server/access_log.hpp"
 #include "server/log.hpp"
+#include "server/log_files.hpp"
 #include "server/metrics.hpp"
 
 namespace spillway::server {
@@ -53,7 +54,7 @@ Gateway::Gateway(ConfigurationSource source, ConfigurationSource::Reading in_use
   Config& config = *in_use.config;
   raise_descriptor_limit();
   ::signal(SIGPIPE, SIG_IGN);
-  for (const int number : {SIGTERM, SIGINT, SIGHUP}) signals_.add(number);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) signals_.add(number);
   wait_for_signal();
   if (config.redis) shared_ = std::make_unique<SharedState>(*config.redis, &Worker::now);
   snapshot_ = make_snapshot(std::move(config), nullptr, shared_.get());
@@ -74,6 +75,7 @@ Gateway::~Gateway() {
   ::signal(SIGTERM, SIG_IGN);
   ::signal(SIGINT, SIG_IGN);
   ::signal(SIGHUP, SIG_IGN);
+  ::signal(SIGUSR1, SIG_IGN);
 }
 
 std::expected<std::uint16_t, std::string> Gateway::listen() {
@@ -151,8 +153,16 @@ void Gateway::wait_for_signal() {
 void Gateway::on_signal(int number) {
   if (number == SIGHUP)
     reloader_.reload("SIGHUP");
+  else if (number == SIGUSR1)
+    reopen_logs();
   else
     stop();
+}
+
+void Gateway::reopen_logs() {
+  for (const std::string& problem : reopen_log_files())
+    log_warn(fmt::format("the log goes on as it was: {}", problem));
+  log_info("SIGUSR1: log files were opened again");
 }
 
 // Readiness fails first, so that whoever sends requests here can notice and go elsewhere.
@@ -176,7 +186,14 @@ void Gateway::stop() {
 
 // Requests keep the snapshot they began with; those that begin from now on get this one.
 std::string Gateway::use(Config next) {
-  if (tls_ && !tls_->reload(*next.tls)) return "spillway.tls names files that are of no use";
+  if (next.access_log.file != running().access_log.file) {
+    const std::string problem = use_access_log_file(next.access_log.file);
+    if (!problem.empty()) return fmt::format("spillway.access_log.file: {}", problem);
+  }
+  if (tls_ && !tls_->reload(*next.tls)) {
+    use_access_log_file(running().access_log.file);
+    return "spillway.tls names files that are of no use";
+  }
   max_connections_ = connection_limit(next);
   snapshot_ = make_snapshot(std::move(next), snapshot_, shared_.get());
   if (shared_) shared_->use(snapshot_);

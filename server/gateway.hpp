@@ -47,6 +47,7 @@ class Gateway final : private Reloader::Host {
   void hand_over(Socket socket);
   void wait_for_signal();
   void on_signal(int number);
+  void reopen_logs();
   void stop();
   void drain();
 

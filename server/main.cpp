@@ -19,6 +19,7 @@
 #include "server/gateway.hpp"
 #include "server/health_check.hpp"
 #include "server/log.hpp"
+#include "server/log_files.hpp"
 #include "server/upstream_head.hpp"
 
 namespace {
@@ -33,7 +34,7 @@ constexpr const char* kMasterKeyVariable = "SPILLWAY_MASTER_KEY";
 constexpr const char* kDefaultListen = "127.0.0.1:4000";
 
 struct Arguments {
-  std::string config, providers, listen, log_level = "info";
+  std::string config, providers, listen, log_level = "info", log_file;
   std::string model, outcome;
   unsigned threads = 0;
   bool demo = false, strict = false, generate_key = false, health_check = false, check = false,
@@ -84,6 +85,8 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
                      "ask the gateway that listens there whether it is ready, and exit");
     command.add_option("--log-level", arguments.log_level, "debug, info, warn or error")
         ->check(CLI::IsMember({"debug", "info", "warn", "error"}));
+    command.add_option("--log-file", arguments.log_file,
+                       "where the program's own log goes; default: the standard error");
   };
   add_sources(app);
   add_serving(app);
@@ -195,6 +198,15 @@ void show_log_level(const std::string& level) {
   if (level == "error") server::set_log_level(server::LogLevel::error);
 }
 
+// Says what cannot be opened.
+bool open_logs(const std::string& own, const std::string& access) {
+  const std::string own_problem = server::use_log_file(own);
+  if (!own_problem.empty()) say("--log-file: {}\n", own_problem);
+  const std::string access_problem = server::use_access_log_file(access);
+  if (!access_problem.empty()) say("spillway.access_log.file: {}\n", access_problem);
+  return own_problem.empty() && access_problem.empty();
+}
+
 int serve(const Arguments& arguments) {
   Sources sources = sources_from(arguments);
   std::string generated;
@@ -220,6 +232,7 @@ int serve(const Arguments& arguments) {
   say("{}", spillway::config::describe(*reading.config));
   for (const std::string& shortcoming : reading.shortcomings) say("{}\n", shortcoming);
   if (!reading.fit()) return 1;
+  if (!open_logs(arguments.log_file, reading.config->access_log.file)) return 1;
   const std::string host = reading.config->listen_host;
   const bool encrypted = reading.config->tls.has_value();
   server::Gateway gateway(std::move(source), std::move(reading));
