@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
@@ -21,7 +22,9 @@ namespace {
 
 constexpr Duration kAcceptPause = milliseconds(100);  // after running out of descriptors
 constexpr Duration kCutPatience = seconds(2);  // between closing everything and leaving anyway
-constexpr int kBacklog = 4096;
+// For clients of a process that is replaced to send another request, and hear that it was the last.
+constexpr Duration kReplacedNotice = seconds(2);
+constexpr std::array kSignals = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
 constexpr std::size_t kOwnDescriptors = 16;    // standard streams, listener, signals, one to accept
 constexpr std::size_t kWorkerDescriptors = 6;  // epoll, timer, event
 
@@ -49,12 +52,15 @@ void raise_descriptor_limit() {
 
 }  // namespace
 
-Gateway::Gateway(ConfigurationSource source, ConfigurationSource::Reading in_use)
-    : reloader_(io_, std::move(source), *this) {
-  Config& config = *in_use.config;
+Gateway::Gateway(Launch launch)
+    : inherited_(std::move(launch.inherited)),
+      reloader_(io_, std::move(launch.source), *this),
+      successor_(io_, std::move(launch.call),
+                 [this](const Successor::Outcome& outcome) { on_successor(outcome); }) {
+  Config& config = *launch.in_use.config;
   raise_descriptor_limit();
   ::signal(SIGPIPE, SIG_IGN);
-  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) signals_.add(number);
+  for (const int number : kSignals) signals_.add(number);
   wait_for_signal();
   if (config.redis) shared_ = std::make_unique<SharedState>(*config.redis, &Worker::now);
   snapshot_ = make_snapshot(std::move(config), nullptr, shared_.get());
@@ -65,38 +71,32 @@ Gateway::Gateway(ConfigurationSource source, ConfigurationSource::Reading in_use
     workers_.push_back(std::make_unique<Worker>(*this, i));
     workers_.back()->use(snapshot_);
   }
-  reloader_.start(in_use);
+  reloader_.start(launch.in_use);
 }
 
 // A signal that comes while the process is already ending changes nothing any more.
 Gateway::~Gateway() {
   error_code ignored;
   signals_.clear(ignored);
-  ::signal(SIGTERM, SIG_IGN);
-  ::signal(SIGINT, SIG_IGN);
-  ::signal(SIGHUP, SIG_IGN);
-  ::signal(SIGUSR1, SIG_IGN);
+  for (const int number : kSignals) ::signal(number, SIG_IGN);
 }
 
-std::expected<std::uint16_t, std::string> Gateway::listen() {
-  const Config& config = snapshot_->config;
-  error_code ec;
-  const std::string host = config.listen_host == "localhost" ? "127.0.0.1" : config.listen_host;
-  const auto address = asio::ip::make_address(host, ec);
-  const auto refused = [&](std::string_view what) {
-    return std::unexpected(fmt::format("cannot listen on {}:{}: {} ({})", config.listen_host,
-                                       config.listen_port, what, ec.message()));
-  };
-  if (ec) return refused("not an address");
-  const Tcp::endpoint endpoint(address, config.listen_port);
-  acceptor_.open(endpoint.protocol(), ec);
-  if (ec) return refused("no socket");
-  acceptor_.set_option(Acceptor::reuse_address(true), ec);
-  acceptor_.bind(endpoint, ec);
-  if (ec) return refused("the address cannot be bound");
-  acceptor_.listen(kBacklog, ec);
-  if (ec) return refused("the socket cannot listen");
-  return acceptor_.local_endpoint().port();
+std::expected<std::string, std::string> Gateway::listen() {
+  const auto& sockets = inherited_.sockets;
+  auto acceptor = sockets.empty() ? open_listening_socket(io_, running())
+                                  : adopt_listening_socket(io_, sockets.front());
+  for (std::size_t i = 1; i < sockets.size(); ++i) ::close(sockets[i]);
+  if (sockets.size() > 1) log_warn("of several listening sockets only the first is used");
+  if (!acceptor) return std::unexpected(std::move(acceptor.error()));
+  acceptor_ = std::move(*acceptor);
+  ipv6_ = acceptor_.local_endpoint().protocol() == Tcp::v6();
+  // Where the configuration chooses the address it is checked already.
+  if (exposed() && running().keys.empty())
+    return std::unexpected(
+        fmt::format("listening on {} without a key would let anyone spend yours; set "
+                    "SPILLWAY_MASTER_KEY, general_settings.master_key or spillway.keys",
+                    server::address_of(acceptor_)));
+  return server::address_of(acceptor_);
 }
 
 int Gateway::run() {
@@ -104,13 +104,22 @@ int Gateway::run() {
   for (const auto& worker : workers_) threads_.emplace_back([&worker] { worker->run(); });
   asio::co_spawn(io_, accept_clients(), asio::detached);
   if (tls_) asio::co_spawn(io_, tls_->watch_files(io_), asio::detached);
+  asio::post(io_, [this] { become_ready(); });
   io_.run();
   for (std::thread& thread : threads_) thread.join();
   return 0;
 }
 
+void Gateway::become_ready() {
+  // Whoever this process replaces tells the supervisor itself: it is still the one that is heard.
+  if (inherited_.ready < 0) return tell_supervisor("READY=1");
+  constexpr char kReady = '1';
+  if (::write(inherited_.ready, &kReady, 1) != 1) log_warn("the predecessor does not listen");
+  ::close(inherited_.ready);
+}
+
 Awaitable<void> Gateway::accept_clients() {
-  while (!draining_) {
+  while (accepting_) {
     const auto connections = [this] {
       std::size_t sum = 0;
       for (const auto& worker : workers_) sum += worker->connections();
@@ -124,7 +133,7 @@ Awaitable<void> Gateway::accept_clients() {
       co_await acceptor_.async_accept(socket, to(ec));
       if (!ec) hand_over(std::move(socket));
     }
-    if (draining_ || ec == asio::error::operation_aborted) break;
+    if (!accepting_ || ec == asio::error::operation_aborted) break;
     // Out of descriptors or of room: the backlog holds new clients until something ends.
     if (ec && ec != asio::error::connection_aborted) {
       accept_pause_.expires_after(kAcceptPause);
@@ -134,12 +143,11 @@ Awaitable<void> Gateway::accept_clients() {
 }
 
 void Gateway::hand_over(Socket socket) {
-  error_code ec;
-  const bool ipv6 = acceptor_.local_endpoint(ec).protocol() == Tcp::v6();
   const auto least = std::ranges::min_element(
       workers_, {}, [](const auto& worker) { return worker->connections(); });
+  error_code ec;
   const auto handle = socket.release(ec);
-  if (!ec) (*least)->adopt(handle, ipv6);
+  if (!ec) (*least)->adopt(handle, ipv6_);
 }
 
 void Gateway::wait_for_signal() {
@@ -151,12 +159,16 @@ void Gateway::wait_for_signal() {
 }
 
 void Gateway::on_signal(int number) {
-  if (number == SIGHUP)
-    reloader_.reload("SIGHUP");
-  else if (number == SIGUSR1)
-    reopen_logs();
-  else
-    stop();
+  switch (number) {
+    case SIGHUP:
+      return reloader_.reload("SIGHUP");
+    case SIGUSR1:
+      return reopen_logs();
+    case SIGUSR2:
+      return replace();
+    default:
+      return stop();
+  }
 }
 
 void Gateway::reopen_logs() {
@@ -165,23 +177,65 @@ void Gateway::reopen_logs() {
   log_info("SIGUSR1: log files were opened again");
 }
 
-// Readiness fails first, so that whoever sends requests here can notice and go elsewhere.
+// The program is started anew, beside this process, and takes over when it is ready.
+void Gateway::replace() {
+  if (leaving_) return;
+  if (::getpid() == 1)
+    return log_warn("SIGUSR2: process 1 cannot be replaced: its end is that of the container");
+  if (successor_.starting()) return log_warn("SIGUSR2: the new program is being started already");
+  log_info("SIGUSR2: starting the program anew");
+  successor_.start(acceptor_.native_handle());
+}
+
+void Gateway::on_successor(const Successor::Outcome& outcome) {
+  if (!outcome)
+    return log_warn(
+        fmt::format("this process goes on, the new one does not serve: {}", outcome.error()));
+  log_info(fmt::format("process {} serves; this one ends with its last request", *outcome));
+  tell_supervisor(fmt::format("MAINPID={}", *outcome));
+  stop_accepting();
+  leave(Worker::Leaving::replaced, kReplacedNotice);
+}
+
 void Gateway::stop() {
-  if (stopping_) {  // a second signal: the operator does not want to wait
+  if (told_to_stop_) {  // a second signal: the operator does not want to wait
     log_warn("second signal: exiting at once");
     shut_down_logs();
     ::_exit(0);
   }
-  stopping_ = true;
+  told_to_stop_ = true;
+  if (leaving_) return log_info("this process is draining already");
+  successor_.give_up();
+  tell_supervisor("STOPPING=1");
+  leave(Worker::Leaving::for_good, running().timeouts.drain_delay);
+}
+
+// Whoever sends requests here can notice, within `notice`, that they should go elsewhere.
+void Gateway::leave(Worker::Leaving why, Duration notice) {
+  leaving_ = true;
   reloader_.stop();
-  for (const auto& worker : workers_) worker->leave();
-  const Duration delay = running().timeouts.drain_delay;
-  if (delay == Duration::zero()) return drain();
-  log_info("not ready any more: new connections are accepted for a while");
-  drain_timer_.expires_after(delay);
+  for (const auto& worker : workers_) worker->leave(why);
+  if (notice == Duration::zero()) return drain();
+  if (accepting_) log_info("not ready any more: new connections are accepted for a while");
+  drain_timer_.expires_after(notice);
   drain_timer_.async_wait([this](error_code ec) {
     if (!ec) drain();
   });
+}
+
+void Gateway::stop_accepting() {
+  accepting_ = false;
+  error_code ignored;
+  acceptor_.close(ignored);
+  accept_pause_.cancel();
+}
+
+void Gateway::reload_begins() {
+  tell_supervisor_reloading(Worker::now());
+}
+
+void Gateway::reload_ended() {
+  tell_supervisor("READY=1");
 }
 
 // Requests keep the snapshot they began with; those that begin from now on get this one.
@@ -202,11 +256,8 @@ std::string Gateway::use(Config next) {
 }
 
 void Gateway::drain() {
-  draining_ = true;
   log_info("draining: no new connections, running requests may finish");
-  error_code ignored;
-  acceptor_.close(ignored);
-  accept_pause_.cancel();
+  stop_accepting();
   for (const auto& worker : workers_) worker->drain();
   drain_timer_.expires_after(snapshot_->config.timeouts.drain);
   drain_timer_.async_wait([this](error_code ec) {
@@ -235,8 +286,8 @@ std::string Gateway::render_metrics(const Snapshot& snapshot, Fleet& fleet, Time
   if (shared_) shared = shared_->counts();
   EdgeCounts edge;
   if (tls_) edge.certificate = tls_->counts();
-  return server::render_metrics(snapshot.config, shards, fleet, now, SPILLWAY_VERSION, shared,
-                                edge, reloader_.counts());
+  return server::render_metrics(snapshot.config, shards, fleet, now, SPILLWAY_VERSION, shared, edge,
+                                reloader_.counts());
 }
 
 bool Gateway::admit_request(const Config& config) {

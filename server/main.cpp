@@ -29,6 +29,8 @@ using spillway::config::Severity;
 using spillway::config::Sources;
 namespace server = spillway::server;
 using server::ConfigurationSource;
+using server::Inheritance;
+using server::ProgramCall;
 
 constexpr const char* kMasterKeyVariable = "SPILLWAY_MASTER_KEY";
 constexpr const char* kDefaultListen = "127.0.0.1:4000";
@@ -207,7 +209,7 @@ bool open_logs(const std::string& own, const std::string& access) {
   return own_problem.empty() && access_problem.empty();
 }
 
-int serve(const Arguments& arguments) {
+int serve(const Arguments& arguments, ProgramCall call, Inheritance inherited) {
   Sources sources = sources_from(arguments);
   std::string generated;
   const auto given = sources.environment.find(kMasterKeyVariable);
@@ -228,22 +230,24 @@ int serve(const Arguments& arguments) {
   auto reading = source.read();
   print(reading.notices);
   if (!reading.config) return 1;
-  if (reading.generated_key_counts) server::tell_generated_key(generated);
+  if (reading.generated_key_counts) {
+    server::tell_generated_key(generated);
+    call.environment.push_back(fmt::format("{}={}", kMasterKeyVariable, generated));
+  }
   say("{}", spillway::config::describe(*reading.config));
   for (const std::string& shortcoming : reading.shortcomings) say("{}\n", shortcoming);
   if (!reading.fit()) return 1;
   if (!open_logs(arguments.log_file, reading.config->access_log.file)) return 1;
-  const std::string host = reading.config->listen_host;
   const bool encrypted = reading.config->tls.has_value();
-  server::Gateway gateway(std::move(source), std::move(reading));
-  const auto port = gateway.listen();
-  if (!port) {
-    say("{}\n", port.error());
+  server::Gateway gateway(
+      {std::move(source), std::move(reading), std::move(call), std::move(inherited)});
+  const auto address = gateway.listen();
+  if (!address) {
+    say("{}\n", address.error());
     return 1;
   }
-  const bool ipv6 = host.find(':') != std::string::npos;
-  say("spillway {} listening on {}://{}{}{}:{}\n", SPILLWAY_VERSION, encrypted ? "https" : "http",
-      ipv6 ? "[" : "", host, ipv6 ? "]" : "", *port);
+  say("spillway {} listening on {}://{}\n", SPILLWAY_VERSION, encrypted ? "https" : "http",
+      *address);
   return gateway.run();
 }
 
@@ -261,6 +265,7 @@ void give_large_blocks_back() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  Inheritance inherited = server::take_inheritance();
   open_standard_descriptors();
   give_large_blocks_back();
   Arguments arguments;
@@ -270,7 +275,7 @@ int main(int argc, char** argv) {
     if (arguments.check) return check(arguments);
     if (arguments.explain) return explain(arguments);
     show_log_level(arguments.log_level);
-    const int code = serve(arguments);
+    const int code = serve(arguments, {{argv, argv + argc}, {}}, std::move(inherited));
     server::shut_down_logs();
     return code;
   } catch (const std::exception& error) {

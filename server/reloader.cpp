@@ -6,7 +6,6 @@
 #include <boost/asio/post.hpp>
 #include <utility>
 
-#include "config/listen.hpp"
 #include "server/log.hpp"
 #include "server/worker.hpp"
 
@@ -108,9 +107,8 @@ std::string Reloader::use(Reading& reading) {
   for (const std::string& shortcoming : reading.shortcomings) log_warn(shortcoming);
   if (!reading.fit()) return "it is not fit to serve";
   const Config& running = host_.running();
-  if (reading.config->keys.empty() && !config::is_loopback(running.listen_host))
-    return fmt::format("listening on {} without a key would let anyone spend yours",
-                       running.listen_host);
+  if (reading.config->keys.empty() && host_.exposed())
+    return "listening beyond this machine without a key would let anyone spend yours";
   const auto kept = keep_fixed_settings(*reading.config, running);
   const std::size_t deployments = reading.config->deployments.size();
   const std::size_t groups = reading.config->groups.size();

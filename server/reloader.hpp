@@ -27,6 +27,7 @@ class Reloader {
    public:
     virtual ~Host() = default;
     virtual const Config& running() const = 0;
+    virtual bool exposed() const = 0;  // to others than this machine
     // `next` is fit. Returns why it cannot be used after all, or an empty text.
     virtual std::string use(Config next) = 0;
     virtual void reload_begins() = 0;

@@ -157,8 +157,8 @@ Answer Session::own_page(const Route& route, const ClientRequest& request,
       page.body = "\"I'm alive!\"";
       break;
     case Handler::readiness:
-      page.status = worker_.leaving() ? 503 : 200;
-      page.body = worker_.leaving() ? R"({"status":"draining"})" : R"({"status":"healthy"})";
+      page.status = worker_.ready() ? 200 : 503;
+      page.body = worker_.ready() ? R"({"status":"healthy"})" : R"({"status":"draining"})";
       break;
     case Handler::health:
       page.body = health_json(config, fleet, worker_.now());

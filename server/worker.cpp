@@ -80,8 +80,11 @@ Awaitable<void> Worker::housekeeping() {
   }
 }
 
-void Worker::leave() {
-  asio::post(io_, [this] { leaving_ = true; });
+void Worker::leave(Leaving why) {
+  asio::post(io_, [this, why] {
+    leaving_ = true;
+    if (why == Leaving::for_good) ready_ = false;
+  });
 }
 
 void Worker::drain() {

@@ -34,9 +34,10 @@ class Worker {
   void adopt(Socket::native_handle_type socket,
              bool ipv6);           // a new client connection is this worker's from now on
   void use(SnapshotPtr snapshot);  // for requests that begin from now on
-  // The process is about to stop, in stages. Not ready any more; connections end with their next
-  // answer, which says so, and new ones are still served.
-  void leave();
+  // The process is about to end, in stages. Connections end with their next answer, which says so,
+  // and new ones are still served. Readiness fails, unless a successor takes over.
+  enum class Leaving : std::uint8_t { for_good, replaced };
+  void leave(Leaving why);
   void drain();  // close idle clients, end the others after their answer
   void cut();    // the grace period is over: close everything
   std::size_t connections() const { return connections_.load(std::memory_order_relaxed); }
@@ -56,6 +57,7 @@ class Worker {
   MetricsShard& metrics() { return *metrics_; }
   const SnapshotPtr& snapshot() const { return snapshot_; }
   Gateway& gateway() { return gateway_; }
+  bool ready() const { return ready_; }
   bool leaving() const { return leaving_; }
   bool draining() const { return draining_; }
   std::string make_request_id();
@@ -88,6 +90,7 @@ class Worker {
   std::string date_;
   std::int64_t date_second_ = -1;
   std::uint64_t busy_upstreams_ = 0;
+  bool ready_ = true;
   bool leaving_ = false;
   bool draining_ = false;
 };

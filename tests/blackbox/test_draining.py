@@ -128,7 +128,8 @@ def test_a_second_signal_exits_at_once(gateway, upstream, spillway):
     with running.connect() as client:
         client.read_until(open_stream(running, client).read_head(), one)
         running.terminate()
-        running.wait_for_message("not ready" if "drain_delay" in spillway["timeouts"] else "draining")
+        delayed = "drain_delay" in spillway["timeouts"]
+        running.wait_for_message("not ready any more" if delayed else "draining")
         running.process.send_signal(signal.SIGINT)
         assert running.process.wait(10) == 0
         assert client.closed_by_gateway()

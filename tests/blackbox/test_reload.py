@@ -240,7 +240,8 @@ def test_a_file_that_has_gone_changes_nothing(gateway, upstream):
 def test_what_cannot_change_is_named_and_stays(gateway, upstream):
     served = upstream()
     config = configuration(deployment(served), spillway={"threads": 2, "listen": "127.0.0.1:0"})
-    running = gateway.start(["serve", "--config", str(gateway.write(gateway_folder(gateway), config))])
+    file = gateway.write(gateway_folder(gateway), config)
+    running = gateway.start(["serve", "--config", str(file)])
     reload(
         running,
         deployment(served, "new"),
@@ -265,7 +266,7 @@ def test_a_gateway_that_others_reach_never_loses_its_last_key(gateway, upstream)
     file = gateway.write(gateway_folder(gateway), config)
     running = gateway.start(["serve", "--config", str(file)])
     replace(file, text_of(deployment(served), spillway={"listen": "127.0.0.1:0"}))
-    running.wait_for_message("listening on 0.0.0.0 without a key would let anyone spend yours")
+    running.wait_for_message("listening beyond this machine without a key would let anyone spend yours")
     assert running.get("/v1/models").status == 401
     assert running.get("/v1/models", key="sk-one").status == 200
 
@@ -293,7 +294,7 @@ def test_the_demonstration_has_nothing_to_read_again(gateway):
 def test_a_generated_key_stays_valid(gateway, upstream):
     served = upstream()
     running = gateway(deployment(served), spillway=UNWATCHED, arguments=("--generate-key",))
-    (line,) = [line for line in running.stderr.lines if "made one for this run" in line]
+    (line,) = [text for text in running.stderr.lines if "made one for this run" in text]
     key = line.split()[-1]
     reconfigure(running, deployment(served, "new"), spillway=UNWATCHED)
     hang_up(running)
