@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
@@ -21,10 +20,6 @@ namespace spillway::server {
 namespace {
 
 constexpr Duration kAcceptPause = milliseconds(100);  // after running out of descriptors
-constexpr Duration kCutPatience = seconds(2);  // between closing everything and leaving anyway
-// For clients of a process that is replaced to send another request, and hear that it was the last.
-constexpr Duration kReplacedNotice = seconds(2);
-constexpr std::array kSignals = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
 constexpr std::size_t kOwnDescriptors = 16;    // standard streams, listener, signals, one to accept
 constexpr std::size_t kWorkerDescriptors = 6;  // epoll, timer, event
 
@@ -60,8 +55,7 @@ Gateway::Gateway(Launch launch)
   Config& config = *launch.in_use.config;
   raise_descriptor_limit();
   ::signal(SIGPIPE, SIG_IGN);
-  for (const int number : kSignals) signals_.add(number);
-  wait_for_signal();
+  listen_for_signals();
   if (config.redis) shared_ = std::make_unique<SharedState>(*config.redis, &Worker::now);
   snapshot_ = make_snapshot(std::move(config), nullptr, shared_.get());
   if (shared_) shared_->use(snapshot_);
@@ -72,13 +66,6 @@ Gateway::Gateway(Launch launch)
     workers_.back()->use(snapshot_);
   }
   reloader_.start(launch.in_use);
-}
-
-// A signal that comes while the process is already ending changes nothing any more.
-Gateway::~Gateway() {
-  error_code ignored;
-  signals_.clear(ignored);
-  for (const int number : kSignals) ::signal(number, SIG_IGN);
 }
 
 std::expected<std::string, std::string> Gateway::listen() {
@@ -108,14 +95,6 @@ int Gateway::run() {
   io_.run();
   for (std::thread& thread : threads_) thread.join();
   return 0;
-}
-
-void Gateway::become_ready() {
-  // Whoever this process replaces tells the supervisor itself: it is still the one that is heard.
-  if (inherited_.ready < 0) return tell_supervisor("READY=1");
-  constexpr char kReady = '1';
-  if (::write(inherited_.ready, &kReady, 1) != 1) log_warn("the predecessor does not listen");
-  ::close(inherited_.ready);
 }
 
 Awaitable<void> Gateway::accept_clients() {
@@ -150,92 +129,11 @@ void Gateway::hand_over(Socket socket) {
   if (!ec) (*least)->adopt(handle, ipv6_);
 }
 
-void Gateway::wait_for_signal() {
-  signals_.async_wait([this](error_code ec, int number) {
-    if (ec) return;
-    on_signal(number);
-    wait_for_signal();
-  });
-}
-
-void Gateway::on_signal(int number) {
-  switch (number) {
-    case SIGHUP:
-      return reloader_.reload("SIGHUP");
-    case SIGUSR1:
-      return reopen_logs();
-    case SIGUSR2:
-      return replace();
-    default:
-      return stop();
-  }
-}
-
-void Gateway::reopen_logs() {
-  for (const std::string& problem : reopen_log_files())
-    log_warn(fmt::format("the log goes on as it was: {}", problem));
-  log_info("SIGUSR1: log files were opened again");
-}
-
-// The program is started anew, beside this process, and takes over when it is ready.
-void Gateway::replace() {
-  if (leaving_) return;
-  if (::getpid() == 1)
-    return log_warn("SIGUSR2: process 1 cannot be replaced: its end is that of the container");
-  if (successor_.starting()) return log_warn("SIGUSR2: the new program is being started already");
-  log_info("SIGUSR2: starting the program anew");
-  successor_.start(acceptor_.native_handle());
-}
-
-void Gateway::on_successor(const Successor::Outcome& outcome) {
-  if (!outcome)
-    return log_warn(
-        fmt::format("this process goes on, the new one does not serve: {}", outcome.error()));
-  log_info(fmt::format("process {} serves; this one ends with its last request", *outcome));
-  tell_supervisor(fmt::format("MAINPID={}", *outcome));
-  stop_accepting();
-  leave(Worker::Leaving::replaced, kReplacedNotice);
-}
-
-void Gateway::stop() {
-  if (told_to_stop_) {  // a second signal: the operator does not want to wait
-    log_warn("second signal: exiting at once");
-    shut_down_logs();
-    ::_exit(0);
-  }
-  told_to_stop_ = true;
-  if (leaving_) return log_info("this process is draining already");
-  successor_.give_up();
-  tell_supervisor("STOPPING=1");
-  leave(Worker::Leaving::for_good, running().timeouts.drain_delay);
-}
-
-// Whoever sends requests here can notice, within `notice`, that they should go elsewhere.
-void Gateway::leave(Worker::Leaving why, Duration notice) {
-  leaving_ = true;
-  reloader_.stop();
-  for (const auto& worker : workers_) worker->leave(why);
-  if (notice == Duration::zero()) return drain();
-  if (accepting_) log_info("not ready any more: new connections are accepted for a while");
-  drain_timer_.expires_after(notice);
-  drain_timer_.async_wait([this](error_code ec) {
-    if (!ec) drain();
-  });
-}
-
 void Gateway::stop_accepting() {
   accepting_ = false;
   error_code ignored;
   acceptor_.close(ignored);
   accept_pause_.cancel();
-}
-
-void Gateway::reload_begins() {
-  tell_supervisor_reloading(Worker::now());
-}
-
-void Gateway::reload_ended() {
-  tell_supervisor("READY=1");
 }
 
 // Requests keep the snapshot they began with; those that begin from now on get this one.
@@ -253,24 +151,6 @@ std::string Gateway::use(Config next) {
   if (shared_) shared_->use(snapshot_);
   for (const auto& worker : workers_) worker->use(snapshot_);
   return {};
-}
-
-void Gateway::drain() {
-  log_info("draining: no new connections, running requests may finish");
-  stop_accepting();
-  for (const auto& worker : workers_) worker->drain();
-  drain_timer_.expires_after(snapshot_->config.timeouts.drain);
-  drain_timer_.async_wait([this](error_code ec) {
-    if (ec) return;
-    log_warn("the grace period is over: closing what is still running");
-    for (const auto& worker : workers_) worker->cut();
-    drain_timer_.expires_after(kCutPatience);
-    drain_timer_.async_wait([](error_code late) {
-      if (late) return;
-      shut_down_logs();
-      ::_exit(0);
-    });
-  });
 }
 
 void Gateway::worker_ended() {

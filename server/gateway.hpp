@@ -54,6 +54,7 @@ class Gateway final : private Reloader::Host {
  private:
   Awaitable<void> accept_clients();
   void hand_over(Socket socket);
+  void listen_for_signals();
   void wait_for_signal();
   void on_signal(int number);
   void become_ready();

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 
 import pytest
 
@@ -327,3 +328,16 @@ def test_benches_are_shared_after_a_reload_as_before(gateway, upstream, redis):
     assert health_state(a, "busy") == "cooling"
     reload(b, *one, router=router, spillway=UNWATCHED)
     eventually(lambda: health_state(b, "busy") == "cooling")
+
+
+def test_a_terminal_that_is_closed_ends_what_runs_in_it(gateway, upstream, monkeypatch):
+    ours, its = os.openpty()
+    start = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: start(*a, **{**k, "stdin": its}))
+    running = gateway(deployment(upstream()))
+    os.close(its)
+    hang_up(running)
+    running.wait_for_message("SIGHUP: reading the configuration again")
+    os.close(ours)
+    hang_up(running)
+    assert running.process.wait(10) == 0
