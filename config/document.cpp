@@ -59,6 +59,7 @@ class Includer {
                            fmt::format("more than {} files, or more than {} inside each other",
                                        kMaxIncludes, kMaxIncludeDepth));
     }
+    report_.depends_on(path);
     const auto text = read_text(path);
     if (!text) {
       return report_.fault(item.place, "include",

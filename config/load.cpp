@@ -46,6 +46,7 @@ class Loader {
       return build(empty);
     }
     const fs::path& path = *sources_.config_file;
+    report_.depends_on(path);
     const auto text = read_text(path);
     if (!text) {
       report_.fault({.file = report_.add_file(path.string())}, "", text.error());
@@ -62,6 +63,8 @@ class Loader {
     return build(*root);
   }
 
+  std::vector<fs::path> take_files() { return report_.take_files(); }
+
  private:
   // The shipped providers, then the file named on the command line or beside the configuration.
   void read_registry(const fs::path& directory) {
@@ -71,8 +74,10 @@ class Loader {
     if (!sources_.providers_file) {
       if (!sources_.config_file) return;
       file = directory / "providers.json";
+      report_.depends_on(file);
       if (!fs::exists(file, ignored)) return;
     }
+    if (sources_.providers_file) report_.depends_on(file);
     if (const auto text = read_text(file)) {
       read_providers(*text, file.string(), context_, registry_);
     } else {
@@ -184,8 +189,19 @@ class Loader {
 
 }  // namespace
 
-std::expected<Loaded, std::vector<Notice>> load(const Sources& sources) {
-  return Loader(sources).load_file();
+std::expected<Loaded, std::vector<Notice>> load(const Sources& sources,
+                                                std::vector<fs::path>* files) {
+  Loader loader(sources);
+  auto outcome = loader.load_file();
+  if (files == nullptr) return outcome;
+  *files = loader.take_files();
+  if (!outcome) return outcome;
+  for (const Deployment& deployment : outcome->config.deployments) {
+    const fs::path ca_file = deployment.origin.ca_file;
+    if (!ca_file.empty() && std::ranges::find(*files, ca_file) == files->end())
+      files->push_back(ca_file);
+  }
+  return outcome;
 }
 
 std::expected<Loaded, std::vector<Notice>> load_text(std::string_view yaml, std::string_view file,

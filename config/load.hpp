@@ -46,8 +46,11 @@ struct Loaded {
   std::vector<Notice> warnings;
 };
 
-// Never throws for bad input; a missing or unreadable file is a fault as well.
-std::expected<Loaded, std::vector<Notice>> load(const Sources& sources);
+// Never throws for bad input; a missing or unreadable file is a fault as well. `files`, if given,
+// gets every file that the outcome depends on, also when loading fails: what was read, what could
+// not be, and what would be read if it were there.
+std::expected<Loaded, std::vector<Notice>> load(
+    const Sources& sources, std::vector<std::filesystem::path>* files = nullptr);
 
 // The same from text, for tests and for --demo; `file` is the name used in notices.
 std::expected<Loaded, std::vector<Notice>> load_text(std::string_view yaml, std::string_view file,

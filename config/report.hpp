@@ -5,8 +5,10 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "config/load.hpp"
@@ -28,6 +30,10 @@ class Report {
   std::uint32_t add_file(std::string name);
   const std::string& file_name(std::uint32_t file) const { return names_[file]; }
 
+  // A file that the outcome depends on, whether it is there or not.
+  void depends_on(std::filesystem::path file) { files_.push_back(std::move(file)); }
+  std::vector<std::filesystem::path> take_files() { return std::exchange(files_, {}); }
+
   void fault(const Place& place, std::string_view path, std::string message);
   void warn(const Place& place, std::string_view path, std::string message);
 
@@ -41,6 +47,7 @@ class Report {
            std::string message);
 
   std::vector<std::string> names_{""};
+  std::vector<std::filesystem::path> files_;
   std::vector<Notice> faults_;
   std::vector<Notice> warnings_;
 };

@@ -61,6 +61,8 @@ void read_timeouts(const Node* node, Context& context, Timeouts& timeouts) {
   set("keepalive", timeouts.keepalive);
   set("stream_idle", timeouts.stream_idle);
   set("drain", timeouts.drain);
+  timeouts.drain_delay =
+      section.time("drain_delay", {Duration{}, kPositiveTimes.most}).value_or(timeouts.drain_delay);
   if (!is_off(section, "total")) timeouts.total = section.time("total", kPositiveTimes);
   section.finish();
 }
@@ -81,6 +83,7 @@ void read_access_log(Section& parent, Context& context, AccessLog& log) {
     }
   }
   log.sample = section.number("sample", {0, 1}).value_or(log.sample);
+  log.file = section.text("file").value_or(log.file);
   section.finish();
 }
 
@@ -192,6 +195,7 @@ void read_spillway_section(const Node& root, Context& context, Config& config) {
   read_streams(section, context, config);
   read_access_log(section, context, config.access_log);
   config.litellm_headers = section.boolean("litellm_headers").value_or(config.litellm_headers);
+  config.reload_on_change = section.boolean("reload_on_change").value_or(config.reload_on_change);
   config.metrics = section.boolean("metrics").value_or(config.metrics);
   config.tls = read_tls(section, context);
   section.finish();

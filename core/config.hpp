@@ -204,6 +204,7 @@ struct Timeouts {
   Duration stream_idle = seconds(300);
   std::optional<Duration> total;  // all attempts before the first token
   Duration drain = seconds(30);
+  Duration drain_delay{};  // before it: not ready any more, but still accepting
   bool operator==(const Timeouts&) const = default;
 };
 
@@ -242,6 +243,7 @@ enum class AccessLogFormat : std::uint8_t { json, logfmt, off };
 struct AccessLog {
   AccessLogFormat format = AccessLogFormat::json;
   double sample = 1.0;  // share of the successful requests that is written; failures always are
+  std::string file{};   // empty: the standard output
 };
 
 // Proxies for upstream calls (HTTPS_PROXY, HTTP_PROXY, NO_PROXY), as read from the environment.
@@ -277,6 +279,7 @@ struct Config {
   bool stream_recovery = true;
   AccessLog access_log;
   bool metrics = true;
+  bool reload_on_change = true;  // of the files it was read from; SIGHUP reloads in any case
   bool litellm_headers = false;  // x-litellm-* response headers beside our own
   ProxySettings proxy;
   std::optional<RedisSettings> redis;  // nullopt: this instance is alone

@@ -19,8 +19,13 @@ namespace spillway {
 
 class RetryBudget {
  public:
-  explicit RetryBudget(const RouterSettings& router = {})
-      : share_(router.retry_budget_share), hedge_share_(router.hedge ? router.hedge->share : 0.0) {}
+  explicit RetryBudget(const RouterSettings& router = {}) { use(router); }
+
+  // After a reload: other shares, of the requests that were counted before as well.
+  void use(const RouterSettings& router) {
+    share_ = router.retry_budget_share;
+    hedge_share_ = router.hedge ? router.hedge->share : 0.0;
+  }
 
   void count_request(TimePoint now);  // one request to the group began
   [[nodiscard]] bool draw(
@@ -31,8 +36,8 @@ class RetryBudget {
 
  private:
   SlidingCount<10> requests_{bounds::kRetryBudgetWindow};
-  double share_;
-  double hedge_share_;
+  double share_ = 0.0;
+  double hedge_share_ = 0.0;
   double hedges_saved_ = 0.0;  // earned by requests and not spent
   unsigned held_ = 0;
 };

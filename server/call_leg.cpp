@@ -6,8 +6,8 @@
 
 #include "core/ascii.hpp"
 #include "core/splice.hpp"
-#include "server/gather_write.hpp"
 #include "server/gateway.hpp"
+#include "server/gather_write.hpp"
 #include "server/metrics.hpp"
 #include "server/upstream_head.hpp"
 #include "server/worker.hpp"

@@ -10,6 +10,7 @@
 
 #include "server/access_log.hpp"
 #include "server/log.hpp"
+#include "server/log_files.hpp"
 #include "server/metrics.hpp"
 
 namespace spillway::server {
@@ -17,8 +18,6 @@ namespace spillway::server {
 namespace {
 
 constexpr Duration kAcceptPause = milliseconds(100);  // after running out of descriptors
-constexpr Duration kCutPatience = seconds(2);  // between closing everything and leaving anyway
-constexpr int kBacklog = 4096;
 constexpr std::size_t kOwnDescriptors = 16;    // standard streams, listener, signals, one to accept
 constexpr std::size_t kWorkerDescriptors = 6;  // epoll, timer, event
 
@@ -46,12 +45,15 @@ void raise_descriptor_limit() {
 
 }  // namespace
 
-Gateway::Gateway(Config config) {
+Gateway::Gateway(Launch launch)
+    : inherited_(std::move(launch.inherited)),
+      reloader_(io_, std::move(launch.source), *this),
+      successor_(io_, std::move(launch.call),
+                 [this](const Successor::Outcome& outcome) { on_successor(outcome); }) {
+  Config& config = *launch.in_use.config;
   raise_descriptor_limit();
   ::signal(SIGPIPE, SIG_IGN);
-  signals_.add(SIGTERM);
-  signals_.add(SIGINT);
-  wait_for_signal();
+  listen_for_signals();
   if (config.redis) shared_ = std::make_unique<SharedState>(*config.redis, &Worker::now);
   snapshot_ = make_snapshot(std::move(config), nullptr, shared_.get());
   if (shared_) shared_->use(snapshot_);
@@ -62,35 +64,25 @@ Gateway::Gateway(Config config) {
     workers_.push_back(std::make_unique<Worker>(*this, i));
     workers_.back()->use(snapshot_);
   }
+  reloader_.start(launch.in_use);
 }
 
-// A signal that comes while the process is already ending changes nothing any more.
-Gateway::~Gateway() {
-  error_code ignored;
-  signals_.clear(ignored);
-  ::signal(SIGTERM, SIG_IGN);
-  ::signal(SIGINT, SIG_IGN);
-}
-
-std::expected<std::uint16_t, std::string> Gateway::listen() {
-  const Config& config = snapshot_->config;
-  error_code ec;
-  const std::string host = config.listen_host == "localhost" ? "127.0.0.1" : config.listen_host;
-  const auto address = asio::ip::make_address(host, ec);
-  const auto refused = [&](std::string_view what) {
-    return std::unexpected(fmt::format("cannot listen on {}:{}: {} ({})", config.listen_host,
-                                       config.listen_port, what, ec.message()));
-  };
-  if (ec) return refused("not an address");
-  const Tcp::endpoint endpoint(address, config.listen_port);
-  acceptor_.open(endpoint.protocol(), ec);
-  if (ec) return refused("no socket");
-  acceptor_.set_option(Acceptor::reuse_address(true), ec);
-  acceptor_.bind(endpoint, ec);
-  if (ec) return refused("the address cannot be bound");
-  acceptor_.listen(kBacklog, ec);
-  if (ec) return refused("the socket cannot listen");
-  return acceptor_.local_endpoint().port();
+std::expected<std::string, std::string> Gateway::listen() {
+  const auto& sockets = inherited_.sockets;
+  auto acceptor = sockets.empty() ? open_listening_socket(io_, running())
+                                  : adopt_listening_socket(io_, sockets.front());
+  for (std::size_t i = 1; i < sockets.size(); ++i) ::close(sockets[i]);
+  if (sockets.size() > 1) log_warn("of several listening sockets only the first is used");
+  if (!acceptor) return std::unexpected(std::move(acceptor.error()));
+  acceptor_ = std::move(*acceptor);
+  ipv6_ = acceptor_.local_endpoint().protocol() == Tcp::v6();
+  // Where the configuration chooses the address it is checked already.
+  if (exposed() && running().keys.empty())
+    return std::unexpected(
+        fmt::format("listening on {} without a key would let anyone spend yours; set "
+                    "SPILLWAY_MASTER_KEY, general_settings.master_key or spillway.keys",
+                    server::address_of(acceptor_)));
+  return server::address_of(acceptor_);
 }
 
 int Gateway::run() {
@@ -102,13 +94,14 @@ int Gateway::run() {
     for (const auto& worker : workers_) worker->shed();
   };
   spawn(memory_.watch(io_, std::move(shed)));
+  asio::post(io_, [this] { become_ready(); });
   io_.run();
   for (std::thread& thread : threads_) thread.join();
   return 0;
 }
 
 Awaitable<void> Gateway::accept_clients() {
-  while (!draining_) {
+  while (accepting_) {
     const auto connections = [this] {
       std::size_t sum = 0;
       for (const auto& worker : workers_) sum += worker->connections();
@@ -122,7 +115,7 @@ Awaitable<void> Gateway::accept_clients() {
       co_await acceptor_.async_accept(socket, to(ec));
       if (!ec) hand_over(std::move(socket));
     }
-    if (draining_ || ec == asio::error::operation_aborted) break;
+    if (!accepting_ || ec == asio::error::operation_aborted) break;
     // Out of descriptors or of room: the backlog holds new clients until something ends.
     if (ec && ec != asio::error::connection_aborted) {
       accept_pause_.expires_after(kAcceptPause);
@@ -132,46 +125,35 @@ Awaitable<void> Gateway::accept_clients() {
 }
 
 void Gateway::hand_over(Socket socket) {
-  error_code ec;
-  const bool ipv6 = acceptor_.local_endpoint(ec).protocol() == Tcp::v6();
   const auto least = std::ranges::min_element(
       workers_, {}, [](const auto& worker) { return worker->connections(); });
+  error_code ec;
   const auto handle = socket.release(ec);
-  if (!ec) (*least)->adopt(handle, ipv6);
+  if (!ec) (*least)->adopt(handle, ipv6_);
 }
 
-void Gateway::wait_for_signal() {
-  signals_.async_wait([this](error_code ec, int) {
-    if (ec) return;
-    if (draining_) {  // a second signal: the operator does not want to wait
-      log_warn("second signal: exiting at once");
-      shut_down_logs();
-      ::_exit(0);
-    }
-    begin_drain();
-    wait_for_signal();
-  });
-}
-
-void Gateway::begin_drain() {
-  draining_ = true;
-  log_info("draining: no new connections, running requests may finish");
+void Gateway::stop_accepting() {
+  accepting_ = false;
   error_code ignored;
   acceptor_.close(ignored);
   accept_pause_.cancel();
-  for (const auto& worker : workers_) worker->drain();
-  drain_timer_.expires_after(snapshot_->config.timeouts.drain);
-  drain_timer_.async_wait([this](error_code ec) {
-    if (ec) return;
-    log_warn("the grace period is over: closing what is still running");
-    for (const auto& worker : workers_) worker->cut();
-    drain_timer_.expires_after(kCutPatience);
-    drain_timer_.async_wait([](error_code late) {
-      if (late) return;
-      shut_down_logs();
-      ::_exit(0);
-    });
-  });
+}
+
+// Requests keep the snapshot they began with; those that begin from now on get this one.
+std::string Gateway::use(Config next) {
+  if (next.access_log.file != running().access_log.file) {
+    const std::string problem = use_access_log_file(next.access_log.file);
+    if (!problem.empty()) return fmt::format("spillway.access_log.file: {}", problem);
+  }
+  if (tls_ && !tls_->reload(*next.tls)) {
+    use_access_log_file(running().access_log.file);
+    return "spillway.tls names files that are of no use";
+  }
+  max_connections_ = connection_limit(next);
+  snapshot_ = make_snapshot(std::move(next), snapshot_, shared_.get());
+  if (shared_) shared_->use(snapshot_);
+  for (const auto& worker : workers_) worker->use(snapshot_);
+  return {};
 }
 
 void Gateway::worker_ended() {
@@ -191,8 +173,8 @@ std::string Gateway::render_metrics(const Snapshot& snapshot, Fleet& fleet, Time
   edge.waiting = admission_.waiting();
   edge.memory = memory_.resident();
   edge.memory_limit = memory_.limit();
-  return server::render_metrics(snapshot.config, shards, fleet, now, SPILLWAY_VERSION, shared,
-                                edge);
+  return server::render_metrics(snapshot.config, shards, fleet, now, SPILLWAY_VERSION, shared, edge,
+                                reloader_.counts());
 }
 
 }  // namespace spillway::server

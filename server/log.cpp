@@ -1,5 +1,7 @@
 #include "server/log.hpp"
 
+#include <fcntl.h>
+#include <fmt/format.h>
 #include <poll.h>
 #include <spdlog/async_logger.h>
 #include <spdlog/details/thread_pool.h>
@@ -8,11 +10,13 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstring>
 #include <memory>
 #include <mutex>
 #include <thread>
 
 #include "core/bounds.hpp"
+#include "server/log_files.hpp"
 #include "server/log_lines.hpp"
 
 namespace spillway::server {
@@ -23,6 +27,7 @@ namespace {
 class DescriptorSink final : public spdlog::sinks::base_sink<std::mutex> {
  public:
   explicit DescriptorSink(int descriptor) : descriptor_(descriptor) {}
+  void write_to(int descriptor) { descriptor_ = descriptor; }
   std::size_t written() const { return written_; }
   std::size_t lost() const { return lost_; }
 
@@ -42,7 +47,7 @@ class DescriptorSink final : public spdlog::sinks::base_sink<std::mutex> {
       if (taken >= 0) {
         bytes += taken;
         size -= static_cast<std::size_t>(taken);
-      } else if (errno == EAGAIN) {  // somebody else made the terminal non-blocking
+      } else if (errno == EAGAIN) {  // a pipe, or somebody else made the terminal non-blocking
         pollfd writable{descriptor_, POLLOUT, 0};
         ::poll(&writable, 1, -1);
       } else if (errno != EINTR) {
@@ -52,7 +57,7 @@ class DescriptorSink final : public spdlog::sinks::base_sink<std::mutex> {
     }
   }
 
-  int descriptor_;
+  std::atomic<int> descriptor_;
   std::atomic<std::size_t> written_{0};
   std::atomic<std::size_t> lost_{0};
 };
@@ -62,7 +67,8 @@ class DescriptorSink final : public spdlog::sinks::base_sink<std::mutex> {
 class Channel {
  public:
   Channel(std::size_t queue, int descriptor, const char* pattern)
-      : sink_(std::make_shared<DescriptorSink>(descriptor)),
+      : standard_(descriptor),
+        sink_(std::make_shared<DescriptorSink>(descriptor)),
         pool_(std::make_shared<spdlog::details::thread_pool>(queue, 1)),
         logger_(std::make_shared<spdlog::async_logger>(
             "", sink_, pool_, spdlog::async_overflow_policy::overrun_oldest)) {
@@ -78,6 +84,29 @@ class Channel {
   void set_level(spdlog::level::level_enum level) { logger_->set_level(level); }
   std::size_t dropped() const { return closed_ ? 0 : pool_->overrun_counter() + sink_->lost(); }
 
+  // Why the file cannot be opened, or an empty text. An empty path: the standard stream.
+  std::string use_file(const std::string& path) {
+    if (path.empty()) {
+      if (file_ >= 0) ::dup3(standard_, file_, O_CLOEXEC);
+      path_.clear();
+      return {};
+    }
+    const int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK;
+    const int opened = ::open(path.c_str(), flags, 0640);
+    if (opened < 0) return fmt::format("{}: {}", path, std::strerror(errno));
+    path_ = path;
+    if (file_ < 0) {
+      file_ = opened;
+      sink_->write_to(file_);
+      return {};
+    }
+    // The writing thread never sees that another file has taken the number.
+    ::dup3(opened, file_, O_CLOEXEC);
+    ::close(opened);
+    return {};
+  }
+  std::string reopen() { return path_.empty() ? std::string() : use_file(std::string(path_)); }
+
   // Waits for the writing thread as long as kLogDrain; a reader who stalls longer does not keep the
   // process alive.
   void close() {
@@ -92,6 +121,9 @@ class Channel {
  private:
   bool drained() const { return sink_->written() + pool_->overrun_counter() >= queued_; }
 
+  const int standard_;
+  int file_ = -1;     // -1: none was ever wanted; else whatever is written to, for good
+  std::string path_;  // empty: the standard stream
   std::shared_ptr<DescriptorSink> sink_;
   std::shared_ptr<spdlog::details::thread_pool> pool_;
   std::shared_ptr<spdlog::async_logger> logger_;
@@ -145,6 +177,20 @@ void log_warn(std::string_view message) {
 }
 void log_error(std::string_view message) {
   program_log().write(spdlog::level::err, message);
+}
+
+std::string use_log_file(const std::string& path) {
+  return program_log().use_file(path);
+}
+std::string use_access_log_file(const std::string& path) {
+  return request_log().use_file(path);
+}
+std::vector<std::string> reopen_log_files() {
+  std::vector<std::string> problems;
+  for (Channel* channel : {&program_log(), &request_log()})
+    if (std::string problem = channel->reopen(); !problem.empty())
+      problems.push_back(std::move(problem));
+  return problems;
 }
 
 void shut_down_logs() {

@@ -15,29 +15,31 @@
 #include <string>
 
 #include "config/load.hpp"
+#include "server/configuration_source.hpp"
 #include "server/demo.hpp"
 #include "server/explain_page.hpp"
 #include "server/gateway.hpp"
 #include "server/health_check.hpp"
 #include "server/log.hpp"
-#include "server/tls_client.hpp"
-#include "server/tls_listener.hpp"
+#include "server/log_files.hpp"
 #include "server/upstream_head.hpp"
 
 namespace {
 
-using spillway::config::Loaded;
 using spillway::config::Notice;
 using spillway::config::Severity;
 using spillway::config::Sources;
 namespace server = spillway::server;
+using server::ConfigurationSource;
+using server::Inheritance;
+using server::ProgramCall;
 
 constexpr const char* kMasterKeyVariable = "SPILLWAY_MASTER_KEY";
 constexpr const char* kMasterKeyFileVariable = "SPILLWAY_MASTER_KEY_FILE";
 constexpr const char* kDefaultListen = "127.0.0.1:4000";
 
 struct Arguments {
-  std::string config, providers, listen, log_level = "info";
+  std::string config, providers, listen, log_level = "info", log_file;
   std::string model, outcome;
   unsigned threads = 0;
   bool demo = false, strict = false, generate_key = false, health_check = false, check = false,
@@ -90,6 +92,8 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
                      "let the system write core dumps, which hold every key");
     command.add_option("--log-level", arguments.log_level, "debug, info, warn or error")
         ->check(CLI::IsMember({"debug", "info", "warn", "error"}));
+    command.add_option("--log-file", arguments.log_file,
+                       "where the program's own log goes; default: the standard error");
   };
   add_sources(app);
   add_serving(app);
@@ -133,32 +137,12 @@ void print(const std::vector<Notice>& notices) {
         spillway::config::to_string(notice));
 }
 
-bool any_left_out(const spillway::Config& config) {
-  for (const auto& deployment : config.deployments)
-    if (!deployment.usable()) return true;
-  return false;
-}
-
-// Says what makes it useless to serve.
-bool is_servable(const spillway::Config& config) {
-  auto problems = server::unusable_ca_files(config);
-  if (auto problem = server::tls_problem(config)) problems.push_back(*std::move(problem));
-  for (const std::string& problem : problems) say("{}\n", problem);
-  if (spillway::config::any_usable(config)) return problems.empty();
-  say("no deployment is usable: set a provider's key in the environment, give a --config, or try "
-      "--demo\n");
-  return false;
-}
-
 int check(const Arguments& arguments) {
-  const auto loaded = spillway::config::load(sources_from(arguments));
-  if (!loaded) {
-    print(loaded.error());
-    return 1;
-  }
-  print(loaded->warnings);
-  if (!show(spillway::config::describe(loaded->config))) return 1;
-  return is_servable(loaded->config) && !any_left_out(loaded->config) ? 0 : 1;
+  const auto reading = ConfigurationSource(sources_from(arguments)).read();
+  print(reading.notices);
+  if (!reading.config || !show(spillway::config::describe(*reading.config))) return 1;
+  for (const std::string& shortcoming : reading.shortcomings) say("{}\n", shortcoming);
+  return reading.fit() && server::all_usable(*reading.config) ? 0 : 1;
 }
 
 // Of a gateway that has just started: everybody is healthy.
@@ -200,14 +184,6 @@ std::string random_key() {
   return key;
 }
 
-// A key of the user's own wins over the one we made.
-void settle_generated_key(spillway::Config& config, const std::string& generated) {
-  if (config.keys.size() > 1)
-    std::erase_if(config.keys, [&](const auto& key) { return key.key.reveal() == generated; });
-  else
-    say("no key is configured; made one for this run: {}\n", generated);
-}
-
 // Asks whoever listens where the arguments, else the configuration, say.
 int health_check(const Arguments& arguments) {
   std::string listen = arguments.listen;
@@ -234,7 +210,16 @@ void show_log_level(const std::string& level) {
   if (level == "error") server::set_log_level(server::LogLevel::error);
 }
 
-int serve(const Arguments& arguments) {
+// Says what cannot be opened.
+bool open_logs(const std::string& own, const std::string& access) {
+  const std::string own_problem = server::use_log_file(own);
+  if (!own_problem.empty()) say("--log-file: {}\n", own_problem);
+  const std::string access_problem = server::use_access_log_file(access);
+  if (!access_problem.empty()) say("spillway.access_log.file: {}\n", access_problem);
+  return own_problem.empty() && access_problem.empty();
+}
+
+int serve(const Arguments& arguments, ProgramCall call, Inheritance inherited) {
   Sources sources = sources_from(arguments);
   std::string generated;
   const bool has_key = is_given(sources.environment, kMasterKeyVariable) ||
@@ -247,31 +232,32 @@ int serve(const Arguments& arguments) {
   }
   std::optional<server::Demo> demo;
   if (arguments.demo) demo.emplace();
-  auto loaded = demo ? spillway::config::load_text(demo->config_text(), "demo", sources)
-                     : spillway::config::load(sources);
-  if (!loaded) {
-    print(loaded.error());
+  ConfigurationSource source(std::move(sources),
+                             arguments.strict ? ConfigurationSource::LeftOut::refused
+                                              : ConfigurationSource::LeftOut::tolerated,
+                             generated);
+  if (demo) source.read_only(demo->config_text(), "demo");
+  auto reading = source.read();
+  print(reading.notices);
+  if (!reading.config) return 1;
+  if (reading.generated_key_counts) {
+    server::tell_generated_key(generated);
+    call.environment.push_back(fmt::format("{}={}", kMasterKeyVariable, generated));
+  }
+  say("{}", spillway::config::describe(*reading.config));
+  for (const std::string& shortcoming : reading.shortcomings) say("{}\n", shortcoming);
+  if (!reading.fit()) return 1;
+  if (!open_logs(arguments.log_file, reading.config->access_log.file)) return 1;
+  const bool encrypted = reading.config->tls.has_value();
+  server::Gateway gateway(
+      {std::move(source), std::move(reading), std::move(call), std::move(inherited)});
+  const auto address = gateway.listen();
+  if (!address) {
+    say("{}\n", address.error());
     return 1;
   }
-  print(loaded->warnings);
-  if (!generated.empty()) settle_generated_key(loaded->config, generated);
-  say("{}", spillway::config::describe(loaded->config));
-  if (!is_servable(loaded->config)) return 1;
-  if (arguments.strict && any_left_out(loaded->config)) {
-    say("--strict: a deployment is left out, see above\n");
-    return 1;
-  }
-  const std::string host = loaded->config.listen_host;
-  const bool encrypted = loaded->config.tls.has_value();
-  server::Gateway gateway(std::move(loaded->config));
-  const auto port = gateway.listen();
-  if (!port) {
-    say("{}\n", port.error());
-    return 1;
-  }
-  const bool ipv6 = host.find(':') != std::string::npos;
-  say("spillway {} listening on {}://{}{}{}:{}\n", SPILLWAY_VERSION, encrypted ? "https" : "http",
-      ipv6 ? "[" : "", host, ipv6 ? "]" : "", *port);
+  say("spillway {} listening on {}://{}\n", SPILLWAY_VERSION, encrypted ? "https" : "http",
+      *address);
   return gateway.run();
 }
 
@@ -300,6 +286,7 @@ void give_large_blocks_back() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  Inheritance inherited = server::take_inheritance();
   open_standard_descriptors();
   give_large_blocks_back();
   Arguments arguments;
@@ -310,7 +297,7 @@ int main(int argc, char** argv) {
     if (arguments.check) return check(arguments);
     if (arguments.explain) return explain(arguments);
     show_log_level(arguments.log_level);
-    const int code = serve(arguments);
+    const int code = serve(arguments, {{argv, argv + argc}, {}}, std::move(inherited));
     server::shut_down_logs();
     return code;
   } catch (const std::exception& error) {

@@ -64,6 +64,14 @@ struct EdgeCounts {
   std::size_t memory_limit = 0;                  // bytes; 0: none
 };
 
+// How reading the configuration again goes (server/reloader.hpp).
+struct ReloadCounts {
+  std::uint64_t successes = 0;
+  std::uint64_t failures = 0;
+  bool last_failed = false;
+  WallTime loaded_at{};  // the configuration in use
+};
+
 class MetricsShard {
  public:
   MetricsShard() = default;
@@ -110,6 +118,8 @@ class MetricsShard {
 std::string render_metrics(const Config& config, std::span<const MetricsShard* const> shards,
                            Fleet& fleet, TimePoint now, std::string_view version,
                            const std::optional<SharedStateCounts>& shared = std::nullopt,
-                           const EdgeCounts& edge = {});
+                           const EdgeCounts& edge = {},
+
+                           const std::optional<ReloadCounts>& reloads = std::nullopt);
 
 }  // namespace spillway::server

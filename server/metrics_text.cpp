@@ -289,11 +289,29 @@ void add_shared(Families& families, const SharedStateCounts& shared) {
   families.push_back(messages.take());
 }
 
+void add_reloads(Families& families, const ReloadCounts& reloads) {
+  Family counts =
+      counter("spillway_config_reloads_total", "Times the configuration was read again.");
+  counts.add({{"result", "success"}}, reloads.successes);
+  counts.add({{"result", "failure"}}, reloads.failures);
+  families.push_back(counts.take());
+  families.push_back(gauge("spillway_config_last_reload_successful",
+                           "0 while what was read last is not what is in use.")
+                         .add({}, reloads.last_failed ? 0.0 : 1.0)
+                         .take());
+  const std::chrono::duration<double> loaded = reloads.loaded_at.time_since_epoch();
+  families.push_back(gauge("spillway_config_last_reload_success_timestamp_seconds",
+                           "When the configuration in use was loaded.")
+                         .add({}, loaded.count())
+                         .take());
+}
+
 }  // namespace
 
 std::string render_metrics(const Config& config, std::span<const MetricsShard* const> shards,
                            Fleet& fleet, TimePoint now, std::string_view version,
-                           const std::optional<SharedStateCounts>& shared, const EdgeCounts& edge) {
+                           const std::optional<SharedStateCounts>& shared, const EdgeCounts& edge,
+                           const std::optional<ReloadCounts>& reloads) {
   MetricTotals totals;
   for (const MetricsShard* shard : shards) shard->add_to(totals);
   Families families;
@@ -307,6 +325,7 @@ std::string render_metrics(const Config& config, std::span<const MetricsShard* c
     add_shared(families, *shared);
     add_shared_limits(families, config, fleet, now);
   }
+  if (reloads) add_reloads(families, *reloads);
   return prometheus::TextSerializer().Serialize(families);
 }
 

@@ -100,12 +100,14 @@ Awaitable<Session::Next> Session::serve(ClientRequest& request, SnapshotPtr snap
     Answer page = own_page(*route, request, *snapshot);
     co_return co_await answer(request, config, std::move(page));
   }
-  Forward forward(worker_, connection_, request, snapshot, *route, keeps(request));
+  const bool promised = keeps(request);
+  Forward forward(worker_, connection_, request, snapshot, *route, promised);
   auto unanswered = co_await forward.run();
   if (unanswered) unanswered->recorded = true;
   if (unanswered) co_return co_await answer(request, config, std::move(*unanswered));
-  co_return keeps(request) && connection_.is_open() && !forward.must_close() ? Next::keep
-                                                                             : Next::close;
+  // Whoever was promised another answer gets it, unless there is no time left.
+  const bool keep = promised && !worker_.draining() && !forward.must_close();
+  co_return keep&& connection_.is_open() ? Next::keep : Next::close;
 }
 
 std::optional<Answer> Session::check_head(const ClientRequest& request, const Config& config,
@@ -169,8 +171,8 @@ Answer Session::own_page(const Route& route, const ClientRequest& request,
       page.body = "\"I'm alive!\"";
       break;
     case Handler::readiness:
-      page.status = worker_.draining() ? 503 : 200;
-      page.body = worker_.draining() ? R"({"status":"draining"})" : R"({"status":"healthy"})";
+      page.status = worker_.ready() ? 200 : 503;
+      page.body = worker_.ready() ? R"({"status":"healthy"})" : R"({"status":"draining"})";
       break;
     case Handler::health:
       page.body = health_json(config, fleet, worker_.now());
@@ -190,7 +192,7 @@ Answer Session::own_page(const Route& route, const ClientRequest& request,
 }
 
 bool Session::keeps(const ClientRequest& request) const {
-  return request.keep_alive && !worker_.draining() &&
+  return request.keep_alive && !worker_.leaving() &&
          worker_.gateway().memory().pressure() == MemoryPressure::none;
 }
 
@@ -257,7 +259,8 @@ void Session::record(const ClientRequest& request, const Config& config, const A
 }
 
 void Session::close_if_idle() {
-  if (connection_.idle()) connection_.close_idle();
+  if (connection_.idle() && peek_peer(connection_.socket()) != PeerState::has_data)
+    connection_.close_idle();
 }
 
 void Session::close() {

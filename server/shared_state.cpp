@@ -71,6 +71,7 @@ void SharedState::use(SnapshotPtr snapshot) {
   if (thread_.joinable()) expect_leases(*latest_, clock_());
   asio::post(io_, [this, snapshot = std::move(snapshot)]() mutable {
     benches_.use(snapshot);
+    ask_again_ = true;
     limits_.use(snapshot);
     affinities_.use(std::move(snapshot));
     news_.cancel();
@@ -187,7 +188,9 @@ Awaitable<SharedState::Problem> SharedState::talk(RedisConnection& talker,
     const bool due = clock_() >= heartbeat;
     if (clock_() >= settled) outage_told_ = false;
     wake_pending_.store(false);
-    Commands commands = news(clock_());
+    Commands commands;
+    if (std::exchange(ask_again_, false)) commands = benches_.questions();
+    std::ranges::move(news(clock_()), std::back_inserter(commands));
     if (due) {
       heartbeat = clock_() + bounds::kRedisHeartbeat;
       std::ranges::move(benches_.reminders(clock_()), std::back_inserter(commands));
@@ -204,7 +207,8 @@ Awaitable<SharedState::Problem> SharedState::talk(RedisConnection& talker,
     // A change meanwhile has been posted after the flag was taken back, and would be slept over.
     const TimePoint next = std::min(heartbeat, limits_.next(clock_()));
     if (!session_->open()) co_return Problem();
-    news_.expires_at(leaving_ || wake_pending_.load() ? clock_() : next);
+    const bool at_once = leaving_ || ask_again_ || wake_pending_.load();
+    news_.expires_at(at_once ? clock_() : next);
     error_code ec;
     co_await news_.async_wait(to(ec));
     if (!session_->open()) co_return Problem();

@@ -97,8 +97,9 @@ class SharedState final : public ChangeListener {
   bool refusal_told_ = false;   // once in each session
   bool slowness_told_ = false;  // once, until an answer came in time
   bool leaving_ = false;
-  bool joined_ = false;  // in this session
-  bool cut_ = false;     // nothing is to be waited for any more
+  bool ask_again_ = false;  // a reload may have brought deployments that others know of
+  bool joined_ = false;     // in this session
+  bool cut_ = false;        // nothing is to be waited for any more
 
   std::atomic<bool> wake_pending_{false};
   std::atomic<bool> connected_{false};

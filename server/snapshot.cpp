@@ -36,9 +36,13 @@ SnapshotPtr make_snapshot(Config config, const SnapshotPtr& previous, ChangeList
   }
   for (const ModelGroup& group : snapshot->config.groups) {
     const auto old = old_groups.find(group.name);
-    snapshot->groups.push_back(old != old_groups.end()
-                                   ? old->second
-                                   : std::make_shared<GroupState>(snapshot->config.router));
+    if (old == old_groups.end()) {
+      snapshot->groups.push_back(std::make_shared<GroupState>(snapshot->config.router));
+      continue;
+    }
+    snapshot->groups.push_back(old->second);
+    const std::lock_guard lock(old->second->guard);
+    old->second->budget.use(snapshot->config.router);
   }
   snapshot->affinity =
       previous ? previous->affinity : std::make_shared<AffinityState>(random_seed());

@@ -70,6 +70,12 @@ asio::ssl::context& TlsClient::context_for(const std::string& ca_file) {
   return *context;
 }
 
+void TlsClient::forget_named_authorities() {
+  std::erase_if(contexts_, [](const auto& context) { return !context.first.empty(); });
+  for (auto& [origin, slot] : sessions_)
+    if (!origin.ca_file.empty()) slot.reset();
+}
+
 int TlsClient::on_new_session(SSL* ssl, SSL_SESSION* session) {
   auto* slot = static_cast<SessionSlot*>(SSL_get_ex_data(ssl, slot_index()));
   if (!slot) return 0;

@@ -25,6 +25,10 @@ class TlsClient {
   std::unique_ptr<TlsSocket> make_socket(Socket& socket, const Origin& origin);
   std::unique_ptr<TlsStream> make_stream(Socket& socket, const Origin& origin);
 
+  // From now on the authorities' files are read again, and whoever is called shows a certificate
+  // again. Connections that are open stay.
+  void forget_named_authorities();
+
   // Why the peer's certificate was refused, for logs; empty if that is not what failed.
   static std::string verification_problem(SSL* ssl);
 

@@ -38,6 +38,7 @@ void Worker::use(SnapshotPtr snapshot) {
   asio::post(io_, [this, snapshot = std::move(snapshot)] {
     metrics_->use(snapshot->config);
     snapshot_ = snapshot;
+    tls_.forget_named_authorities();  // their files may have changed
   });
 }
 
@@ -77,9 +78,16 @@ Awaitable<void> Worker::housekeeping() {
   }
 }
 
+void Worker::leave(Leaving why) {
+  asio::post(io_, [this, why] {
+    leaving_ = true;
+    if (why == Leaving::for_good) ready_ = false;
+  });
+}
+
 void Worker::drain() {
   asio::post(io_, [this] {
-    draining_ = true;
+    leaving_ = draining_ = true;
     housekeeping_timer_.cancel();
     for (Session* session : sessions_) session->close_if_idle();
     stop_when_empty();

@@ -34,15 +34,19 @@ class Worker {
   void adopt(Socket::native_handle_type socket,
              bool ipv6);           // a new client connection is this worker's from now on
   void use(SnapshotPtr snapshot);  // for requests that begin from now on
-  void drain();                    // close idle clients, end the others after their answer
-  void cut();                      // the grace period is over: close everything
-  void shed();                     // memory is short: close what is idle
+  // The process is about to end, in stages. Connections end with their next answer, which says so,
+  // and new ones are still served. Readiness fails, unless a successor takes over.
+  enum class Leaving : std::uint8_t { for_good, replaced };
+  void leave(Leaving why);
+  void drain();  // close idle clients, end the others after their answer
+  void cut();    // the grace period is over: close everything
+  void shed();   // memory is short: close what is idle
   std::size_t connections() const { return connections_.load(std::memory_order_relaxed); }
   void run();  // the thread's main function
 
   // --- on the worker's own thread ---
   static TimePoint now() { return std::chrono::steady_clock::now(); }
-  WallTime wall_now() const { return std::chrono::system_clock::now(); }
+  static WallTime wall_now() { return std::chrono::system_clock::now(); }
   const std::string& http_date();  // the Date header's value, made once a second
   asio::io_context& io() { return io_; }
   DeadlineQueue& deadlines() { return deadlines_; }
@@ -54,6 +58,8 @@ class Worker {
   MetricsShard& metrics() { return *metrics_; }
   const SnapshotPtr& snapshot() const { return snapshot_; }
   Gateway& gateway() { return gateway_; }
+  bool ready() const { return ready_; }
+  bool leaving() const { return leaving_; }
   bool draining() const { return draining_; }
   std::string make_request_id();
   void count_connection(bool reused);
@@ -85,6 +91,8 @@ class Worker {
   std::string date_;
   std::int64_t date_second_ = -1;
   std::uint64_t busy_upstreams_ = 0;
+  bool ready_ = true;
+  bool leaving_ = false;
   bool draining_ = false;
 };
 

@@ -33,6 +33,32 @@ TEST_CASE("Included lists are appended and other keys replaced, with a warning")
   CHECK(testing::has_warning(*result, "replaces the section"));
 }
 
+TEST_CASE("Loading tells which files its outcome depends on, also those that are not there") {
+  const Directory directory;
+  const auto included = directory.write("models.yaml", kModel);
+  const auto path = directory.write("config.yaml", "include: [models.yaml, none.yaml]\n");
+  Sources sources;
+  sources.config_file = path;
+  std::vector<std::filesystem::path> files;
+  CHECK_FALSE(load(sources, &files).has_value());
+  const auto beside = [&](const char* name) { return path.parent_path() / name; };
+  CHECK(files == std::vector{path, included, beside("none.yaml"), beside("providers.json")});
+}
+
+TEST_CASE("Files of authorities are among those that loading depends on") {
+  const Directory directory;
+  const auto authorities = directory.write("ours.pem", "");
+  const auto path = directory.write("config.yaml",
+                                    "model_list:\n  - model_name: a\n    litellm_params: {model: "
+                                    "openai/a, api_key: k, ssl_verify: " +
+                                        authorities.string() + "}\n");
+  Sources sources;
+  sources.config_file = path;
+  std::vector<std::filesystem::path> files;
+  REQUIRE(load(sources, &files).has_value());
+  CHECK(files.back() == authorities);
+}
+
 TEST_CASE("Faults in an included file name that file") {
   const Directory directory;
   const auto included = directory.write("models.yaml", "\nrouter_settings:\n  num_retrys: 3\n");

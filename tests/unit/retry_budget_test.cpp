@@ -34,6 +34,13 @@ TEST_CASE("a busy group may have a fifth of its recent requests at once") {
   CHECK(draw_all(budget, kStart) == 20);
 }
 
+TEST_CASE("another share counts for the requests that were counted before as well") {
+  RetryBudget budget(with_shares(0.2));
+  for (int i = 0; i < 100; ++i) budget.count_request(kStart);
+  budget.use(with_shares(0.5));
+  CHECK(draw_all(budget, kStart) == 50);
+}
+
 TEST_CASE("the share is the configured one") {
   RetryBudget budget(with_shares(0.5));
   for (int i = 0; i < 100; ++i) budget.count_request(kStart);

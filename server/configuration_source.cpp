@@ -1,0 +1,79 @@
+#include "server/configuration_source.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include "server/tls_client.hpp"
+#include "server/tls_listener.hpp"
+
+namespace spillway::server {
+
+ConfigurationSource::ConfigurationSource(config::Sources sources, LeftOut left_out,
+                                         std::string generated_key)
+    : sources_(std::move(sources)), left_out_(left_out), generated_key_(std::move(generated_key)) {}
+
+void ConfigurationSource::read_only(std::string text, std::string name) {
+  text_ = std::move(text);
+  name_ = std::move(name);
+}
+
+ConfigurationSource::Reading ConfigurationSource::read() const {
+  Reading reading;
+  auto loaded =
+      text_ ? config::load_text(*text_, name_, sources_) : config::load(sources_, &reading.files);
+  if (!loaded) {
+    reading.notices = std::move(loaded.error());
+    return reading;
+  }
+  reading.notices = std::move(loaded->warnings);
+  reading.config = std::move(loaded->config);
+  auto& keys = reading.config->keys;
+  reading.generated_key_counts = !generated_key_.empty() && keys.size() == 1;
+  if (!generated_key_.empty() && !reading.generated_key_counts)
+    std::erase_if(keys, [&](const auto& key) { return key.key.reveal() == generated_key_; });
+  reading.shortcomings = shortcomings(*reading.config);
+  return reading;
+}
+
+ConfigurationSource::Reading ConfigurationSource::read_again() const {
+  namespace fs = std::filesystem;
+  if (text_ || !sources_.config_file) return read();
+  const fs::path& file = *sources_.config_file;
+  std::error_code ec;
+  const bool regular = fs::is_regular_file(file, ec);
+  const bool whole = !regular || fs::file_size(file, ec) > 0;
+  if (ec || (regular && whole)) return read();
+  Reading reading;
+  config::Notice notice;
+  notice.file = file.string();
+  notice.message = regular ? "is empty" : "is not a regular file, and cannot be read twice";
+  reading.notices.push_back(std::move(notice));
+  reading.files.push_back(file);
+  return reading;
+}
+
+std::vector<std::string> ConfigurationSource::shortcomings(const Config& config) const {
+  std::vector<std::string> found = unusable_ca_files(config);
+  if (auto problem = tls_problem(config)) found.push_back(*std::move(problem));
+  if (!config::any_usable(config))
+    found.emplace_back(
+        "no deployment is usable: set a provider's key in the environment, give a --config, or try "
+        "--demo");
+  if (found.empty() && left_out_ == LeftOut::refused && !all_usable(config))
+    found.emplace_back("--strict: a deployment is left out, see above");
+  return found;
+}
+
+void tell_generated_key(const std::string& key) {
+  const std::string line = fmt::format("no key is configured; made one for this run: {}\n", key);
+  std::fputs(line.c_str(), stderr);
+}
+
+bool all_usable(const Config& config) {
+  return std::ranges::all_of(config.deployments, &Deployment::usable);
+}
+
+}  // namespace spillway::server

@@ -1,0 +1,152 @@
+// How the process lives: what signals ask of it, how it stops, and how another takes over.
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "server/gateway.hpp"
+#include "server/log.hpp"
+#include "server/log_files.hpp"
+
+namespace spillway::server {
+
+namespace {
+
+constexpr Duration kCutPatience = seconds(2);  // between closing everything and leaving anyway
+// For clients of a process that is replaced to send another request, and hear that it was the last.
+constexpr Duration kReplacedNotice = seconds(2);
+constexpr std::array kSignals = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
+
+// True if one of the standard streams is a terminal that nobody sits at any more.
+bool terminal_has_gone() {
+  return std::ranges::any_of(std::array{STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO},
+                             [](int stream) { return ::isatty(stream) == 0 && errno == EIO; });
+}
+
+}  // namespace
+
+void Gateway::listen_for_signals() {
+  for (const int number : kSignals) signals_.add(number);
+  wait_for_signal();
+}
+
+// A signal that comes while the process is already ending changes nothing any more.
+Gateway::~Gateway() {
+  error_code ignored;
+  signals_.clear(ignored);
+  for (const int number : kSignals) ::signal(number, SIG_IGN);
+}
+
+void Gateway::become_ready() {
+  // Whoever this process replaces tells the supervisor itself: it is still the one that is heard.
+  if (inherited_.ready < 0) return tell_supervisor("READY=1");
+  constexpr char kReady = '1';
+  if (::write(inherited_.ready, &kReady, 1) != 1) log_warn("the predecessor does not listen");
+  ::close(inherited_.ready);
+}
+
+void Gateway::wait_for_signal() {
+  signals_.async_wait([this](error_code ec, int number) {
+    if (ec) return;
+    on_signal(number);
+    wait_for_signal();
+  });
+}
+
+void Gateway::on_signal(int number) {
+  switch (number) {
+    case SIGHUP:
+      // Whoever closes a terminal ends what runs in it.
+      if (terminal_has_gone()) return stop();
+      return reloader_.reload("SIGHUP");
+    case SIGUSR1:
+      return reopen_logs();
+    case SIGUSR2:
+      return replace();
+    default:
+      return stop();
+  }
+}
+
+void Gateway::reopen_logs() {
+  for (const std::string& problem : reopen_log_files())
+    log_warn(fmt::format("the log goes on as it was: {}", problem));
+  log_info("SIGUSR1: log files were opened again");
+}
+
+// The program is started anew, beside this process, and takes over when it is ready.
+void Gateway::replace() {
+  if (leaving_) return;
+  if (::getpid() == 1)
+    return log_warn("SIGUSR2: process 1 cannot be replaced: its end is that of the container");
+  if (successor_.starting()) return log_warn("SIGUSR2: the new program is being started already");
+  log_info("SIGUSR2: starting the program anew");
+  successor_.start(acceptor_.native_handle());
+}
+
+void Gateway::on_successor(const Successor::Outcome& outcome) {
+  if (!outcome)
+    return log_warn(
+        fmt::format("this process goes on, the new one does not serve: {}", outcome.error()));
+  log_info(fmt::format("process {} serves; this one ends with its last request", *outcome));
+  tell_supervisor(fmt::format("MAINPID={}", *outcome));
+  stop_accepting();
+  leave(Worker::Leaving::replaced, kReplacedNotice);
+}
+
+void Gateway::stop() {
+  if (told_to_stop_) {  // a second signal: the operator does not want to wait
+    log_warn("second signal: exiting at once");
+    shut_down_logs();
+    ::_exit(0);
+  }
+  told_to_stop_ = true;
+  if (leaving_) return log_info("this process is draining already");
+  successor_.give_up();
+  tell_supervisor("STOPPING=1");
+  leave(Worker::Leaving::for_good, running().timeouts.drain_delay);
+}
+
+// Whoever sends requests here can notice, within `notice`, that they should go elsewhere.
+void Gateway::leave(Worker::Leaving why, Duration notice) {
+  leaving_ = true;
+  reloader_.stop();
+  for (const auto& worker : workers_) worker->leave(why);
+  if (notice == Duration::zero()) return drain();
+  if (accepting_) log_info("not ready any more: new connections are accepted for a while");
+  drain_timer_.expires_after(notice);
+  drain_timer_.async_wait([this](error_code ec) {
+    if (!ec) drain();
+  });
+}
+
+void Gateway::reload_begins() {
+  tell_supervisor_reloading(Worker::now());
+}
+
+void Gateway::reload_ended() {
+  tell_supervisor("READY=1");
+}
+
+void Gateway::drain() {
+  log_info("draining: no new connections, running requests may finish");
+  stop_accepting();
+  for (const auto& worker : workers_) worker->drain();
+  drain_timer_.expires_after(snapshot_->config.timeouts.drain);
+  drain_timer_.async_wait([this](error_code ec) {
+    if (ec) return;
+    log_warn("the grace period is over: closing what is still running");
+    for (const auto& worker : workers_) worker->cut();
+    drain_timer_.expires_after(kCutPatience);
+    drain_timer_.async_wait([](error_code late) {
+      if (late) return;
+      shut_down_logs();
+      ::_exit(0);
+    });
+  });
+}
+
+}  // namespace spillway::server

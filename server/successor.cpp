@@ -1,0 +1,185 @@
+#include "server/successor.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+#include "server/supervisor.hpp"
+
+namespace spillway::server {
+
+namespace {
+
+constexpr Duration kPatience = seconds(60);  // for a large configuration on a busy machine
+constexpr int kListener = kFirstInherited;   // where the new program finds them
+constexpr int kReady = kFirstInherited + 1;
+constexpr int kFirstFree = kReady + 1;
+constexpr int kNotStarted = 127;
+
+std::string_view name_of(std::string_view variable) {
+  return variable.substr(0, variable.find('='));
+}
+
+// Digits for LISTEN_PID: what a new process may do between fork and exec is very little.
+void write_number(char* at, pid_t number) {
+  std::array<char, 24> digits{};
+  std::size_t count = 0;
+  for (; number > 0; number /= 10) digits[count++] = static_cast<char>('0' + number % 10);
+  while (count > 0) *at++ = digits[--count];
+  *at = '\0';
+}
+
+// Everything that execve wants, made before the fork.
+class Preparation {
+ public:
+  explicit Preparation(const ProgramCall& call) : arguments_(call.arguments) {
+    const std::vector<std::string> own = {
+        "LISTEN_FDS=1", fmt::format("{}={}", kReadyVariable, kReady), kPid + std::string(24, ' ')};
+    std::vector<std::string> added = call.environment;
+    added.insert(added.end(), own.begin(), own.end());
+    for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable) {
+      const bool replaced = std::ranges::any_of(
+          added, [&](const std::string& mine) { return name_of(mine) == name_of(*variable); });
+      if (!replaced) environment_.emplace_back(*variable);
+    }
+    environment_.insert(environment_.end(), added.begin(), added.end());
+    for (std::string& argument : arguments_) argument_list_.push_back(argument.data());
+    for (std::string& variable : environment_) environment_list_.push_back(variable.data());
+    argument_list_.push_back(nullptr);
+    environment_list_.push_back(nullptr);
+  }
+
+  // In the new process. Does not return.
+  void become(int listener, int ready) {
+    write_number(environment_.back().data() + kPid.size(), ::getpid());
+    const bool placed = ::dup2(listener, kListener) >= 0 && ::dup2(ready, kReady) >= 0;
+    ::close_range(kFirstFree, ~0U, 0);
+    if (placed) ::execvpe(argument_list_[0], argument_list_.data(), environment_list_.data());
+    ::_exit(kNotStarted);
+  }
+
+ private:
+  static constexpr std::string_view kPidName = "LISTEN_PID=";
+  inline static const std::string kPid{kPidName};
+
+  std::vector<std::string> arguments_, environment_;
+  std::vector<char*> argument_list_, environment_list_;
+};
+
+// A copy that is out of the way of the numbers that the new program expects things at.
+int copy_above(int descriptor) {
+  return ::fcntl(descriptor, F_DUPFD_CLOEXEC, kFirstFree);
+}
+
+// Of a process that has closed its descriptors, and so is about to end unless it is not ours.
+std::string how_it_ended(pid_t process) {
+  constexpr timespec kStep{0, 1'000'000};
+  int status = 0;
+  pid_t ended = 0;
+  for (int waited = 0; ended == 0 && waited < 100; ++waited) {
+    ended = ::waitpid(process, &status, WNOHANG);
+    if (ended == 0) ::nanosleep(&kStep, nullptr);
+  }
+  if (ended != process) {
+    ::kill(process, SIGKILL);
+    ::waitpid(process, nullptr, 0);
+    return "it does not tell whether it is ready";
+  }
+  if (WIFSIGNALED(status)) return fmt::format("it was ended by signal {}", WTERMSIG(status));
+  if (WEXITSTATUS(status) == kNotStarted) return "the program cannot be started";
+  return fmt::format("it ended with exit code {}", WEXITSTATUS(status));
+}
+
+}  // namespace
+
+Successor::Successor(asio::io_context& io, ProgramCall call,
+                     std::function<void(Outcome)> on_outcome)
+    : call_(std::move(call)), on_outcome_(std::move(on_outcome)), ready_(io), patience_(io) {}
+
+Successor::~Successor() {
+  give_up();
+}
+
+void Successor::start(int listener) {
+  if (starting()) return;
+  std::array<int, 2> pipe{-1, -1};
+  if (::pipe2(pipe.data(), O_CLOEXEC | O_NONBLOCK) != 0)
+    return on_outcome_(std::unexpected(std::string(std::strerror(errno))));
+  child_ = spawn(listener, pipe[1]);
+  const int problem = errno;
+  ::close(pipe[1]);
+  ready_.assign(pipe[0]);
+  if (child_ < 0) return fail(std::strerror(problem));
+  patience_.expires_after(kPatience);
+  patience_.async_wait([this](error_code ec) {
+    if (!ec) fail("it did not become ready in time");
+  });
+  wait();
+}
+
+pid_t Successor::spawn(int listener, int ready) {
+  Preparation preparation(call_);
+  const int listener_copy = copy_above(listener);
+  const int ready_copy = copy_above(ready);
+  pid_t child = -1;
+  if (listener_copy >= 0 && ready_copy >= 0) child = ::fork();
+  if (child == 0) preparation.become(listener_copy, ready_copy);
+  const int problem = errno;
+  ::close(listener_copy);
+  ::close(ready_copy);
+  errno = problem;
+  return child;
+}
+
+void Successor::wait() {
+  ready_.async_wait(Descriptor::wait_read, [this](error_code ec) {
+    if (!ec) on_readable();
+  });
+}
+
+void Successor::on_readable() {
+  char said = 0;
+  const ssize_t taken = ::read(ready_.native_handle(), &said, 1);
+  if (taken < 0 && (errno == EAGAIN || errno == EINTR)) return wait();
+  if (taken <= 0) return fail("");
+  error_code ignored;
+  ready_.close(ignored);
+  patience_.cancel();
+  on_outcome_(std::exchange(child_, 0));
+}
+
+// An empty reason: the process has ended, or will say nothing any more.
+void Successor::fail(std::string why) {
+  error_code ignored;
+  ready_.close(ignored);
+  patience_.cancel();
+  const pid_t child = std::exchange(child_, 0);
+  if (child > 0) {
+    if (!why.empty()) ::kill(child, SIGKILL);
+    const std::string end = how_it_ended(child);
+    if (why.empty()) why = end;
+  }
+  on_outcome_(std::unexpected(std::move(why)));
+}
+
+void Successor::give_up() {
+  error_code ignored;
+  ready_.close(ignored);
+  patience_.cancel();
+  const pid_t child = std::exchange(child_, 0);
+  if (child <= 0) return;
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+}
+
+}  // namespace spillway::server

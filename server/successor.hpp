@@ -1,0 +1,56 @@
+// Starts the program anew beside the one that runs, with the socket it listens on, and tells when
+// the new one serves requests, or that it never will.
+//
+// The listening socket is the same for both: no connection is refused, and none that waits in its
+// queue is lost, whoever takes it. Until the new program says that it is ready nothing changes for
+// the old one.
+#pragma once
+
+#include <sys/types.h>
+
+#include <boost/asio/posix/basic_stream_descriptor.hpp>
+#include <expected>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "server/asio.hpp"
+
+namespace spillway::server {
+
+// How this process was started: what starts it again.
+struct ProgramCall {
+  std::vector<std::string> arguments;    // with the program's name; a path as it was given
+  std::vector<std::string> environment;  // "NAME=value", added to and replacing what there is
+};
+
+class Successor {
+ public:
+  // Called once for each start(), on the event loop's thread: the new process, or why there is
+  // none.
+  using Outcome = std::expected<pid_t, std::string>;
+
+  Successor(asio::io_context& io, ProgramCall call, std::function<void(Outcome)> on_outcome);
+  ~Successor();  // one that is not ready yet is ended
+
+  // `listener` is handed over, and stays open here. Nothing if one is being started already.
+  void start(int listener);
+  bool starting() const { return child_ > 0; }
+  void give_up();
+
+ private:
+  using Descriptor = asio::posix::basic_stream_descriptor<Executor>;
+
+  pid_t spawn(int listener, int ready);
+  void wait();
+  void on_readable();
+  void fail(std::string why);
+
+  const ProgramCall call_;
+  std::function<void(Outcome)> on_outcome_;
+  Descriptor ready_;
+  Timer patience_;
+  pid_t child_ = 0;
+};
+
+}  // namespace spillway::server
