@@ -98,6 +98,7 @@ void Worker::shed() {
   asio::post(io_, [this] {
     pool_.clear();
     for (Session* session : sessions_) session->close_if_idle();
+    release_coroutine_memory();
   });
 }
 
