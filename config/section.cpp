@@ -26,7 +26,7 @@ bool secret_segment(std::string_view segment) {
   const auto has = [&](std::string_view part) {
     return segment.find(part) != std::string_view::npos;
   };
-  return segment == "key" || segment.ends_with("_key") ||
+  return segment == "key" || segment == "keys" || segment.ends_with("_key") ||
          (has("token") && !segment.ends_with("tokens")) || has("password") || has("secret") ||
          has("credential") || has("headers") || segment.starts_with("environment_variables") ||
          segment == "redis_url";

@@ -102,6 +102,30 @@ def composed_reads(path: str, text: str) -> Iterator[Breach]:
             yield Breach(line, f"{match.group()[:-1]} on an untrusted peer: drive the parser by hand")
 
 
+# --- secrets ---------------------------------------------------------------------------------------------
+
+# Where a client's key meets ours, time must not tell how much of it is right.
+HASTY_COMPARISON = re.compile(
+    r"\breveal\(\)\s*(?:[=!]=|\.(?:compare|find|starts_with|ends_with)\b)|[=!]=\s*[\w.>-]*\breveal\(\)"
+)
+EARLY_END = re.compile(
+    r"\bbreak;|\breturn (?:&|true)|\b(?:expected|presented)\s*[=!]=\s*(?:expected|presented)\b"
+)
+
+
+def key_comparisons(path: str, text: str) -> Iterator[Breach]:
+    if not path.startswith("server/") or path == "server/main.cpp":  # it compares keys of the operator's
+        return
+    code = strip_comments_and_strings(text)
+    for line, match in matches(HASTY_COMPARISON, code):
+        yield Breach(line, f"{match.group()}: compare secrets with CRYPTO_memcmp")
+    if path == "server/authenticate.cpp":
+        if "CRYPTO_memcmp(" not in code:
+            yield Breach(1, "keys are not compared with CRYPTO_memcmp")
+        for line, match in matches(EARLY_END, code):
+            yield Breach(line, f"{match.group()}: look at every key, and at all of it")
+
+
 # --- texture ---------------------------------------------------------------------------------------------
 
 PRINTING = re.compile(r"\bstd::(?:cout|cerr|clog|printf|puts)\b|\b(?:printf|fprintf|puts)\s*\(")
@@ -200,6 +224,9 @@ class ProjectTest(unittest.TestCase):
     def test_no_composed_read_on_untrusted_peers(self) -> None:
         self.hold(composed_reads)
 
+    def test_keys_are_compared_in_constant_time(self) -> None:
+        self.hold(key_comparisons)
+
     def test_core_and_config_do_not_print(self) -> None:
         self.hold(printing)
 
@@ -260,6 +287,17 @@ class RuleTest(unittest.TestCase):
         self.finds(composed_reads, "server/a.cpp", "co_await http::async_read(s, b, p, to(ec));")
         self.finds(composed_reads, "server/a.cpp", "http::async_read_header(s, b, p);")
         self.passes(composed_reads, "server/a.cpp", "s.async_read_some(b, to(ec));")
+
+    def test_key_comparisons(self) -> None:
+        whole = "const bool same = CRYPTO_memcmp(a, b, n) == 0;\n"
+        self.finds(key_comparisons, "server/a.cpp", "if (key.reveal() == given) f();")
+        self.finds(key_comparisons, "server/a.cpp", "if (given != entry.key.reveal()) f();")
+        self.finds(key_comparisons, "server/a.cpp", "key.reveal().starts_with(given);")
+        self.finds(key_comparisons, "server/authenticate.cpp", "return nullptr;")
+        self.finds(key_comparisons, "server/authenticate.cpp", whole + "if (same) return &key;")
+        self.finds(key_comparisons, "server/authenticate.cpp", whole + "if (expected == presented) f();")
+        self.passes(key_comparisons, "server/authenticate.cpp", whole + "if (same) found = &key.name;")
+        self.passes(key_comparisons, "server/a.cpp", "head.append(key.reveal());")
 
     def test_printing(self) -> None:
         self.finds(printing, "core/a.cpp", "std::cerr << 1;")

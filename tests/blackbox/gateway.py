@@ -27,6 +27,12 @@ SANITIZER_REPORTS = (
 )
 
 
+def is_sanitized(binary: str) -> bool:
+    """Built with a sanitizer: slower, larger, and in need of being loaded first."""
+    content = Path(binary).read_bytes()
+    return any(name in content for name in (b"__asan_init", b"__tsan_init"))
+
+
 def clean_environment(extra: Optional[dict[str, str]] = None) -> dict[str, str]:
     """Nothing of the machine's own: no provider keys, no proxies; only what a program needs, and
     sanitizer options."""

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from gateway import is_sanitized
+
 SOURCE = Path(__file__).with_suffix(".c")
-SANITIZERS = (b"__asan_init", b"__tsan_init")  # they want to be loaded first
 
 
 class Interposed:
     def __init__(self, binary: str, folder: Path) -> None:
-        content = Path(binary).read_bytes()
-        if any(name in content for name in SANITIZERS):
+        if is_sanitized(binary):
             pytest.skip("a sanitizer's runtime must be loaded first")
         compiler = shutil.which("cc") or shutil.which("gcc")
         if not compiler:

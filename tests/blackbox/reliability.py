@@ -156,11 +156,16 @@ and in exactly one line of the access log that agrees with what the client saw.
 
 
 def tried(row: Row, outcome: Outcome) -> str:
-    names = []
-    for test, cases in sorted(outcome.tests.items()):
-        file = test.split("::")[0]
-        link = f"[{sentence(test)}](../tests/blackbox/{file})"
-        names.append(link + (f" ({cases})" if cases > 1 else ""))
+    """Tests of one name are one: some files run those of others over TLS."""
+    cases: dict[str, int] = defaultdict(int)
+    files: dict[str, str] = {}
+    for test, count in sorted(outcome.tests.items()):
+        cases[sentence(test)] += count
+        files.setdefault(sentence(test), test.split("::")[0])
+    names = [
+        f"[{name}](../tests/blackbox/{files[name]})" + (f" ({count})" if count > 1 else "")
+        for name, count in sorted(cases.items())
+    ]
     return "; ".join([*names, *(f"unit test: {name}" for name in row.unit)])
 
 

@@ -21,7 +21,7 @@ from state import connected
 from wire import Client, Closed, request_bytes
 
 TEXT = "the quick brown fox " * 60  # answers of some kilobytes
-DEADLINES = {"head": "600ms", "body": "600ms", "stream_idle": "1s", "keepalive": "20s"}
+DEADLINES = {"head": "2s", "body": "2s", "stream_idle": "1s", "keepalive": "20s"}
 
 SLOW = {
     "latency": Fault(latency=0.05),

@@ -51,6 +51,7 @@ def test_tls_1_2_and_1_3_are_spoken(scene, certificates, version):
         assert client.socket.compression() is None
 
 
+@pytest.mark.row("C38")
 def test_tls_1_1_is_refused(scene, certificates):
     context = client_context(certificates)
     context.set_ciphers("ALL:@SECLEVEL=0")
@@ -71,6 +72,7 @@ def test_min_version_1_3_refuses_1_2(gateway, upstream, certificates):
 @pytest.mark.parametrize(
     "ciphers", ["AES128-SHA", "ECDHE-ECDSA-AES128-SHA"], ids=["no-forward-secrecy", "cbc"]
 )
+@pytest.mark.row("C38")
 def test_old_ciphers_are_refused(scene, certificates, ciphers):
     context = client_context(certificates, maximum_version=ssl.TLSVersion.TLSv1_2)
     context.set_ciphers(ciphers)
@@ -87,6 +89,7 @@ def test_alpn_chooses_http_1_1(scene, certificates, offered):
         assert ask(client).status == 200
 
 
+@pytest.mark.row("C38")
 def test_a_client_that_offers_only_h2_is_told_that_there_is_nothing_in_common(scene, certificates):
     context = client_context(certificates)
     context.set_alpn_protocols(["h2"])
@@ -99,6 +102,7 @@ def test_a_server_name_is_not_needed(scene, certificates):
         assert ask(client).status == 200
 
 
+@pytest.mark.row("C38")
 def test_a_request_in_plain_text_is_told_so_and_closed(scene):
     before = handshakes(scene, "plain_text")
     with scene.connect(tls=None) as client:
@@ -110,6 +114,7 @@ def test_a_request_in_plain_text_is_told_so_and_closed(scene):
     assert handshakes(scene, "plain_text") == before + 1
 
 
+@pytest.mark.row("C38")
 def test_what_is_no_tls_at_all_is_closed(scene):
     with scene.connect(tls=None) as client:
         client.send(b"\x00" * 100)
@@ -118,6 +123,7 @@ def test_what_is_no_tls_at_all_is_closed(scene):
 
 
 @pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01"], ids=["silent", "begun"])
+@pytest.mark.row("C38")
 def test_a_handshake_that_is_not_finished_in_time_is_closed(gateway, upstream, sent):
     running = gateway(
         deployment(upstream()),
@@ -134,6 +140,7 @@ def test_many_handshakes_at_once(scene):
     assert [answer.status for answer in at_once(40, scene.chat)] == [200] * 40
 
 
+@pytest.mark.row("C38")
 def test_renegotiation_is_refused(scene, certificates):
     openssl = shutil.which("openssl")
     done = subprocess.run(
@@ -199,6 +206,7 @@ def test_an_answer_that_ends_with_the_connection_ends_with_a_goodbye(scene):
     assert answer.complete and answer.body.endswith(DONE)
 
 
+@pytest.mark.row("U14")
 def test_an_answer_that_is_cut_ends_without_a_goodbye(gateway, upstream):
     served = upstream(stream(ROLE, ONE, end="cut"))
     running = gateway(deployment(served), router={"num_retries": 0})
@@ -276,6 +284,7 @@ def test_requests_sent_ahead_in_one_record_are_answered_in_order(gateway, upstre
             assert answer["choices"][0]["message"]["content"] == f"echo: {number}"
 
 
+@pytest.mark.row("C38")
 def test_a_handshake_byte_by_byte_is_a_handshake(scene, certificates):
     class Slow(Client):
         def send(self, data):
@@ -343,6 +352,7 @@ def metric(running, name):
     return float(re.search(rf"^{re.escape(name)} (\S+)$", page, re.M)[1])
 
 
+@pytest.mark.row("S6")
 def test_a_renewed_certificate_is_used_without_a_signal(
     gateway, renewable, upstream, certificates
 ):
@@ -382,6 +392,7 @@ def test_a_session_does_not_outlive_the_certificate_that_it_began_with(
         assert not again.session_reused
 
 
+@pytest.mark.row("S6")
 def test_a_pair_that_does_not_fit_leaves_the_old_one_in_use(
     gateway, renewable, upstream, certificates
 ):

@@ -259,6 +259,7 @@ TEST_CASE("A proxy of another kind is a fault that does not show its password") 
 }
 
 TEST_CASE("What may be a secret is not shown, and a fault says nothing in its place") {
+  CHECK(only_fault("spillway: {keys: hunter2}").find("hunter2") == std::string::npos);
   CHECK(only_fault("model_list:\n  - model_name: a\n    litellm_params: {model: openai/x, "
                    "api_key: k, input_cost_per_token: much}\n")
             .ends_with("input_cost_per_token: must be a number"));
