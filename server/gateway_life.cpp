@@ -124,7 +124,7 @@ void Gateway::leave(Worker::Leaving why, Duration notice) {
 }
 
 void Gateway::reload_begins() {
-  tell_supervisor_reloading(Worker::now());
+  tell_supervisor_reloading(&Worker::now);
 }
 
 void Gateway::reload_ended() {

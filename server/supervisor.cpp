@@ -50,9 +50,9 @@ void tell_supervisor(std::string_view state) {
   ::close(descriptor);
 }
 
-void tell_supervisor_reloading(TimePoint now) {
+void tell_supervisor_reloading(TimePoint (*clock)()) {
   const auto since_boot =
-      std::chrono::duration_cast<std::chrono::microseconds>(now.time_since_epoch());
+      std::chrono::duration_cast<std::chrono::microseconds>(clock().time_since_epoch());
   tell_supervisor(fmt::format("RELOADING=1\nMONOTONIC_USEC={}", since_boot.count()));
 }
 

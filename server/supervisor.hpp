@@ -14,8 +14,8 @@ namespace spillway::server {
 // Sends `state` ("READY=1") to NOTIFY_SOCKET, if there is one. Never waits; any thread.
 void tell_supervisor(std::string_view state);
 
-// "RELOADING=1", with the time that systemd wants to know.
-void tell_supervisor_reloading(TimePoint now);
+// "RELOADING=1", with the time that systemd wants to know, of the steady `clock`.
+void tell_supervisor_reloading(TimePoint (*clock)());
 
 // What a process was started with. Its descriptors are close-on-exec from here on.
 struct Inheritance {

@@ -267,7 +267,7 @@ def test_a_gateway_that_others_reach_never_loses_its_last_key(gateway, upstream)
     file = gateway.write(gateway_folder(gateway), config)
     running = gateway.start(["serve", "--config", str(file)])
     replace(file, text_of(deployment(served), spillway={"listen": "127.0.0.1:0"}))
-    running.wait_for_message("listening beyond this machine without a key would let anyone spend yours")
+    running.wait_for_message("listening beyond this machine without a key")
     assert running.get("/v1/models").status == 401
     assert running.get("/v1/models", key="sk-one").status == 200
 
