@@ -32,7 +32,7 @@ def main() -> int:
     parser.add_argument("program", type=Path)
     options = parser.parse_args()
     raise_descriptor_limit()
-    proxies.BUILDS[SPILLWAY] = options.program
+    proxies.BUILDS[SPILLWAY] = options.program.resolve()
     for tls in (False, True):
         with tempfile.TemporaryDirectory(prefix="spillway-train-") as folder:
             bench = Bench(Path(folder), Cores.of_this_machine(), SECONDS, quick=False)
