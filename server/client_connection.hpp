@@ -33,6 +33,10 @@ class ClientConnection {
   struct ReadFault {
     std::optional<HeadFault>
         answer;  // nullopt: the client is gone, or was idle too long; nothing to say
+    static ReadFault gone() { return ReadFault{std::nullopt}; }
+    static ReadFault refuse(int status, std::string message) {
+      return ReadFault{HeadFault{status, std::move(message)}};
+    }
   };
 
   // Reads the next request's head into `request`, which is new, and with it what has come of the
@@ -73,6 +77,7 @@ class ClientConnection {
   void end(Ending why);
   bool is_open() const { return socket_.is_open(); }
   bool idle() const { return idle_; }                // between requests
+  bool kept() const { return idle_ && !first_; }     // the same, and not new
   const std::string& peer() const { return peer_; }  // address; empty if not known
   Socket& socket() { return socket_; }
   std::uint64_t bytes_written() const { return bytes_written_; }

@@ -263,6 +263,10 @@ void Session::close_if_idle() {
     connection_.close_idle();
 }
 
+void Session::close_if_kept() {
+  if (connection_.kept()) connection_.close_idle();
+}
+
 void Session::close() {
   connection_.end(ClientConnection::Ending::cut_off);
 }

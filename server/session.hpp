@@ -22,6 +22,7 @@ class Session {
   Awaitable<void> run();
 
   void close_if_idle();  // drain
+  void close_if_kept();  // the same, except for connections that have not asked yet
   void close();          // cut
 
  private:

@@ -97,7 +97,7 @@ void Worker::drain() {
 void Worker::shed() {
   asio::post(io_, [this] {
     pool_.clear();
-    for (Session* session : sessions_) session->close_if_idle();
+    for (Session* session : sessions_) session->close_if_kept();
     release_coroutine_memory();
   });
 }

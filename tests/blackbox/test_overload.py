@@ -261,21 +261,28 @@ def large(megabytes):
 
 
 def test_memory_that_runs_short_costs_idle_connections_first_and_new_requests_then(tight):
-    running = tight(160)
+    running = tight(240)
     idle = running.connect()
     idle.send(request_bytes("POST", CHAT, BODY))
     assert idle.read_response("POST").header("connection") != "close"
+    fresh = running.connect()
     held, request = [], large(2)
-    while running.resident_bytes() < 0.905 * running.memory:
-        held.append(running.connect())
-        held[-1].send(request)
-        running.holding.wait_for_requests(len(held))
-        assert len(held) < 300
+
+    def sheds():
+        while running.resident_bytes() < 0.925 * running.memory:  # what is shed counts no more
+            held.append(running.connect())
+            held[-1].send(request)
+            running.holding.wait_for_requests(len(held))
+            assert len(held) < 300
+        with running.connect() as client:
+            client.send(request_bytes("GET", "/health/liveliness"))
+            told = client.read_response()
+            return told.status == 200 and told.header("connection") == "close"
+
+    eventually(sheds)
     assert idle.closed_by_gateway()
-    with running.connect() as client:
-        client.send(request_bytes("GET", "/health/liveliness"))
-        shedding = client.read_response()
-        assert shedding.status == 200 and shedding.header("connection") == "close"
+    fresh.send(request_bytes("GET", "/health/liveliness"))
+    assert fresh.read_response().status == 200, "one that has not asked yet is no idle one"
 
     refused = None
     while refused is None:
@@ -363,7 +370,7 @@ def test_large_answers_are_passed_on_instead_of_held_when_memory_is_short(gatewa
     statuses = {response.status for response in answers}
     assert 200 in statuses and statuses <= {200, 503}
     assert all(response.body == whole for response in answers if response.status == 200)
-    assert highest < 1.3 * limit
+    assert highest < 1.6 * limit, "held they would take more than twice of it"
 
 
 # --- everything at once ---------------------------------------------------------------------------
