@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 NO_SPEND = "There is no spend database yet. "
-BEING_BUILT = "Not built yet. "
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,8 @@ CLIENT = [
     Row("C23", "several requests sent at once", "answered in their order"),
     Row("C24", "more connections than allowed", "the others are served"),
     Row(
-        "C25", "a flood under one key", "",
-        later="Keys have no limits of their own yet; then: 429 with retry-after for this key alone.",
+        "C25", "a flood under one key", "other keys get their turn; what waits too long or finds no place is 503",
+        differs="Keys have no rates of their own yet; then: 429 with retry-after for this key alone.",
     ),
     Row("C26", "too many fields, or too long", "431, and the connection closed"),
     Row("C27", "a target too long", "414"),
@@ -158,21 +157,13 @@ PROVIDER = [
 
 SYSTEM = [
     Row("S1", "SIGTERM with streams open", "streams finish in the grace period, or end in an error event; exit 0"),
-    Row("S2", "a second signal", "", later=BEING_BUILT + "It will end the program at once."),
-    Row(
-        "S3", "a reload under load", "",
-        later=BEING_BUILT + "No request will fail, running streams will keep their configuration.",
-    ),
-    Row(
-        "S4", "a reload of a bad file", "", later=BEING_BUILT + "The old one will stay, the reason be logged and counted."
-    ),
-    Row("S5", "a reload that takes a model away", "", later=BEING_BUILT + "Requests in flight will finish."),
-    Row("S6", "a certificate that was replaced", "used from then on, nothing is dropped; a bad one is not"),
+    Row("S2", "a second signal", "ends the program at once"),
+    Row("S3", "a reload under load", "no request fails; running streams keep their configuration"),
+    Row("S4", "a reload of a bad file", "the old one stays; the place of the fault is logged, the try counted"),
+    Row("S5", "a reload that takes a model or a key away", "what runs finishes; what comes then is 404 or 401"),
+    Row("S6", "a certificate or a secret that was replaced", "used from then on, nothing is dropped; a bad one is not"),
     Row("S7", "no descriptors left", "503 or waiting, counted against nobody, back by itself"),
-    Row(
-        "S8", "memory at its cap", "",
-        later=BEING_BUILT + "Keep-alive will be shed first, then new requests with 503.",
-    ),
+    Row("S8", "memory that runs short", "idle connections go first, then new requests with 503; it lives"),
     Row(
         "S9", "an allocation that fails", "",
         later="Linux grants memory and kills later; bounds keep it from coming to that (S8, C12, C18).",

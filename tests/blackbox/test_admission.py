@@ -79,6 +79,7 @@ def test_requests_above_the_queue_are_refused_at_once(busy):
     assert waiting.result(20).status == 200
 
 
+@pytest.mark.row("C25")
 def test_a_turn_that_does_not_come_in_time_is_503(busy):
     running = busy(queue_timeout="100ms")
     late = ask(running).result(20)
@@ -102,6 +103,7 @@ def test_a_client_that_leaves_gives_its_turn_up(busy):
     assert running.upstream.count == 2, "the one that left reached nobody"
 
 
+@pytest.mark.row("C25")
 def test_keys_take_turns(busy):
     running = busy(queue=8)
     asked = []
@@ -121,6 +123,7 @@ def test_keys_take_turns(busy):
     assert order[4:] == ["flood 2", "flood 3"]
 
 
+@pytest.mark.row("C25")
 def test_a_flood_makes_room_in_the_queue_for_another_key(busy):
     running = busy(queue=2)
     flood = []

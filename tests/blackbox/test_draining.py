@@ -30,6 +30,7 @@ def leaving(gateway, upstream):
     running.process.send_signal(signal.SIGTERM)
 
 
+@pytest.mark.row("S1")
 def test_readiness_fails_first_and_new_connections_are_still_served(leaving):
     readiness = leaving.get("/health/readiness")
     assert (readiness.status, readiness.json()) == (503, {"status": "draining"})
@@ -105,6 +106,7 @@ def test_a_request_that_came_just_before_the_signal_is_answered(gateway, upstrea
         assert client.read_response().status == 200
 
 
+@pytest.mark.row("S1")
 def test_a_plain_request_that_outlives_the_grace_period_is_told_so(gateway, upstream):
     gate = Gate()
 
@@ -122,6 +124,7 @@ def test_a_plain_request_that_outlives_the_grace_period_is_told_so(gateway, upst
 
 
 @pytest.mark.parametrize("spillway", [LONG, {"timeouts": {"drain": "30s"}}])
+@pytest.mark.row("S2")
 def test_a_second_signal_exits_at_once(gateway, upstream, spillway):
     role, one, *_ = chat_text_events("one two")
     running = gateway(deployment(upstream(stream(role, one, end="stall"))), spillway=spillway)

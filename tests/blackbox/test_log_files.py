@@ -84,6 +84,7 @@ def test_a_file_that_cannot_be_opened_stops_the_start(binary, upstream, tmp_path
         assert f"{setting}: {nowhere}: No such file or directory" in told.stderr
 
 
+@pytest.mark.row("S11")
 def test_a_file_that_cannot_be_opened_again_goes_on_as_it_was(gateway, upstream, tmp_path):
     folder = tmp_path / "logs"
     folder.mkdir()

@@ -44,6 +44,7 @@ def gauge(running, name):
     [b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nX-Slow: ", post_head("Content-Length: 9999")],
     ids=["heads", "bodies"],
 )
+@pytest.mark.row("C15", "C16")
 def test_clients_that_send_byte_by_byte_hold_nobody_up_and_are_sent_away(gateway, upstream, begun):
     served = upstream()
     running = gateway(
@@ -92,6 +93,7 @@ def trickle(data, pause=0.02):
     ],
     ids=["head", "body"],
 )
+@pytest.mark.row("U39")
 def test_a_provider_that_trickles_its_answer_is_left_when_its_time_is_over(
     gateway, upstream, data
 ):
@@ -106,6 +108,7 @@ def test_a_provider_that_trickles_its_answer_is_left_when_its_time_is_over(
     slow.wait_for_disconnect()
 
 
+@pytest.mark.row("U9")
 def test_an_endless_head_of_a_provider_is_cut_off(gateway, upstream):
     async def endless(exchange):
         await exchange.send(b"HTTP/1.1 200 OK\r\n")
@@ -118,6 +121,7 @@ def test_an_endless_head_of_a_provider_is_cut_off(gateway, upstream):
     served.wait_for_disconnect()
 
 
+@pytest.mark.row("U40")
 def test_an_endless_plain_answer_takes_no_more_memory_than_is_held_of_one(gateway, upstream):
     piece = chunk(b" " * 65536)
 
@@ -143,6 +147,7 @@ def test_an_endless_plain_answer_takes_no_more_memory_than_is_held_of_one(gatewa
 # --- slow readers ---------------------------------------------------------------------------------
 
 
+@pytest.mark.row("C18", "S20")
 def test_a_thousand_readers_that_stall_hold_little_and_nobody_up(gateway, upstream):
     event = sse(chat_chunk({"content": "x" * 16_000}))
     stalling = upstream(default=stream(ROLE, ONE, *[event] * 40, DONE), send_buffer=16384)
@@ -173,6 +178,7 @@ def test_a_thousand_readers_that_stall_hold_little_and_nobody_up(gateway, upstre
 # --- connections and descriptors ------------------------------------------------------------------
 
 
+@pytest.mark.row("C24")
 def test_a_flood_of_connections_waits_outside_and_costs_nothing(gateway, upstream):
     running = gateway(deployment(upstream()), spillway={"limits": {"connections": 20}})
     inside = [running.connect() for _ in range(20)]
@@ -195,6 +201,7 @@ def test_a_flood_of_connections_waits_outside_and_costs_nothing(gateway, upstrea
     assert running.chat().status == 200
 
 
+@pytest.mark.row("S7")
 def test_without_descriptors_accepting_pauses_and_comes_back(gateway, upstream):
     running = gateway(deployment(upstream()))
     assert running.chat().status == 200
@@ -260,6 +267,7 @@ def large(megabytes):
     return request_bytes("POST", CHAT, body)
 
 
+@pytest.mark.row("S8")
 def test_memory_that_runs_short_costs_idle_connections_first_and_new_requests_then(tight):
     running = tight(240)
     idle = running.connect()
@@ -312,6 +320,7 @@ def test_memory_that_runs_short_costs_idle_connections_first_and_new_requests_th
     eventually(recovered)
 
 
+@pytest.mark.row("S8", "C12")
 def test_a_flood_of_large_bodies_is_refused_before_the_memory_is_full(tight):
     running = tight(200)
     request = large(16)
@@ -339,6 +348,7 @@ def test_a_flood_of_large_bodies_is_refused_before_the_memory_is_full(tight):
     eventually(lambda: running.chat().status == 200)
 
 
+@pytest.mark.row("S8")
 def test_large_answers_are_passed_on_instead_of_held_when_memory_is_short(gateway, upstream):
     gate = Gate()
     piece = b" " * 65536

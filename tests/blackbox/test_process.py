@@ -15,6 +15,7 @@ from concurrency import at_once
 from edge import CHAT
 from error_table import NO_RETRIES
 from gateway import Gateway, clean_environment
+from reloading import reload
 from settings import configuration, deployment
 
 CANARY = "canary"
@@ -134,6 +135,21 @@ def test_keys_are_read_from_the_files_that_variables_name(start, upstream, tmp_p
     assert running.post(CHAT, body, key="sk-canary-door").status == 200
     assert served.last.header("authorization") == "Bearer sk-canary-file"
     assert "sk-canary" not in running.stderr.text + running.stdout.text
+
+
+@pytest.mark.row("X6", "S6")
+def test_a_secret_that_was_replaced_counts_from_the_next_reload_on(gateway, upstream, tmp_path):
+    served = upstream()
+    provider = deployment(served, api_key="os.environ/ROTATED")
+    file = secret_file(tmp_path, "rotated", "sk-before")
+    running = gateway(provider, env={"ROTATED_FILE": str(file)})
+    assert running.chat().status == 200
+    file.unlink()
+    secret_file(tmp_path, "rotated", "sk-after")
+    reload(running, provider)
+    assert running.chat().status == 200
+    keys = [request.header("authorization") for request in served.requests]
+    assert keys == ["Bearer sk-before", "Bearer sk-after"]
 
 
 @pytest.mark.row("X6")

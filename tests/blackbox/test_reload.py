@@ -41,6 +41,7 @@ def text_of(*deployments, **sections):
 # --- what a reload does ---------------------------------------------------------------------------
 
 
+@pytest.mark.row("S5")
 def test_sighup_brings_in_what_is_new_and_takes_out_what_has_gone(gateway, upstream):
     served = upstream()
     running = gateway(deployment(served, "old"), spillway=UNWATCHED)
@@ -51,6 +52,7 @@ def test_sighup_brings_in_what_is_new_and_takes_out_what_has_gone(gateway, upstr
     assert (gone.status, gone.error["code"]) == (404, "model_not_found")
 
 
+@pytest.mark.row("S5")
 def test_a_key_that_was_removed_opens_nothing_any_more(gateway, upstream):
     served = upstream()
     keys = [{"name": name, "key": f"sk-{name}"} for name in ("one", "two")]
@@ -61,6 +63,7 @@ def test_a_key_that_was_removed_opens_nothing_any_more(gateway, upstream):
     assert running.get("/v1/models", key="sk-one").status == 200
 
 
+@pytest.mark.row("S3", "S5")
 def test_a_stream_ends_on_the_configuration_it_began_with(gateway, upstream):
     gate = Gate()
     role, one, *rest = chat_text_events("one two three")
@@ -103,6 +106,7 @@ def test_counters_never_go_back(gateway, upstream):
     assert metric(running, 'spillway_requests_total{group="m",status="200"}') == 3
 
 
+@pytest.mark.row("S3")
 def test_no_request_fails_while_the_configuration_changes_again_and_again(gateway, upstream):
     first, second, moving = upstream(), upstream(), upstream()
     stable = deployment(first, id="first"), deployment(second, id="second")
@@ -133,6 +137,7 @@ def test_no_request_fails_while_the_configuration_changes_again_and_again(gatewa
     assert metric(running, SUCCESSES) == 20 and metric(running, FAILURES) == 0
 
 
+@pytest.mark.row("S24")
 def test_reloads_leave_no_descriptor_behind(gateway, upstream):
     served = upstream()
     running = gateway(deployment(served))
@@ -205,6 +210,7 @@ def test_watching_can_be_turned_off(gateway, upstream):
 # --- what is wrong --------------------------------------------------------------------------------
 
 
+@pytest.mark.row("S4")
 def test_a_broken_file_changes_nothing_and_says_where_it_is_broken(gateway, upstream):
     served = upstream()
     running = gateway(deployment(served))
@@ -231,6 +237,7 @@ def test_what_serves_nobody_is_not_taken_over(gateway, upstream, text):
     assert running.chat().status == 200
 
 
+@pytest.mark.row("S4")
 def test_a_file_that_has_gone_changes_nothing(gateway, upstream):
     running = gateway(deployment(upstream()))
     config_file(running).unlink()
@@ -260,6 +267,7 @@ def gateway_folder(factory):
     return folder
 
 
+@pytest.mark.row("X9")
 def test_a_gateway_that_others_reach_never_loses_its_last_key(gateway, upstream):
     served = upstream()
     keyed = {"listen": "0.0.0.0:0", "keys": [{"name": "one", "key": "sk-one"}]}

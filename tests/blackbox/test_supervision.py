@@ -176,6 +176,7 @@ def test_sockets_for_another_process_are_left_alone(gateway, upstream):
 # --- without a goodbye ----------------------------------------------------------------------------
 
 
+@pytest.mark.row("S13")
 def test_after_a_crash_its_port_and_its_files_can_be_had_at_once(gateway, upstream, tmp_path):
     role, one, *_ = chat_text_events("one two")
     served = upstream(stream(role, one, end="stall"))

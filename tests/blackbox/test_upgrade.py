@@ -47,6 +47,7 @@ class KeptAlive:
             self.client = self.running.connect()
 
 
+@pytest.mark.row("S3")
 def test_no_request_fails_while_one_process_after_another_takes_over(gateway, upstream, upgrade):
     served = upstream()
     running = gateway(deployment(served))
