@@ -150,6 +150,7 @@ std::string Gateway::use(Config next) {
     return "spillway.tls names files that are of no use";
   }
   max_connections_ = connection_limit(next);
+  memory_.use(next.limits.memory);
   snapshot_ = make_snapshot(std::move(next), snapshot_, shared_.get());
   if (shared_) shared_->use(snapshot_);
   for (const auto& worker : workers_) worker->use(snapshot_);
