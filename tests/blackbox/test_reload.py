@@ -94,6 +94,16 @@ def test_a_deployment_that_cools_stays_cool(gateway, upstream):
     assert answered_by(running) == "idle" and busy.count == 1
 
 
+def test_limits_are_those_of_the_new_configuration(gateway, upstream):
+    served = upstream()
+    running = gateway(deployment(served), spillway=UNWATCHED)
+    assert running.chat(text="x" * 2000).status == 200
+    limits = {"body": 1024, "memory": "2GiB"}
+    reload(running, deployment(served), spillway={"limits": limits, **UNWATCHED})
+    assert running.chat(text="x" * 2000).status == 413
+    assert metric(running, "spillway_memory_limit_bytes") == 2 * 1024**3
+
+
 def test_counters_never_go_back(gateway, upstream):
     served = upstream()
     running = gateway(deployment(served, id="d"), spillway=UNWATCHED)
