@@ -49,7 +49,7 @@ run: build ## Build and serve the demo on port 4000 (ARGS="--config FILE" serves
 	@exec build/spillway serve $(ARGS)
 
 .PHONY: test
-test: ## Build and run every test (release, ASan + UBSan, TSan; unit, black-box, short fuzzing)
+test: ## Build and run every test (black-box in release, ASan + UBSan and TSan; unit, short fuzzing)
 	@docker/install_dependencies.sh test
 	@docker/install_dependencies.sh fuzz || echo 'No Clang to be had: the fuzz targets run without libFuzzer.'
 	@tests/run_all.sh

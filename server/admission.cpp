@@ -12,9 +12,15 @@ bool Admission::take_place(std::size_t limit) {
   return false;
 }
 
-bool Admission::admit(const Limits& limits) {
-  const bool overtakes = limits.concurrent_requests > 0 && waiting_.load() > 0;
-  return !overtakes && take_place(limits.concurrent_requests);
+void Admission::use(const Limits& limits) {
+  const std::lock_guard lock(guard_);
+  limit_.store(limits.concurrent_requests);
+  places_ = limits.queue;
+  let_in();
+}
+
+bool Admission::admit() {
+  return waiting_.load() == 0 && take_place(limit_.load());
 }
 
 void Admission::ended() {
@@ -25,26 +31,24 @@ void Admission::ended() {
 }
 
 std::shared_ptr<Admission::Turn> Admission::queue(asio::io_context& io, std::string key,
-                                                  const Limits& limits,
                                                   std::function<void()> wake) {
+  auto turn = std::make_shared<Turn>();
   const std::lock_guard lock(guard_);
-  const auto joined = queue_.join(key, limits.queue);
+  const auto joined = queue_.join(key, places_);
   if (joined.displaced) tell(*joined.displaced, Turn::State::turned_away);
   if (!joined.ticket) return nullptr;
-  auto turn = std::make_shared<Turn>();
   turn->io_ = &io;
   turn->key_ = std::move(key);
   turn->ticket_ = *joined.ticket;
   turn->wake_ = std::move(wake);
   turns_.emplace(turn->ticket_, turn);
-  limit_ = limits.concurrent_requests;
   waiting_.store(queue_.size());
   let_in();  // somebody may have ended since admit() looked
   return turn;
 }
 
 void Admission::let_in() {
-  while (queue_.size() > 0 && take_place(limit_)) tell(*queue_.next(), Turn::State::let_in);
+  while (queue_.size() > 0 && take_place(limit_.load())) tell(*queue_.next(), Turn::State::let_in);
   waiting_.store(queue_.size());
 }
 

@@ -22,8 +22,11 @@ namespace spillway::server {
 
 class Admission {
  public:
+  // From now on, also for those that wait. Any thread.
+  void use(const Limits& limits);
+
   // True if one more request may run now; then ended() follows.
-  bool admit(const Limits& limits);
+  bool admit();
   void ended();
 
   // One request's wait for its turn. Its owner asks `waiting()` whenever it is woken, and settles
@@ -43,8 +46,7 @@ class Admission {
   };
   // nullptr: there is no place to wait. `wake` is called on `io`'s thread when the wait is over,
   // and never after settle().
-  std::shared_ptr<Turn> queue(asio::io_context& io, std::string key, const Limits& limits,
-                              std::function<void()> wake);
+  std::shared_ptr<Turn> queue(asio::io_context& io, std::string key, std::function<void()> wake);
   // Ends the wait, whatever came of it. True if the request may run; then ended() follows.
   bool settle(Turn& turn);
 
@@ -60,9 +62,10 @@ class Admission {
   // whoever begins to wait sees that somebody has ended.
   std::atomic<std::size_t> running_{0};
   std::atomic<std::size_t> waiting_{0};
+  std::atomic<std::size_t> limit_{0};  // 0: none
   std::mutex guard_;
   FairQueue queue_;
-  std::size_t limit_ = 0;  // the latest configuration's
+  std::size_t places_ = 0;  // to wait at
   std::unordered_map<FairQueue::Ticket, std::shared_ptr<Turn>> turns_;
 };
 

@@ -7,6 +7,7 @@
 
 #include "core/bounds.hpp"
 #include "core/head_check.hpp"
+#include "server/event_loop.hpp"
 
 namespace spillway::server {
 
@@ -68,7 +69,7 @@ Acceptor loopback(asio::io_context& io) {
 Demo::Demo() : rate_limited_(loopback(io_)), healthy_(loopback(io_)) {
   spawn(accept(rate_limited_, Role::rate_limited));
   spawn(accept(healthy_, Role::healthy));
-  thread_ = std::thread([this] { io_.run(); });
+  thread_ = std::thread([this] { run_event_loop(io_); });
 }
 
 Demo::~Demo() {

@@ -159,11 +159,18 @@ void Forward::enter_race(const std::shared_ptr<CallLeg>& leg) {
   const auto run = [](std::shared_ptr<CallLeg> own, AttemptLoop& loop) -> Awaitable<void> {
     co_await own->run(loop);
   };
-  spawn(run(leg, *loop_), [this](std::exception_ptr error) {
+  OnEnd on_end = [this](std::exception_ptr error) {
     --running_;
     if (error) leg_error_ = error;
     wait_timer_.cancel();
-  });
+  };
+  try {
+    spawn(run(leg, *loop_), std::move(on_end));
+  } catch (...) {  // no memory for it: it has not begun
+    --running_;
+    racing_[index] = false;
+    throw;
+  }
 }
 
 Awaitable<CallLeg*> Forward::race() {

@@ -21,7 +21,7 @@ Answer over_capacity(std::string message) {
 }  // namespace
 
 bool Forward::admit() {
-  admitted_ = worker_.gateway().admission().admit(config_.limits);
+  admitted_ = worker_.gateway().admission().admit();
   return admitted_;
 }
 
@@ -29,8 +29,7 @@ bool Forward::admit() {
 Awaitable<std::optional<Answer>> Forward::wait_for_turn() {
   Admission& admission = worker_.gateway().admission();
   auto wake = [this] { wait_timer_.cancel(); };
-  const auto turn =
-      admission.queue(worker_.io(), request_.key_name, config_.limits, std::move(wake));
+  const auto turn = admission.queue(worker_.io(), request_.key_name, std::move(wake));
   if (!turn) co_return over_capacity("The gateway is at its limit of requests at once.");
   connection_.watch([this](ClientConnection::Ending why) { end_early(why); });
   const TimePoint until = worker_.now() + config_.limits.queue_timeout;

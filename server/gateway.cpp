@@ -9,6 +9,7 @@
 #include <boost/asio/post.hpp>
 
 #include "server/access_log.hpp"
+#include "server/event_loop.hpp"
 #include "server/log.hpp"
 #include "server/log_files.hpp"
 #include "server/metrics.hpp"
@@ -59,6 +60,7 @@ Gateway::Gateway(Launch launch)
   if (shared_) shared_->use(snapshot_);
   if (snapshot_->config.tls) tls_ = std::make_unique<TlsListener>(*snapshot_->config.tls);
   memory_.use(snapshot_->config.limits.memory);
+  admission_.use(snapshot_->config.limits);
   max_connections_ = connection_limit(snapshot_->config);
   for (unsigned i = 0; i < worker_count(snapshot_->config); ++i) {
     workers_.push_back(std::make_unique<Worker>(*this, i));
@@ -95,8 +97,12 @@ int Gateway::run() {
   };
   spawn(memory_.watch(io_, std::move(shed)));
   asio::post(io_, [this] { become_ready(); });
-  io_.run();
+  run_event_loop(io_);
   for (std::thread& thread : threads_) thread.join();
+  if (reloader_.is_reading()) {  // a file that does not answer must not hold up the end
+    shut_down_logs();
+    ::_exit(0);
+  }
   return 0;
 }
 
@@ -134,8 +140,11 @@ void Gateway::hand_over(Socket socket) {
 
 void Gateway::stop_accepting() {
   accepting_ = false;
-  error_code ignored;
-  acceptor_.close(ignored);
+  // Not by close(): a successor may go on with the socket, and the event loop would be told of
+  // that.
+  error_code ec;
+  const auto socket = acceptor_.release(ec);
+  if (!ec) ::close(socket);
   accept_pause_.cancel();
 }
 
@@ -151,6 +160,7 @@ std::string Gateway::use(Config next) {
   }
   max_connections_ = connection_limit(next);
   memory_.use(next.limits.memory);
+  admission_.use(next.limits);
   snapshot_ = make_snapshot(std::move(next), snapshot_, shared_.get());
   if (shared_) shared_->use(snapshot_);
   for (const auto& worker : workers_) worker->use(snapshot_);

@@ -92,7 +92,7 @@ void Gateway::on_successor(const Successor::Outcome& outcome) {
     return log_warn(
         fmt::format("this process goes on, the new one does not serve: {}", outcome.error()));
   log_info(fmt::format("process {} serves; this one ends with its last request", *outcome));
-  tell_supervisor(fmt::format("MAINPID={}", *outcome));
+  tell_supervisor(fmt::format("MAINPID={}\nREADY=1", *outcome));
   stop_accepting();
   leave(Worker::Leaving::replaced, kReplacedNotice);
 }

@@ -82,7 +82,7 @@ class Channel {
   }
   bool writes(spdlog::level::level_enum level) const { return logger_->should_log(level); }
   void set_level(spdlog::level::level_enum level) { logger_->set_level(level); }
-  std::size_t dropped() const { return closed_ ? 0 : pool_->overrun_counter() + sink_->lost(); }
+  std::size_t dropped() const { return pool_->overrun_counter() + sink_->lost(); }
 
   // Why the file cannot be opened, or an empty text. An empty path: the standard stream.
   std::string use_file(const std::string& path) {
@@ -108,14 +108,14 @@ class Channel {
   std::string reopen() { return path_.empty() ? std::string() : use_file(std::string(path_)); }
 
   // Waits for the writing thread as long as kLogDrain; a reader who stalls longer does not keep the
-  // process alive.
+  // process alive. The thread itself ends with the process: where that exits at once, others may
+  // still be writing.
   void close() {
     if (closed_.exchange(true)) return;
     constexpr auto kStep = milliseconds(1);
     for (Duration waited{}; !drained() && waited < bounds::kLogDrain; waited += kStep) {
       std::this_thread::sleep_for(kStep);
     }
-    if (drained()) pool_.reset();  // else the thread is stuck in a write, and ends with the process
   }
 
  private:

@@ -35,6 +35,8 @@ using server::Inheritance;
 using server::ProgramCall;
 
 constexpr const char* kMasterKeyVariable = "SPILLWAY_MASTER_KEY";
+// A generated key on its way to the process that takes over.
+constexpr const char* kGeneratedKeyVariable = "SPILLWAY_GENERATED_KEY";
 constexpr const char* kMasterKeyFileVariable = "SPILLWAY_MASTER_KEY_FILE";
 constexpr const char* kDefaultListen = "127.0.0.1:4000";
 
@@ -227,8 +229,10 @@ int serve(const Arguments& arguments, ProgramCall call, Inheritance inherited) {
   // The demonstration costs nobody anything.
   if (arguments.demo && arguments.listen.empty()) std::erase_if(sources.environment, is_master_key);
   if (arguments.generate_key && !has_key) {
-    generated = random_key();
+    const auto handed_over = sources.environment.extract(kGeneratedKeyVariable);
+    generated = handed_over ? handed_over.mapped() : random_key();
     sources.environment[kMasterKeyVariable] = generated;
+    call.environment.push_back(fmt::format("{}={}", kGeneratedKeyVariable, generated));
   }
   std::optional<server::Demo> demo;
   if (arguments.demo) demo.emplace();
@@ -240,10 +244,7 @@ int serve(const Arguments& arguments, ProgramCall call, Inheritance inherited) {
   auto reading = source.read();
   print(reading.notices);
   if (!reading.config) return 1;
-  if (reading.generated_key_counts) {
-    server::tell_generated_key(generated);
-    call.environment.push_back(fmt::format("{}={}", kMasterKeyVariable, generated));
-  }
+  if (reading.generated_key_counts) server::tell_generated_key(generated);
   say("{}", spillway::config::describe(*reading.config));
   for (const std::string& shortcoming : reading.shortcomings) say("{}\n", shortcoming);
   if (!reading.fit()) return 1;

@@ -17,7 +17,9 @@ class ReadWatch::Pending {
   // Without having run only where the event loop goes away: a coroutine that waits here holds the
   // socket that holds the state.
   ~Pending() {
-    if (state_) const auto dropped = take_reader(*state_);
+    if (!state_) return;
+    state_->pending = false;
+    const auto dropped = take_reader(*state_);
   }
 
   void operator()(error_code ec) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <system_error>
 #include <utility>
 
 #include "server/log.hpp"
@@ -76,10 +77,32 @@ void Reloader::read() {
   under_way_ = true;
   seen_ = states_of(files_);
   if (reading_.joinable()) reading_.join();
-  reading_ = std::thread([this] {
-    auto reading = std::make_shared<Reading>(source_.read_again());
-    asio::post(io_, [this, reading] { finish(std::move(*reading)); });
-  });
+  try {
+    reading_ = std::thread([this] {
+      auto reading = std::make_shared<Reading>(read_or_fail());
+      asio::post(io_, [this, reading] { finish(std::move(*reading)); });
+    });
+  } catch (const std::system_error& error) {  // no more threads to be had
+    finish(failure(error.what()));
+  }
+}
+
+Reloader::Reading Reloader::read_or_fail() const {
+  try {
+    return source_.read_again();
+  } catch (const std::exception& error) {
+    return failure(error.what());
+  }
+}
+
+// What could not even be looked at.
+Reloader::Reading Reloader::failure(const std::string& why) const {
+  Reading reading;
+  config::Notice notice;
+  notice.message = why;
+  reading.notices.push_back(std::move(notice));
+  reading.files = files_;
+  return reading;
 }
 
 void Reloader::finish(Reading reading) {

@@ -44,6 +44,7 @@ class Reloader {
   void reload(std::string_view why);
   // Nothing is read any more.
   void stop();
+  bool is_reading() const { return under_way_; }
 
   ReloadCounts counts() const;  // any thread
 
@@ -51,6 +52,8 @@ class Reloader {
   using Reading = ConfigurationSource::Reading;
 
   void read();
+  Reading read_or_fail() const;
+  Reading failure(const std::string& why) const;
   void finish(Reading reading);
   std::string use(Reading& reading);
   void tell(const std::vector<config::Notice>& notices);

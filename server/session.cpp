@@ -48,11 +48,13 @@ Session::Session(Worker& worker, Socket socket)
     : worker_(worker), connection_(worker, std::move(socket)) {}
 
 Awaitable<void> Session::run() {
+  bool agreed = false;
   if (connection_.encrypted()) {
-    const bool agreed = co_await connection_.shake_hands(worker_.snapshot()->config.timeouts.head);
+    agreed = co_await connection_.shake_hands(worker_.snapshot()->config.timeouts.head);
     if (!agreed) co_return;
   }
-  while (!worker_.draining()) {
+  // Whoever has just shaken hands may have sent a request with that.
+  while (!worker_.draining() || std::exchange(agreed, false)) {
     SnapshotPtr snapshot = worker_.snapshot();
     ClientRequest request;
     const auto fault = co_await connection_.read_head(snapshot->config, request);
@@ -138,8 +140,10 @@ std::optional<Answer> Session::check_head(const ClientRequest& request, const Co
     wrong.allow = route->allow();
     return wrong;
   }
-  if (route->handler == Handler::forward &&
-      worker_.gateway().memory().pressure() == MemoryPressure::refusing)
+  // One runs in any case: where there is never less in use, nothing else could be done about it.
+  Gateway& gateway = worker_.gateway();
+  if (route->handler == Handler::forward && gateway.admission().running() > 0 &&
+      gateway.memory().pressure() == MemoryPressure::refusing)
     return out_of_memory();
   const auto encoding = request.header("content-encoding");
   if (encoding && !encoding->empty() && !equals_ignoring_case(*encoding, "identity"))
@@ -264,7 +268,8 @@ void Session::close_if_idle() {
 }
 
 void Session::close_if_kept() {
-  if (connection_.kept()) connection_.close_idle();
+  if (connection_.kept() && peek_peer(connection_.socket()) != PeerState::has_data)
+    connection_.close_idle();
 }
 
 void Session::close() {

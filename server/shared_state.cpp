@@ -145,11 +145,12 @@ Awaitable<SharedState::Problem> SharedState::session() {
   } catch (...) {
     error = std::current_exception();
   }
+  const bool heard_first = heard.has_value();
   session_->close();
   error_code ec;
   while (!heard) co_await listening.async_wait(to(ec));
   if (error) std::rethrow_exception(error);
-  co_return problem.empty() ? *heard : problem;
+  co_return heard_first || problem.empty() ? *heard : problem;
 }
 
 Awaitable<void> SharedState::listen_for(std::optional<Problem>& problem) {

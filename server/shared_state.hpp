@@ -12,7 +12,6 @@
 #pragma once
 
 #include <atomic>
-#include <boost/asio/cancellation_signal.hpp>
 #include <string>
 #include <thread>
 

@@ -63,7 +63,9 @@ class Preparation {
   void become(int listener, int ready) {
     write_number(environment_.back().data() + kPid.size(), ::getpid());
     const bool placed = ::dup2(listener, kListener) >= 0 && ::dup2(ready, kReady) >= 0;
-    ::close_range(kFirstFree, ~0U, 0);
+    if (::close_range(kFirstFree, ~0U, 0) != 0)  // a kernel before 5.9
+      for (int descriptor = kFirstFree; descriptor < most_descriptors_; ++descriptor)
+        ::close(descriptor);
     if (placed) ::execvpe(argument_list_[0], argument_list_.data(), environment_list_.data());
     ::_exit(kNotStarted);
   }
@@ -72,6 +74,7 @@ class Preparation {
   static constexpr std::string_view kPidName = "LISTEN_PID=";
   inline static const std::string kPid{kPidName};
 
+  int most_descriptors_ = static_cast<int>(::sysconf(_SC_OPEN_MAX));
   std::vector<std::string> arguments_, environment_;
   std::vector<char*> argument_list_, environment_list_;
 };
@@ -122,7 +125,7 @@ void Successor::start(int listener) {
   if (child_ < 0) return fail(std::strerror(problem));
   patience_.expires_after(kPatience);
   patience_.async_wait([this](error_code ec) {
-    if (!ec) fail("it did not become ready in time");
+    if (!ec && starting()) fail("it did not become ready in time");
   });
   wait();
 }
@@ -148,6 +151,7 @@ void Successor::wait() {
 }
 
 void Successor::on_readable() {
+  if (!starting()) return;
   char said = 0;
   const ssize_t taken = ::read(ready_.native_handle(), &said, 1);
   if (taken < 0 && (errno == EAGAIN || errno == EINTR)) return wait();

@@ -177,8 +177,9 @@ void UpstreamCall::finish() {
   // Whatever else arrived would be taken for the next request's answer.
   const bool nothing_left = received_.empty() && connection_->nothing_buffered();
   const bool answered = head_ && head_->status >= 200 && head_->keep_alive && body_.done();
-  const bool clean = answered && nothing_left && !cancelled_ && !connection_->answered_early() &&
-                     connection_->is_open();
+  const bool sent = !write_error_;
+  const bool clean = answered && sent && nothing_left && !cancelled_ &&
+                     !connection_->answered_early() && connection_->is_open();
   if (clean)
     worker_.pool().give_back(std::move(connection_), worker_.now());
   else

@@ -48,6 +48,7 @@ void Worker::adopt(Socket::native_handle_type handle, bool ipv6) {
     Socket socket(io_);
     error_code ec;
     socket.assign(ipv6 ? Tcp::v6() : Tcp::v4(), handle, ec);
+    if (ec) ::close(handle);
     socket.set_option(Tcp::no_delay(true), ec);
     spawn(serve(std::move(socket)));
   });

@@ -48,6 +48,8 @@ def clean_environment(extra: Optional[dict[str, str]] = None) -> dict[str, str]:
     )
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     environment.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
+    # An immediate exit waits for no thread, ended or not.
+    environment["TSAN_OPTIONS"] = environment.get("TSAN_OPTIONS", "") + ":report_thread_leaks=0"
     return {**environment, **(extra or {})}
 
 

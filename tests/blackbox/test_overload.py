@@ -16,6 +16,7 @@ from canned import DONE, chat_chunk, sse
 from concurrency import at_once, eventually, in_background
 from edge import BODY, CHAT, post_head
 from framing import chunk, head
+from gateway import is_sanitized
 from loop import Gate
 from settings import deployment
 from streams import ONE, ROLE, open_stream
@@ -122,7 +123,9 @@ def test_an_endless_head_of_a_provider_is_cut_off(gateway, upstream):
 
 
 @pytest.mark.row("U40")
-def test_an_endless_plain_answer_takes_no_more_memory_than_is_held_of_one(gateway, upstream):
+def test_an_endless_plain_answer_takes_no_more_memory_than_is_held_of_one(
+    gateway, upstream, memory_is_its_own
+):
     piece = chunk(b" " * 65536)
 
     async def endless(exchange):
@@ -148,7 +151,9 @@ def test_an_endless_plain_answer_takes_no_more_memory_than_is_held_of_one(gatewa
 
 
 @pytest.mark.row("C18", "S20")
-def test_a_thousand_readers_that_stall_hold_little_and_nobody_up(gateway, upstream):
+def test_a_thousand_readers_that_stall_hold_little_and_nobody_up(
+    gateway, upstream, memory_is_its_own
+):
     event = sse(chat_chunk({"content": "x" * 16_000}))
     stalling = upstream(default=stream(ROLE, ONE, *[event] * 40, DONE), send_buffer=16384)
     running = gateway(
@@ -229,7 +234,14 @@ def test_without_descriptors_accepting_pauses_and_comes_back(gateway, upstream):
 
 
 @pytest.fixture
-def tight(gateway, upstream):
+def memory_is_its_own(binary):
+    """What a sanitizer keeps beside it is not the gateway's."""
+    if is_sanitized(binary):
+        pytest.skip("a sanitizer's memory would be measured")
+
+
+@pytest.fixture
+def tight(gateway, upstream, memory_is_its_own):
     """A gateway that may take so many MiB more than it takes when it has nothing to do, and a
     provider, `holding`, that reads no bodies before its gate opens."""
     gate = Gate()
@@ -380,7 +392,8 @@ def test_large_answers_are_passed_on_instead_of_held_when_memory_is_short(gatewa
     statuses = {response.status for response in answers}
     assert 200 in statuses and statuses <= {200, 503}
     assert all(response.body == whole for response in answers if response.status == 200)
-    assert highest < 1.6 * limit, "held they would take more than twice of it"
+    # Between two looks at the memory more arrives; held, all would take more than twice the limit.
+    assert highest < 1.8 * limit
 
 
 # --- everything at once ---------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from behaviours import error
 from concurrency import at_once
 from edge import CHAT
 from error_table import NO_RETRIES
-from gateway import Gateway, clean_environment
+from gateway import Gateway, clean_environment, is_sanitized
 from reloading import reload
 from settings import configuration, deployment
 
@@ -87,7 +87,9 @@ def test_no_core_is_dumped(unprivileged):
 
 
 @pytest.mark.row("X7")
-def test_a_core_is_dumped_where_it_is_asked_for(unprivileged):
+def test_a_core_is_dumped_where_it_is_asked_for(unprivileged, binary):
+    if is_sanitized(binary):
+        pytest.skip("sanitizers forbid it themselves")
     running = unprivileged("--core-dumps")
     assert is_dumpable(running)
     if os.geteuid() == 0:  # others may have been forbidden it for good

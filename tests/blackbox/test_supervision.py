@@ -72,7 +72,7 @@ def test_it_says_which_process_took_over(gateway, upstream, tmp_path):
     adopt_orphans()
     upgrade = Upgrades()
     pid = upgrade(running)
-    assert supervisor.hears() == f"MAINPID={pid}"
+    assert supervisor.hears() == f"MAINPID={pid}\nREADY=1"
     upgrade.stop()
     assert supervisor.hears() == "STOPPING=1", "the successor says it, the one that it replaced not"
     supervisor.socket.setblocking(False)

@@ -14,7 +14,7 @@ from canned import DONE, chat_text_events
 from concurrency import Traffic, eventually
 from edge import BODY, CHAT
 from loop import Gate
-from reloading import config_file, reconfigure, replace
+from reloading import config_file, hang_up, reconfigure, replace
 from settings import deployment
 from streams import open_stream
 from successors import Upgrades, adopt_orphans, wait_for_exit
@@ -129,6 +129,19 @@ def test_a_generated_key_is_the_successors_as_well(gateway, upstream, upgrade):
     assert running.get("/v1/models").status == 401
     assert running.process.wait(30) == 0
     assert running.get("/v1/models", key=line.split()[-1]).status == 200
+
+
+def test_a_generated_key_that_a_reload_retired_stays_retired(gateway, upstream, upgrade):
+    served = upstream()
+    running = gateway(deployment(served), arguments=("--generate-key",), spillway=UNWATCHED)
+    (line,) = [line for line in running.stderr.lines if "made one for this run" in line]
+    keys = [{"name": "own", "key": "sk-own-key-1"}]
+    reconfigure(running, deployment(served), spillway={**UNWATCHED, "keys": keys})
+    hang_up(running)
+    eventually(lambda: running.get("/v1/models", key="sk-own-key-1").status == 200)
+    upgrade(running)
+    assert running.get("/v1/models", key="sk-own-key-1").status == 200
+    assert running.get("/v1/models", key=line.split()[-1]).status == 401
 
 
 # --- a successor that is of no use ----------------------------------------------------------------

@@ -16,7 +16,7 @@ Limits limits(std::size_t running, std::size_t queue) {
 
 TEST_CASE("Without a limit everybody is admitted, and counted") {
   Admission admission;
-  for (int i = 0; i < 3; ++i) CHECK(admission.admit(limits(0, 0)));
+  for (int i = 0; i < 3; ++i) CHECK(admission.admit());
   CHECK(admission.running() == 3);
   admission.ended();
   CHECK(admission.running() == 2);
@@ -26,13 +26,14 @@ TEST_CASE("A turn comes when one that runs has ended, and wakes its owner on its
   Admission admission;
   asio::io_context io;
   int woken = 0;
-  REQUIRE(admission.admit(limits(1, 1)));
-  REQUIRE_FALSE(admission.admit(limits(1, 1)));
-  const auto turn = admission.queue(io, "a", limits(1, 1), [&] { ++woken; });
+  admission.use(limits(1, 1));
+  REQUIRE(admission.admit());
+  REQUIRE_FALSE(admission.admit());
+  const auto turn = admission.queue(io, "a", [&] { ++woken; });
   REQUIRE(turn);
   CHECK(turn->waiting());
   CHECK(admission.waiting() == 1);
-  CHECK(admission.queue(io, "a", limits(1, 1), [] {}) == nullptr);
+  CHECK(admission.queue(io, "a", [] {}) == nullptr);
   admission.ended();
   CHECK_FALSE(turn->waiting());
   CHECK(woken == 0);
@@ -46,18 +47,35 @@ TEST_CASE("A turn comes when one that runs has ended, and wakes its owner on its
 TEST_CASE("Nobody overtakes those who wait") {
   Admission admission;
   asio::io_context io;
-  REQUIRE(admission.admit(limits(1, 5)));
-  const auto turn = admission.queue(io, "a", limits(1, 5), [] {});
-  CHECK_FALSE(admission.admit(limits(5, 5)));
+  admission.use(limits(1, 5));
+  REQUIRE(admission.admit());
+  const auto turn = admission.queue(io, "a", [] {});
+  CHECK_FALSE(admission.admit());
   CHECK(turn->waiting());
+}
+
+TEST_CASE("A higher limit lets those in who wait, and so do places that no limit counts") {
+  for (const std::size_t limit : {std::size_t{2}, std::size_t{0}}) {
+    Admission admission;
+    asio::io_context io;
+    admission.use(limits(1, 5));
+    REQUIRE(admission.admit());
+    const auto turn = admission.queue(io, "a", [] {});
+    REQUIRE(turn->waiting());
+    admission.use(limits(limit, 0));
+    CHECK_FALSE(turn->waiting());
+    CHECK(admission.settle(*turn));
+    CHECK(admission.admit() == (limit == 0));
+  }
 }
 
 TEST_CASE("One that is settled before its turn holds no place, and one after it holds it") {
   Admission admission;
   asio::io_context io;
-  REQUIRE(admission.admit(limits(1, 5)));
-  const auto gone = admission.queue(io, "a", limits(1, 5), [] {});
-  const auto next = admission.queue(io, "a", limits(1, 5), [] {});
+  admission.use(limits(1, 5));
+  REQUIRE(admission.admit());
+  const auto gone = admission.queue(io, "a", [] {});
+  const auto next = admission.queue(io, "a", [] {});
   CHECK_FALSE(admission.settle(*gone));
   admission.ended();
   CHECK_FALSE(next->waiting());
@@ -68,10 +86,11 @@ TEST_CASE("One that is settled before its turn holds no place, and one after it 
 TEST_CASE("A place that became free between the look and the wait is taken at once") {
   Admission admission;
   asio::io_context io;
-  REQUIRE(admission.admit(limits(1, 5)));
-  REQUIRE_FALSE(admission.admit(limits(1, 5)));
+  admission.use(limits(1, 5));
+  REQUIRE(admission.admit());
+  REQUIRE_FALSE(admission.admit());
   admission.ended();
-  const auto turn = admission.queue(io, "a", limits(1, 5), [] {});
+  const auto turn = admission.queue(io, "a", [] {});
   CHECK_FALSE(turn->waiting());
   CHECK(admission.settle(*turn));
 }
@@ -80,15 +99,15 @@ TEST_CASE(
     "Threads that ask, wait, give up and end never run more than the limit, nor lose a place") {
   constexpr std::size_t kLimit = 3;
   Admission admission;
+  admission.use(limits(kLimit, 4));
   std::atomic<std::size_t> running{0};
   std::atomic<std::size_t> most{0};
   const auto work = [&](std::string key, int gives_up_each) {
     asio::io_context io;
-    const Limits both = limits(kLimit, 4);
     for (int i = 0; i < 3000; ++i) {
-      bool runs = admission.admit(both);
+      bool runs = admission.admit();
       if (!runs) {
-        const auto turn = admission.queue(io, key, both, [] {});
+        const auto turn = admission.queue(io, key, [] {});
         if (!turn) continue;
         const bool patient = i % gives_up_each != 0;
         while (patient && turn->waiting()) std::this_thread::yield();
