@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, Iterator
 
 from book import Asked, Book, Called
-from traffic import MUST_SUCCEED
+from traffic import HALF_BODY_LEFT, MUST_SUCCEED
 
 Line = dict[str, Any]
 EXAMPLES = 5
 # What is known not to agree; it is told and fails nothing.
 UNMEASURED = "the log has no size for a refusal of a request that was forwarded"
-KNOWN = {UNMEASURED}
+UNLOGGED = "no line for a request whose client left before its body was whole"
+KNOWN = {UNMEASURED, UNLOGGED}
 
 
 @dataclass
@@ -52,10 +53,10 @@ class Ledger:
     rejected: collections.Counter = field(default_factory=collections.Counter)
     tokens: collections.Counter = field(default_factory=collections.Counter)
     attempts: int = 0
-    abandoned: int = 0  # attempts that clients left, which have no outcome of their own
+    cooldowns: int = 0
     left: int = 0
-    recovered: int = 0
-    unlogged: collections.Counter = field(default_factory=collections.Counter)
+    # By deployment: calls that clients left. They have no outcome and are in no counter.
+    abandoned: collections.Counter = field(default_factory=collections.Counter)
 
 
 def read_log(file: Path, findings: Findings) -> dict[str, list[Line]]:
@@ -81,7 +82,9 @@ def reconcile(book: Book, log: Path, findings: Findings) -> Ledger:
         own = lines.get(request.id, [])
         if request.note:
             findings.add("a client met what it should not", f"{request.note}: {request}")
-        if len(own) not in request.lines:
+        if not own and request.kind == HALF_BODY_LEFT:
+            findings.add(UNLOGGED, request.id)
+        elif len(own) not in request.lines:
             findings.add("not one line for a request", f"{len(own)} lines for {request}: {own}")
         calls = book.calls.get(request.id, [])
         outcomes = ledger.outcomes.setdefault(request.kind, collections.Counter())
@@ -109,7 +112,8 @@ def short(line: Line) -> str:
 
 
 def outcome(line: Line) -> str:
-    return str(line["status"]) if line["class"] == "success" else f"{line['status']} {line['class']}"
+    failed = line["class"] != "success"
+    return f"{line['status']} {line['class']}" if failed else str(line["status"])
 
 
 def disagreements(request: Asked, line: Line, calls: list[Called]) -> Iterator[str]:
@@ -155,10 +159,11 @@ def providers_disagree(request: Asked, line: Line, calls: list[Called]) -> Itera
 def add_up(ledger: Ledger, request: Asked, line: Line) -> None:
     status, group = line["status"], request.group
     ledger.attempts += line["attempts"]
+    ledger.cooldowns += line["cooldowns"]
     if status == 499:
         ledger.left += 1
-        ledger.abandoned += min(1, line["attempts"])
-    if group and line["path"] != "/":
+        ledger.abandoned[line["deployment"]] += min(1, line["attempts"])
+    if group:
         ledger.by_group[group, status] += 1
         if line["class"] != "success":
             ledger.failed[group, line["class"]] += 1
@@ -179,7 +184,9 @@ def samples(metrics: dict[str, float], family: str) -> Iterator[tuple[dict[str, 
             yield dict(LABELS.findall(name)), value
 
 
-def reconcile_counters(ledger: Ledger, metrics: dict[str, float], findings: Findings) -> None:
+def reconcile_counters(
+    ledger: Ledger, book: Book, metrics: dict[str, float], findings: Findings
+) -> None:
     """The log's sums and /metrics, which were both begun at 0."""
 
     def compare(family: str, labels: tuple[str, ...], wanted: collections.Counter) -> None:
@@ -193,17 +200,32 @@ def reconcile_counters(ledger: Ledger, metrics: dict[str, float], findings: Find
     compare("spillway_request_failures_total", ("group", "class"), ledger.failed)
     compare("spillway_tokens_total", ("group", "kind"), ledger.tokens)
     compare("spillway_rejected_requests_total", ("status",), rejected)
-    findings.equal(
-        "spillway_client_disconnects_total",
-        metrics["spillway_client_disconnects_total"],
-        ledger.left,
+    for name, wanted in (
+        ("spillway_client_disconnects_total", ledger.left),
+        ("spillway_dropped_log_lines_total", 0),
+    ):
+        findings.equal(name, metrics[name], wanted)
+    reconcile_attempts(ledger, book, metrics, findings)
+    # The counter has the breakers that opened as well.
+    benched = sum(value for _, value in samples(metrics, "spillway_cooldowns_total"))
+    if benched < ledger.cooldowns:
+        findings.add("spillway_cooldowns_total", f"{benched:g}, the log has {ledger.cooldowns}")
+
+
+def reconcile_attempts(
+    ledger: Ledger, book: Book, metrics: dict[str, float], findings: Findings
+) -> None:
+    """Deployment by deployment: what providers saw, and what the gateway counted."""
+    seen = collections.Counter(
+        call.deployment for calls in book.calls.values() for call in calls if not call.stale
     )
-    findings.equal(
-        "spillway_dropped_log_lines_total", metrics["spillway_dropped_log_lines_total"], 0
-    )
-    attempts = sum(value for _, value in samples(metrics, "spillway_attempts_total"))
-    if not ledger.attempts - ledger.abandoned <= attempts <= ledger.attempts:
-        findings.add(
-            "spillway_attempts_total",
-            f"{attempts:g}, the log has {ledger.attempts}, {ledger.abandoned} of them abandoned",
-        )
+    counted: collections.Counter = collections.Counter()
+    for labels, value in samples(metrics, "spillway_attempts_total"):
+        counted[labels["deployment"]] += int(value)
+    for name in seen.keys() | counted.keys():
+        if not seen[name] - ledger.abandoned[name] <= counted[name] <= seen[name]:
+            findings.add(
+                "spillway_attempts_total",
+                f"{name}: {counted[name]}; its provider saw {seen[name]},"
+                f" {ledger.abandoned[name]} of them left by clients",
+            )

@@ -26,14 +26,15 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "blackbox")]
 import observed  # noqa: E402
 from book import Book  # noqa: E402
 from caller import Caller  # noqa: E402
+from mix import Clients  # noqa: E402
 from reconcile import Findings, Ledger, reconcile, reconcile_counters  # noqa: E402
 from report import print_report, print_rest  # noqa: E402
 from scene import Reloads, Scene  # noqa: E402
-from traffic import Clients, plain  # noqa: E402
+from traffic import plain  # noqa: E402
 from watch import Quiet  # noqa: E402
 
-ROUND_SECONDS = (5.0, 120.0)
-ROUNDS = 12
+ROUND_SECONDS = (10.0, 120.0)
+ROUNDS = 10
 WARM_UP_ROUNDS = 3  # until the allocator has met all kinds of traffic
 # Memory of the last rest against that of the warm-up's: an allocator's arenas are never exactly as
 # full as before.
@@ -73,12 +74,19 @@ def main() -> int:
 def soak(options: argparse.Namespace, folder: Path, findings: Findings) -> tuple[Ledger, Book]:
     book = Book()
     scene = Scene(str(Path(options.program).resolve()), folder, book, os.geteuid() != 0)
+    metrics: dict[str, float] = {}
     try:
         metrics = rounds(options, scene, book, findings)
+    except OSError as error:
+        findings.add("the gateway cannot be asked any more", f"{type(error).__name__}: {error}")
     finally:
-        scene.close()
+        try:
+            scene.close()
+        except AssertionError as error:
+            findings.add("the gateway did not end well", str(error))
     ledger = reconcile(book, scene.log, findings)
-    reconcile_counters(ledger, metrics, findings)
+    if metrics:
+        reconcile_counters(ledger, book, metrics, findings)
     for provider in scene.providers:
         for error in provider.script_errors:
             findings.add("a provider's script failed", repr(error))
@@ -137,7 +145,8 @@ def rest(scene: Scene, book: Book, descriptors: int = 0) -> Quiet:
 
 
 def judge_rests(rests: list[Quiet], findings: Findings) -> None:
-    start, warm, last = rests[0], rests[min(WARM_UP_ROUNDS, len(rests) - 1)], rests[-1]
+    warm_up = max(1, min(WARM_UP_ROUNDS, (len(rests) - 1) // 2))
+    start, warm, last = rests[0], rests[warm_up], rests[-1]
     for found in rests:
         for name in found.left_over:
             findings.add("something is under way although nobody asks", name)

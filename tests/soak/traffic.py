@@ -1,18 +1,17 @@
-"""What the clients do: a table of kinds of requests, good and bad, and how often each is drawn."""
+"""What the clients do: one function for each kind of request, good and bad."""
 
 from __future__ import annotations
 
 import json
-import threading
 import time
-from typing import Callable
 
-from book import Asked, Book
+from book import Asked
 from caller import CHAT, Caller, CountingClient, judge
 from scene import KEY
 from wire import Closed
 
 READER_BYTES = 64 << 10  # what the kernel keeps for a slow reader
+HALF_BODY_LEFT = "half body, leaves"
 GOOD_GROUPS = ("calm", "touchy", "spare")
 FAILURES = (
     "429", "429 soon", "500", "503", "529", "400", "404", "html", "reset", "close", "cut head",
@@ -21,6 +20,11 @@ FAILURES = (
 STREAM_FAILURES = (
     "error first", "cut early", "cut", "reset late", "error late", "no json", "no done", "stalled",
 )  # fmt: skip
+
+MUST_SUCCEED = {
+    "plain", "large", "embeddings", "streamed", "pipelined", "slow provider", "slow reader",
+    "own pages",
+}  # fmt: skip
 
 # --- requests that must succeed -------------------------------------------------------------------
 
@@ -213,7 +217,8 @@ BAD_HEADS = (
     b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
     b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03\n",
     b"POST /v1/models HTTP/1.1\r\nHost: x\r\nContent-Length: 5x\r\n\r\nhello",
-    b"POST /v1/models HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"POST /v1/models HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n",
     b"GET /v1/models HTTP/1.1\r\nHost: x\r\nX-A: \x00\r\n\r\n",
 )
 
@@ -254,80 +259,7 @@ def half_body_waiting(caller: Caller) -> None:
 
 
 def half_body_left(caller: Caller) -> None:
-    """A request that never came whole was not accepted: the log may leave it out."""
-    request = caller.new("half body, leaves", lines=(0, 1))
+    request = caller.new(HALF_BODY_LEFT)
     client = caller.fresh()
     client.send(announcing(caller, request, 500, json.dumps(caller.body(request)).encode()))
     leave(caller, request, client)
-
-
-# --- the mix --------------------------------------------------------------------------------------
-
-Kind = Callable[[Caller], None]
-MIX: dict[Kind, int] = {
-    plain: 20,
-    large: 3,
-    embeddings: 5,
-    streamed: 15,
-    pipelined: 3,
-    slow_provider: 5,
-    slow_reader: 2,
-    own_pages: 3,
-    failing: 14,
-    failing_stream: 12,
-    silent_provider: 1,
-    left_waiting: 4,
-    left_between_calls: 1,
-    left_at_once: 3,
-    reset_at_once: 3,
-    left_in_stream: 4,
-    malformed: 8,
-    bad_head: 4,
-    half_head_waiting: 1,
-    half_head_left: 2,
-    half_body_waiting: 1,
-    half_body_left: 2,
-}
-MUST_SUCCEED = {
-    "plain", "large", "embeddings", "streamed", "pipelined", "slow provider", "slow reader",
-    "own pages",
-}  # fmt: skip
-
-
-class Clients:
-    """A bounded number of clients, at a bounded pace."""
-
-    def __init__(self, callers: list[Caller], book: Book, rate: float, most: int) -> None:
-        self._callers = callers
-        self._book = book
-        self._pause = len(callers) / rate  # seconds between two requests of one client
-        self._most = most
-        self.faults: list[str] = []
-
-    def run(self, seconds: float) -> None:
-        """Returns when all clients have all their answers and have closed their connections."""
-        until = time.monotonic() + seconds
-        threads = [
-            threading.Thread(target=self._call, args=(caller, until), daemon=True)
-            for caller in self._callers
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(seconds + 120)
-            if thread.is_alive():
-                self.faults.append("a client never came back")
-
-    def _call(self, caller: Caller, until: float) -> None:
-        kinds, weights = list(MIX), list(MIX.values())
-        due = time.monotonic() + caller.random.random() * self._pause
-        while due < until and len(self._book.asked) < self._most:
-            time.sleep(max(0.0, due - time.monotonic()))  # the pace, not a synchronisation
-            due = max(due + self._pause, time.monotonic())
-            kind = caller.random.choices(kinds, weights)[0]
-            try:
-                kind(caller)
-            except Exception as error:
-                self.faults.append(f"{kind.__name__}: {type(error).__name__}: {error}")
-                caller.drop()
-        caller.drop()

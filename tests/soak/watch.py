@@ -13,7 +13,8 @@ from book import Asked, Book
 from gateway import Gateway
 
 AUTHORIZED = ("Authorization", "Bearer sk-soak")
-QUIET_SECONDS = 30.0
+QUIET_SECONDS = 30.0  # the gateway counts its connections every few seconds
+KEPT = 'spillway_pool_connections{state="idle"}'
 SAMPLE = re.compile(r"^([a-z_]+(?:\{.*\})?) (\S+)$")
 
 
@@ -76,20 +77,25 @@ class Watch:
                     found.append(f"/router/state: {deployment['id']} {deployment['in_flight']}")
         return found
 
-    def kept_connections(self) -> float:
-        return self.metrics()['spillway_pool_connections{state="idle"}']
-
     def quiet(self, hang_up: Callable[[], None], descriptors: int = 0) -> Quiet:
-        """Waits until nothing is under way and the descriptors are those of the start; tells what
-        is left if that does not come."""
-        self.until(lambda: not self.in_flight(), QUIET_SECONDS)
+        """Waits until nothing is under way and, if they are told, until the descriptors are those
+        of the start; what is left if that does not come in time is in the answer."""
+        left_over: list[str] = []
+
+        def nothing() -> bool:
+            left_over[:] = self.in_flight()
+            return not left_over
+
+        def closed() -> bool:
+            return self._gateway.open_descriptors() <= descriptors
+
+        self.until(nothing, QUIET_SECONDS)
         hang_up()
-        self.until(lambda: self.kept_connections() == 0, QUIET_SECONDS)
         if descriptors:
-            self.until(lambda: self._gateway.open_descriptors() <= descriptors, QUIET_SECONDS)
-        memory = self._memory()
-        left_over = self.in_flight()
-        return Quiet(self._gateway.open_descriptors(), *memory, left_over)
+            self.until(closed, QUIET_SECONDS)
+        else:
+            self.until(lambda: self.metrics()[KEPT] == 0, QUIET_SECONDS)
+        return Quiet(self._gateway.open_descriptors(), *self._memory(), left_over)
 
     def _memory(self) -> tuple[int, int, int]:
         process = Path(f"/proc/{self._gateway.process.pid}")
