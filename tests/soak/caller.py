@@ -61,7 +61,7 @@ class Caller:
         return request
 
     def body(self, request: Asked, text: str = "one two three", **fields: Any) -> dict:
-        messages = [{"role": "user", "content": text}]
+        messages = [{"role": "user", "content": f"{text} {request.id}"}]
         stream = {"stream": True} if request.streamed else {}
         return {
             "model": request.group,
@@ -143,3 +143,6 @@ def judge(request: Asked, response: Response) -> None:
         request.end = "failed"
     else:
         request.end = "whole" if not events or response.body.endswith(DONE) else "cut"
+        # Providers repeat what they were told, which ends with the id.
+        if b"echo:" in response.body and request.id.encode() not in response.body:
+            request.note = "another request's answer, or not all of it"

@@ -30,6 +30,7 @@ from traffic import (
     silent_provider,
     slow_provider,
     slow_reader,
+    stopped_reader,
     streamed,
 )
 
@@ -44,6 +45,7 @@ MIX: dict[Kind, int] = {
     pipelined: 3,
     slow_provider: 5,
     slow_reader: 2,
+    stopped_reader: 1,
     own_pages: 3,
     failing: 14,
     failing_stream: 12,

@@ -13,7 +13,7 @@ from upstream import Upstream
 from upstream_connection import Behaviour, Connection, ConnectionRecord, Exchange, Request
 
 LONG_EVENTS = 1200  # with their size more than the kernel keeps for a reader who is slow
-LONG_EVENT = sse(chat_chunk({"content": "x" * 2000}))
+LONG_EVENT = sse(chat_chunk({"content": "x" * 8000}))
 OVERLOADED = sse({"error": {"message": "Overloaded", "type": "overloaded_error"}})
 
 

@@ -11,6 +11,7 @@ from scene import KEY
 from wire import Closed
 
 READER_BYTES = 64 << 10  # what the kernel keeps for a slow reader
+STOPPED_SECONDS = 4.0  # longer than stream_idle
 HALF_BODY_LEFT = "half body, leaves"
 GOOD_GROUPS = ("calm", "touchy", "spare")
 FAILURES = (
@@ -176,6 +177,20 @@ def left_in_stream(caller: Caller) -> None:
     except (Closed, OSError, AssertionError) as error:
         request.note = f"{type(error).__name__} before the first content"
     leave(caller, request, client)
+
+
+def stopped_reader(caller: Caller) -> None:
+    """Stays connected and reads no more, for longer than the gateway waits."""
+    request = caller.new("stopped reader", "calm", ("long",), streamed=True, statuses=(499,))
+    with caller.fresh(receive_buffer=READER_BYTES) as client:
+        client.send(caller.bytes_of(request, caller.body(request)))
+        try:
+            client.read_until(client.read_head(), b"xxx")
+            time.sleep(STOPPED_SECONDS)
+        except (Closed, OSError, AssertionError) as error:
+            request.note = f"{type(error).__name__} before the first content"
+    request.end = "left"
+    caller.book.enter(request)
 
 
 # --- what no client should send -------------------------------------------------------------------
