@@ -17,6 +17,8 @@ from wire import Client, Closed, Response, request_bytes
 
 CHAT = "/v1/chat/completions"
 WAIT_SECONDS = 30.0
+# Providers repeat what they were told, which ends with the id, in all other answers.
+NOT_REPEATED = {"embeddings", "slow reader", "own pages"}
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER
 
 
@@ -143,6 +145,6 @@ def judge(request: Asked, response: Response) -> None:
         request.end = "failed"
     else:
         request.end = "whole" if not events or response.body.endswith(DONE) else "cut"
-        # Providers repeat what they were told, which ends with the id.
-        if b"echo:" in response.body and request.id.encode() not in response.body:
+        repeated = request.end != "whole" or request.id.encode() in response.body
+        if not repeated and request.kind not in NOT_REPEATED:
             request.note = "another request's answer, or not all of it"

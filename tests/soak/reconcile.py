@@ -18,7 +18,8 @@ EXAMPLES = 5
 # What is known not to agree; it is told and fails nothing.
 UNMEASURED = "the log has no size for a refusal of a request that was forwarded"
 UNLOGGED = "no line for a request whose client left before its body was whole"
-KNOWN = {UNMEASURED, UNLOGGED}
+MISNAMED = "the log calls a mistake of the client's internal"
+KNOWN = {UNMEASURED, UNLOGGED, MISNAMED}
 
 
 @dataclass
@@ -125,6 +126,8 @@ def client_disagrees(request: Asked, line: Line) -> Iterator[str]:
     status, success = line["status"], line["class"] == "success"
     if (status == 499) != (line["class"] == "client_closed"):
         yield "499 and client_closed are not together"
+    if line["class"] == "internal" and line["attempts"] == 0:
+        yield MISNAMED
     if request.statuses and status not in request.statuses:
         yield "a status that was not due"
     if request.end == "left":
