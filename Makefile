@@ -10,6 +10,7 @@ ARGS ?= --demo
 PROFILE_FLAGS = -O2 -g1 -fno-omit-frame-pointer -w
 TUNED_FLAGS = -G Ninja -DCMAKE_BUILD_TYPE=Release -DSPILLWAY_LTO=ON -DBUILD_TESTING=OFF
 FUZZ_SECONDS ?= 600
+SOAK_SECONDS ?= 1800
 FUZZ_JOBS ?= $(JOBS)
 FORMATTED = $(wildcard core/*.[ch]pp config/*.[ch]pp server/*.[ch]pp tests/unit/*.[ch]pp tests/simulation/*.[ch]pp tests/bench/*.[ch]pp tests/fuzz/*.[ch]pp)
 
@@ -68,6 +69,10 @@ fuzz: ## Fuzz every target for FUZZ_SECONDS (600), or those of FUZZ_TARGETS; FUZ
 	@docker/install_dependencies.sh fuzz
 	@tests/fuzz/build.sh
 	@tests/fuzz/run.py --seconds $(FUZZ_SECONDS) --jobs $(FUZZ_JOBS) $(FUZZ) $(FUZZ_TARGETS)
+
+.PHONY: soak
+soak: build ## Mix all kinds of traffic with reloads for SOAK_SECONDS (1800) and reconcile every request (SOAK="--seed 2")
+	@tests/soak/soak.py --program build/spillway --seconds $(SOAK_SECONDS) $(SOAK)
 
 .PHONY: bench
 bench: ## Measure beside nginx and HAProxy, and write docs/benchmarks.md (40 minutes; BENCH=--quick: 3, no page)

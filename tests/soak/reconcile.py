@@ -1,0 +1,234 @@
+"""Holds the gateway's access log to what clients asked, to what providers were asked, and to the
+gateway's own counters."""
+
+from __future__ import annotations
+
+import collections
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Iterator
+
+from book import Asked, Book, Called
+from traffic import HALF_BODY_LEFT, MUST_SUCCEED
+
+Line = dict[str, Any]
+EXAMPLES = 5
+# What is known not to agree; it is told and fails nothing.
+UNMEASURED = "the log has no size for a refusal of a request that was forwarded"
+UNLOGGED = "no line for a request whose client left before its body was whole"
+MISNAMED = "the log calls a mistake of the client's internal"
+KNOWN = {UNMEASURED, UNLOGGED, MISNAMED}
+
+
+@dataclass
+class Findings:
+    """What does not agree: how often, by what it is, with the first examples."""
+
+    counts: collections.Counter = field(default_factory=collections.Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, what: str, example: str) -> None:
+        self.counts[what] += 1
+        kept = self.examples.setdefault(what, [])
+        if len(kept) < EXAMPLES:
+            kept.append(example)
+
+    @property
+    def failed(self) -> bool:
+        return any(what not in KNOWN for what in self.counts)
+
+    def equal(self, what: str, found: float, wanted: float) -> None:
+        if found != wanted:
+            self.add(what, f"{found:g} instead of {wanted:g}")
+
+
+@dataclass
+class Ledger:
+    """The sums of the log that the counters must show, and the outcomes of each kind."""
+
+    outcomes: dict[str, collections.Counter] = field(default_factory=dict)
+    by_group: collections.Counter = field(default_factory=collections.Counter)
+    failed: collections.Counter = field(default_factory=collections.Counter)
+    rejected: collections.Counter = field(default_factory=collections.Counter)
+    tokens: collections.Counter = field(default_factory=collections.Counter)
+    attempts: int = 0
+    cooldowns: int = 0
+    left: int = 0
+    # By deployment: calls that clients left. They have no outcome and are in no counter.
+    abandoned: collections.Counter = field(default_factory=collections.Counter)
+
+
+def read_log(file: Path, findings: Findings) -> dict[str, list[Line]]:
+    lines: dict[str, list[Line]] = {}
+    for text in file.open(encoding="utf-8"):
+        try:
+            line = json.loads(text)
+            lines.setdefault(line["request_id"], []).append(line)
+        except (ValueError, KeyError):
+            findings.add("a line of the log is not one", text[:200])
+    return lines
+
+
+def reconcile(book: Book, log: Path, findings: Findings) -> Ledger:
+    """Request by request: clients, log and providers."""
+    lines = read_log(log, findings)
+    ledger = Ledger()
+    known = set()
+    for request in book.asked:
+        if request.id in known:
+            findings.add("one id for two requests", request.id)
+        known.add(request.id)
+        own = lines.get(request.id, [])
+        if request.note:
+            findings.add("a client met what it should not", f"{request.note}: {request}")
+        if not own and request.kind == HALF_BODY_LEFT:
+            findings.add(UNLOGGED, request.id)
+        elif len(own) not in request.lines:
+            findings.add("not one line for a request", f"{len(own)} lines for {request}: {own}")
+        calls = book.calls.get(request.id, [])
+        outcomes = ledger.outcomes.setdefault(request.kind, collections.Counter())
+        if not own:
+            outcomes["not logged"] += 1
+            if calls:
+                findings.add("calls without a line", f"{request}: {calls}")
+        for line in own:
+            outcomes[outcome(line)] += 1
+            for what in disagreements(request, line, calls):
+                findings.add(what, f"{request} :: {short(line)} :: {calls}")
+            add_up(ledger, request, line)
+    for id in lines.keys() - known:
+        findings.add("a line for a request that nobody made", str(lines[id]))
+    for id in book.calls.keys() - known:
+        findings.add("a call for a request that nobody made", f"{id}: {book.calls[id]}")
+    for body in book.unmarked:
+        findings.add("a call without its mark", body)
+    return ledger
+
+
+def short(line: Line) -> str:
+    names = ("status", "class", "detail", "deployment", "attempts", "fallbacks", "response_bytes")
+    return " ".join(f"{name}={line[name]}" for name in names) + f" ms={line['duration_ms']}"
+
+
+def outcome(line: Line) -> str:
+    failed = line["class"] != "success"
+    return f"{line['status']} {line['class']}" if failed else str(line["status"])
+
+
+def disagreements(request: Asked, line: Line, calls: list[Called]) -> Iterator[str]:
+    yield from client_disagrees(request, line)
+    yield from providers_disagree(request, line, calls)
+
+
+def client_disagrees(request: Asked, line: Line) -> Iterator[str]:
+    status, success = line["status"], line["class"] == "success"
+    if (status == 499) != (line["class"] == "client_closed"):
+        yield "499 and client_closed are not together"
+    if line["class"] == "internal" and line["attempts"] == 0:
+        yield MISNAMED
+    if request.statuses and status not in request.statuses:
+        yield "a status that was not due"
+    if request.end == "left":
+        return
+    if request.kind in MUST_SUCCEED and (request.end, status) != ("whole", 200):
+        yield "a request that had to succeed did not"
+    if request.end == "silent":
+        yield "no answer"
+    elif status != request.status:
+        yield "the log has another status than the client"
+    if success != (request.end == "whole"):
+        yield "the log has another end than the client"
+    if request.received and request.received != line["response_bytes"]:
+        yield UNMEASURED if line["response_bytes"] == 0 else "the log has another size"
+
+
+def providers_disagree(request: Asked, line: Line, calls: list[Called]) -> Iterator[str]:
+    # What a used connection drops is repeated as the same attempt. The call of a client that left
+    # may have ended before its provider had read it.
+    made = sum(not call.stale for call in calls)
+    unseen = 1 if line["status"] == 499 else 0
+    if not made <= line["attempts"] <= made + unseen:
+        yield "the log has another number of attempts than the providers"
+    elif made == line["attempts"] and calls and calls[-1].deployment != line["deployment"]:
+        yield "the log has another deployment than the providers"
+    # A stream names the first that it came from, the log the one that ended it.
+    named, asked = request.deployment, {call.deployment for call in calls}
+    if named and (named not in asked if request.streamed else named != line["deployment"]):
+        yield "the client was told of another deployment"
+
+
+def add_up(ledger: Ledger, request: Asked, line: Line) -> None:
+    status, group = line["status"], request.group
+    ledger.attempts += line["attempts"]
+    ledger.cooldowns += line["cooldowns"]
+    if status == 499:
+        ledger.left += 1
+        ledger.abandoned[line["deployment"]] += min(1, line["attempts"])
+    if group:
+        ledger.by_group[group, status] += 1
+        if line["class"] != "success":
+            ledger.failed[group, line["class"]] += 1
+        for kind in ("prompt", "completion"):
+            ledger.tokens[group, kind] += line[f"{kind}_tokens"] or 0
+    elif status >= 400:
+        ledger.rejected[status] += 1
+
+
+# --- counters -------------------------------------------------------------------------------------
+
+LABELS = re.compile(r'(\w+)="([^"]*)"')
+
+
+def samples(metrics: dict[str, float], family: str) -> Iterator[tuple[dict[str, str], float]]:
+    for name, value in metrics.items():
+        if name.split("{")[0] == family:
+            yield dict(LABELS.findall(name)), value
+
+
+def reconcile_counters(
+    ledger: Ledger, book: Book, metrics: dict[str, float], findings: Findings
+) -> None:
+    """The log's sums and /metrics, which were both begun at 0."""
+
+    def compare(family: str, labels: tuple[str, ...], wanted: collections.Counter) -> None:
+        found = {tuple(have[name] for name in labels): n for have, n in samples(metrics, family)}
+        expected = {tuple(map(str, key)): n for key, n in wanted.items()}
+        for key in found.keys() | expected.keys():
+            findings.equal(f"{family}{list(key)}", found.get(key, 0), expected.get(key, 0))
+
+    rejected = collections.Counter({(status,): n for status, n in ledger.rejected.items()})
+    compare("spillway_requests_total", ("group", "status"), ledger.by_group)
+    compare("spillway_request_failures_total", ("group", "class"), ledger.failed)
+    compare("spillway_tokens_total", ("group", "kind"), ledger.tokens)
+    compare("spillway_rejected_requests_total", ("status",), rejected)
+    for name, wanted in (
+        ("spillway_client_disconnects_total", ledger.left),
+        ("spillway_dropped_log_lines_total", 0),
+    ):
+        findings.equal(name, metrics[name], wanted)
+    reconcile_attempts(ledger, book, metrics, findings)
+    # The counter has the breakers that opened as well.
+    benched = sum(value for _, value in samples(metrics, "spillway_cooldowns_total"))
+    if benched < ledger.cooldowns:
+        findings.add("spillway_cooldowns_total", f"{benched:g}, the log has {ledger.cooldowns}")
+
+
+def reconcile_attempts(
+    ledger: Ledger, book: Book, metrics: dict[str, float], findings: Findings
+) -> None:
+    """Deployment by deployment: what providers saw, and what the gateway counted."""
+    seen = collections.Counter(
+        call.deployment for calls in book.calls.values() for call in calls if not call.stale
+    )
+    counted: collections.Counter = collections.Counter()
+    for labels, value in samples(metrics, "spillway_attempts_total"):
+        counted[labels["deployment"]] += int(value)
+    for name in seen.keys() | counted.keys():
+        if not seen[name] - ledger.abandoned[name] <= counted[name] <= seen[name]:
+            findings.add(
+                "spillway_attempts_total",
+                f"{name}: {counted[name]}; its provider saw {seen[name]},"
+                f" {ledger.abandoned[name]} of them left by clients",
+            )
