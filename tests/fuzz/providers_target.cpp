@@ -32,7 +32,7 @@ class MemoryFile {
 // nullopt: refused.
 std::optional<config::Registry> read(std::string_view text, std::vector<config::Notice>& notices) {
   config::Report report;
-  config::Context context{report, {}};
+  config::Context context{report, config::Variables({}, report)};
   config::Registry registry;
   config::read_providers(text, "providers.json", context, registry);
   const bool refused = report.has_faults();
