@@ -142,7 +142,7 @@ class Loader {
     config.read_keys = read_keys(config);
   }
 
-  static std::vector<std::string> read_keys(const Config& config) {
+  static ReadKeys read_keys(const Config& config) {
     std::vector<std::string> keys;
     for (const std::string_view key : core_read_keys()) keys.push_back(fold(key));
     for (const Deployment& deployment : config.deployments) {
@@ -152,8 +152,6 @@ class Loader {
       for (const auto& [key, json] : rules.force) keys.push_back(fold(key));
       for (const std::string& key : rules.drop) keys.push_back(fold(key));
     }
-    std::sort(keys.begin(), keys.end());
-    keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
     return keys;
   }
 

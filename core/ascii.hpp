@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <string_view>
 
 namespace spillway {
@@ -32,14 +33,6 @@ inline std::uint64_t load(const char* at, std::size_t bytes) {
   return word;
 }
 
-// The order of strings, told by their first byte where that will do: in a sorted list of words it
-// nearly always does.
-constexpr bool comes_before(std::string_view a, std::string_view b) {
-  if (!a.empty() && !b.empty() && a[0] != b[0])
-    return static_cast<unsigned char>(a[0]) < static_cast<unsigned char>(b[0]);
-  return a < b;
-}
-
 // `size` bytes each.
 inline bool equal_folded(const char* a, const char* b, std::size_t size) {
   if (size < sizeof(std::uint64_t)) {
@@ -58,7 +51,23 @@ inline bool equal_folded(const char* a, const char* b, std::size_t size) {
   }
 }
 
+// 1*DIGIT, at most 19 of them, which always fit; nullopt for anything else.
+inline std::optional<std::uint64_t> short_number(std::string_view text) {
+  if (text.empty() || text.size() > 19) return std::nullopt;
+  std::uint64_t value = 0;
+  for (const char c : text) {
+    if (c < '0' || c > '9') return std::nullopt;
+    value = value * 10 + static_cast<std::uint64_t>(c - '0');
+  }
+  return value;
+}
+
 }  // namespace ascii
+
+// text == word; where `word` is a literal in a few instructions, without a call.
+inline bool same(std::string_view text, std::string_view word) {
+  return text.size() == word.size() && std::memcmp(text.data(), word.data(), word.size()) == 0;
+}
 
 inline bool equals_ignoring_case(std::string_view a, std::string_view b) {
   return a.size() == b.size() && ascii::equal_folded(a.data(), b.data(), a.size());

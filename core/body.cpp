@@ -81,7 +81,7 @@ class IndexSet {
 // Walks the top level once, checking all of the text and recording the members of the key set.
 class BodyReader {
  public:
-  BodyReader(std::string_view body, const std::vector<std::string>& read_keys)
+  BodyReader(std::string_view body, const ReadKeys& read_keys)
       : body_(body), cursor_(body), read_keys_(read_keys), seen_(read_keys.size()) {
     view_.members.reserve(kUsualMembers);
   }
@@ -113,16 +113,16 @@ class BodyReader {
   Mistake member(const JsonString& key) {
     const std::string_view name = key.text(room_);
     const FoldedKey folded(name);
-    if (std::ranges::find(kRefusedKeys, folded.text()) != kRefusedKeys.end()) {
-      return body_error::refused(folded.text());
-    }
-    const auto known = std::ranges::lower_bound(read_keys_, folded.text(), ascii::comes_before);
-    if (known == read_keys_.end() || *known != folded.text()) {
+    const auto known = read_keys_.find(folded.text());
+    if (!known) {
       cursor_.skip();
       return std::nullopt;
     }
-    if (!seen_.insert(static_cast<std::size_t>(known - read_keys_.begin())))
-      return body_error::repeated(name, folded.text());
+    if (std::ranges::find(kRefusedKeys, folded.text()) != kRefusedKeys.end())
+      return body_error::refused(folded.text());
+    if (!seen_.insert(known->index)) return body_error::repeated(name, folded.text());
+
+    view_.for_gateway |= known->for_gateway;
 
     BodyMember& member = view_.members.emplace_back();
     member.key = name;
@@ -158,7 +158,7 @@ class BodyReader {
 
   std::string_view body_;
   JsonCursor cursor_;
-  const std::vector<std::string>& read_keys_;
+  const ReadKeys& read_keys_;
   IndexSet seen_;
   std::string room_;  // of an escaped key
   BodyView view_;
@@ -225,11 +225,6 @@ Mistake check_types(std::string_view body, const BodyView& view, Endpoint endpoi
 
 }  // namespace
 
-const BodyMember* BodyView::find(std::string_view key) const {
-  const auto found = std::ranges::find(members, key, &BodyMember::key);
-  return found == members.end() ? nullptr : &*found;
-}
-
 std::span<const std::string_view> core_read_keys() {
   return kCoreReadKeys;
 }
@@ -241,7 +236,7 @@ std::string fold(std::string_view key) {
 }
 
 std::expected<BodyView, BodyError> view_body(std::string_view body, Endpoint endpoint,
-                                             const std::vector<std::string>& read_keys) {
+                                             const ReadKeys& read_keys) {
   std::expected<BodyView, BodyError> view = BodyReader(body, read_keys).read();
   if (!view) return view;
   Mistake mistake = read_model(body, *view);

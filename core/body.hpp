@@ -15,8 +15,10 @@
 #include <string_view>
 #include <vector>
 
+#include "core/ascii.hpp"
 #include "core/endpoint.hpp"
 #include "core/json_scan.hpp"
+#include "core/read_keys.hpp"
 
 namespace spillway {
 
@@ -45,9 +47,15 @@ struct BodyView {
   std::size_t object_begin = 0;     // of the '{'
   std::size_t object_end = 0;       // one past the '}'
   bool object_empty = false;        // "{}": an inserted member needs no comma
+  bool for_gateway = false;         // a member may be one of kGatewayBodyKeys
 
   // The member whose key is exactly `key` (case-sensitive), or nullptr.
-  const BodyMember* find(std::string_view key) const;
+  const BodyMember* find(std::string_view key) const {
+    for (const BodyMember& member : members) {
+      if (same(member.key, key)) return &member;
+    }
+    return nullptr;
+  }
 };
 
 // Keys that are always read; config/ adds those of the deployments' BodyRules to make
@@ -57,12 +65,12 @@ std::span<const std::string_view> core_read_keys();
 // ASCII lower case.
 std::string fold(std::string_view key);
 
-// `read_keys` is sorted and case-folded. Checks the types of what is read: `model` a non-empty
+// Checks the types of what is read: `model` a non-empty
 // string of at most kModelNameBytes, `stream` a boolean or null, and where the endpoint defines
 // them `messages` an array, `n` an integer or null; `api_base`, `base_url`, `api_key` at the top
 // level are refused (a client may not choose where its call goes). Only `model` is required.
 std::expected<BodyView, BodyError> view_body(std::string_view body, Endpoint endpoint,
-                                             const std::vector<std::string>& read_keys);
+                                             const ReadKeys& read_keys);
 
 // True if `text` is exactly one JSON value (the same checker; white space around it allowed).
 bool is_json(std::string_view text);

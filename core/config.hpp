@@ -15,6 +15,7 @@
 
 #include "core/endpoint.hpp"
 #include "core/error_class.hpp"
+#include "core/read_keys.hpp"
 #include "core/secret.hpp"
 #include "core/time.hpp"
 
@@ -294,9 +295,8 @@ struct Config {
   std::vector<GroupIndex> wildcards;  // most specific first
   // For whatever has no fallbacks of its own: deployments called by id, and unknown models.
   std::vector<ModelMatch> default_fallbacks;
-  // Case-folded top-level body keys that Spillway or a deployment's BodyRules read, sorted
-  // (core/body.hpp).
-  std::vector<std::string> read_keys;
+  // Top-level body keys that Spillway or a deployment's BodyRules read (core/body.hpp).
+  ReadKeys read_keys;
 
   const Deployment& at(DeploymentIndex i) const { return deployments[i.value]; }
   const ModelGroup& at(GroupIndex i) const { return groups[i.value]; }

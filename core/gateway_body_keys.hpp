@@ -2,6 +2,7 @@
 // forwarded. core/read_request_options.hpp reads those that mean something here.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <string_view>
 
@@ -33,5 +34,6 @@ inline constexpr auto kGatewayBodyKeys =
                                      "tags",
                                      "timeout",
                                      "user_config"});
+static_assert(std::ranges::is_sorted(kGatewayBodyKeys));
 
 }  // namespace spillway

@@ -83,14 +83,14 @@ State RequestHeadCheck::clean_request_line(std::string_view buffer, std::string_
   const std::string_view method = line.substr(0, first);
   const std::string_view target = line.substr(first + 1, second - first - 1);
   const std::string_view version = line.substr(second + 1);
-  const bool good = (version == "HTTP/1.1" || version == "HTTP/1.0") &&
+  const bool good = (same(version, "HTTP/1.1") || same(version, "HTTP/1.0")) &&
                     line.size() + 1 < bounds::kTargetBytes + kAroundTarget &&
                     method.size() <= kMethodBytes && http::is_token(method) &&
-                    method != "CONNECT" && method != "TRACE" &&
+                    !same(method, "CONNECT") && !same(method, "TRACE") &&
                     target.size() <= bounds::kTargetBytes && http::is_origin_form(target);
   if (!good) return scan_line(buffer);
   seen_request_line_ = true;
-  http_1_0_ = version == "HTTP/1.0";
+  http_1_0_ = same(version, "HTTP/1.0");
   method_ = method;
   target_ = target;
   line_begin_ = scanned_ = line_begin_ + line.size() + 2;
@@ -159,7 +159,8 @@ State RequestHeadCheck::check_version(std::string_view version) {
   const bool fits =
       i < kPattern.size() && (digit(kPattern[i]) ? digit(version[i]) : version[i] == kPattern[i]);
   if (!fits) return fail(400, "the HTTP version is malformed");
-  if (version.size() == kPattern.size() && version != "HTTP/1.1" && version != "HTTP/1.0") {
+  if (version.size() == kPattern.size() && !same(version, "HTTP/1.1") &&
+      !same(version, "HTTP/1.0")) {
     return fail(505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
   }
   return State::need_more;
@@ -192,9 +193,11 @@ State RequestHeadCheck::request_line(std::string_view line) {
 State RequestHeadCheck::check_target(std::string_view method, std::string_view target) {
   if (target.size() > bounds::kTargetBytes) return fail(414, "the request target is too long");
   if (method.size() > kMethodBytes) return fail(501, "the method is not known");
-  if (method == "CONNECT" || method == "TRACE") return fail(405, "the method is not allowed");
-  if (target == "*") {
-    return method == "OPTIONS" ? State::need_more : fail(400, "the target * is for OPTIONS only");
+  if (same(method, "CONNECT") || same(method, "TRACE"))
+    return fail(405, "the method is not allowed");
+  if (same(target, "*")) {
+    return same(method, "OPTIONS") ? State::need_more
+                                   : fail(400, "the target * is for OPTIONS only");
   }
   if (target.find('#') != std::string_view::npos) {
     return fail(400, "the request target holds a fragment");

@@ -146,6 +146,7 @@ bool is_token_list(std::string_view list) {
 }
 
 std::optional<std::uint64_t> parse_content_length(std::string_view value) {
+  if (const auto number = ascii::short_number(value)) return number;
   if (value.empty() || !std::ranges::all_of(value, is_digit)) return std::nullopt;
   std::uint64_t length = 0;
   const auto [end, status] = std::from_chars(value.data(), value.data() + value.size(), length);

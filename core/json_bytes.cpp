@@ -1,5 +1,9 @@
 #include "core/json_bytes.hpp"
 
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
+
 namespace spillway {
 
 namespace {
@@ -9,7 +13,51 @@ bool continues(const char* at, unsigned char low = 0x80, unsigned char high = 0x
   return byte >= low && byte <= high;
 }
 
+#ifdef __x86_64__
+
+constexpr int kWideBlock = 32;
+
+// For processors with AVX2; the bytes are told apart as in special_bits().
+template <bool kOnlyAscii>
+__attribute__((target("avx2"))) const char* pass_plain_avx2(const char* at, const char* end) {
+  const __m256i kLeast = _mm256_set1_epi8(0x20), kLastControl = _mm256_set1_epi8(0x1F);
+  const __m256i kQuote = _mm256_set1_epi8('"'), kEscape = _mm256_set1_epi8('\\');
+  for (; end - at >= kWideBlock; at += kWideBlock) {
+    const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
+    const __m256i outside = kOnlyAscii
+                                ? _mm256_subs_epi8(bytes, kLeast)
+                                : _mm256_cmpeq_epi8(_mm256_min_epu8(bytes, kLastControl), bytes);
+    const __m256i quotes = _mm256_cmpeq_epi8(bytes, kQuote);
+    const __m256i escapes = _mm256_cmpeq_epi8(bytes, kEscape);
+    const __m256i special = _mm256_or_si256(outside, _mm256_or_si256(quotes, escapes));
+    if (_mm256_movemask_epi8(special) != 0) break;
+  }
+  return at;
+}
+
+const bool has_avx2 = [] {
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx2") != 0;
+}();
+
+#endif
+
 }  // namespace
+
+namespace json_bytes {
+
+template <bool kOnlyAscii>
+const char* pass_plain_far(const char* at, [[maybe_unused]] const char* end) {
+#ifdef __x86_64__
+  if (has_avx2) return pass_plain_avx2<kOnlyAscii>(at, end);
+#endif
+  return at;
+}
+
+template const char* pass_plain_far<true>(const char*, const char*);
+template const char* pass_plain_far<false>(const char*, const char*);
+
+}  // namespace json_bytes
 
 int utf8_length(const char* at, const char* end) {
   const auto lead = static_cast<unsigned char>(*at);

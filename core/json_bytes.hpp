@@ -1,6 +1,5 @@
-// The two byte-level questions of the JSON scanner's hot path: where a string stops being plain,
-// and where a run of non-ASCII text ends. Bodies are megabytes of string; everything else about
-// them is cheap.
+// The byte-level questions of the JSON scanner's hot path: where a string stops being plain, and
+// what of it is UTF-8. Bodies are megabytes of string; everything else about them is cheap.
 #pragma once
 
 #include <bit>
@@ -20,10 +19,14 @@ namespace json_bytes {
 inline constexpr int kBlock = 16;
 
 // A bit for each special byte of the block, the lowest for the first.
-inline unsigned special_bits(const char* block) {
+template <bool kOnlyAscii>
+unsigned special_bits(const char* block) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(block));
-  // Signed, control bytes and non-ASCII bytes are those below 0x20; the sign is what is asked for.
-  const __m128i outside = _mm_subs_epi8(bytes, _mm_set1_epi8(0x20));
+  // Signed, control bytes and non-ASCII bytes are those below 0x20, and the sign is what is asked
+  // for; unsigned, control bytes are those that 0x1F is not above.
+  const __m128i outside = kOnlyAscii
+                              ? _mm_subs_epi8(bytes, _mm_set1_epi8(0x20))
+                              : _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1F)), bytes);
   const __m128i quotes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
   const __m128i escapes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
   const __m128i special = _mm_or_si128(outside, _mm_or_si128(quotes, escapes));
@@ -42,36 +45,61 @@ inline std::uint64_t zero_bytes(std::uint64_t word) {
 }
 
 // Not zero if the block has a special byte.
-inline std::uint64_t special_bits(const char* block) {
+template <bool kOnlyAscii>
+std::uint64_t special_bits(const char* block) {
   std::uint64_t word;
   std::memcpy(&word, block, sizeof word);
   const std::uint64_t controls = (word - kOnes * 0x20) & ~word & kHighs;
-  return controls | (word & kHighs) | zero_bytes(word ^ (kOnes * '"')) |
-         zero_bytes(word ^ (kOnes * '\\'));
+  const std::uint64_t others = kOnlyAscii ? word & kHighs : 0;
+  return controls | others | zero_bytes(word ^ (kOnes * '"')) | zero_bytes(word ^ (kOnes * '\\'));
 }
 
 #endif
 
-inline bool is_special(char c) {
+template <bool kOnlyAscii>
+bool is_special(char c) {
   const auto byte = static_cast<unsigned char>(c);
-  return byte < 0x20 || byte >= 0x80 || c == '"' || c == '\\';
+  return byte < 0x20 || (kOnlyAscii && byte >= 0x80) || c == '"' || c == '\\';
+}
+
+// Past text without a special byte, in wider blocks if the processor has them; stops at the latest
+// where less than one is left.
+template <bool kOnlyAscii>
+const char* pass_plain_far(const char* at, const char* end);
+
+template <bool kOnlyAscii>
+const char* find_special(const char* at, const char* end) {
+  constexpr std::ptrdiff_t kNear = 4 * kBlock;  // most strings end within
+  const char* limit = end - at > 4 * kNear ? at + kNear : end;
+  for (;;) {
+    for (; limit - at >= kBlock; at += kBlock) {
+      const auto bits = special_bits<kOnlyAscii>(at);
+      if (bits == 0) continue;
+#ifdef __SSE2__
+      return at + std::countr_zero(bits);
+#else
+      limit = end = at + kBlock;  // which byte it is depends on the byte order: look one by one
+      break;
+#endif
+    }
+    if (limit == end) break;
+    at = pass_plain_far<kOnlyAscii>(at, end);
+    limit = end;
+  }
+  while (at != end && !is_special<kOnlyAscii>(*at)) ++at;
+  return at;
 }
 
 }  // namespace json_bytes
 
 // The first byte in [at, end) that is '"', '\', below 0x20 or not ASCII; `end` if there is none.
 inline const char* find_special_byte(const char* at, const char* end) {
-  for (; end - at >= json_bytes::kBlock; at += json_bytes::kBlock) {
-    const auto bits = json_bytes::special_bits(at);
-    if (bits == 0) continue;
-#ifdef __SSE2__
-    return at + std::countr_zero(bits);
-#else
-    break;  // which byte it is depends on the byte order: look one by one
-#endif
-  }
-  while (at != end && !json_bytes::is_special(*at)) ++at;
-  return at;
+  return json_bytes::find_special<true>(at, end);
+}
+
+// The same for text that is known to be UTF-8: non-ASCII bytes are not special.
+inline const char* find_special_ascii(const char* at, const char* end) {
+  return json_bytes::find_special<false>(at, end);
 }
 
 // [at, end) starts with a non-ASCII byte. One past the last byte of the run of valid UTF-8

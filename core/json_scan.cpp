@@ -1,5 +1,7 @@
 #include "core/json_scan.hpp"
 
+#include <simdjson.h>
+
 #include <array>
 #include <cstring>
 
@@ -17,6 +19,13 @@ bool is_digit(char c) {
 bool is_hex(char c) {
   return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
+
+// What may follow a backslash, alone.
+constexpr auto kSimpleEscapes = [] {
+  std::array<bool, 256> simple{};
+  for (const char c : std::string_view("\"\\/bfnrt")) simple[static_cast<unsigned char>(c)] = true;
+  return simple;
+}();
 
 const char* pass_digits(const char* at, const char* end) {
   while (at != end && is_digit(*at)) ++at;
@@ -136,8 +145,7 @@ bool JsonCursor::finish() {
 // The cursor stands on the backslash at `at`; one past the escape, or nullptr.
 const char* JsonCursor::pass_escape(const char* at) {
   const char* begin = at++;
-  constexpr std::string_view kSimple = "\"\\/bfnrt";
-  if (at != end_ && kSimple.find(*at) != std::string_view::npos) return at + 1;
+  if (at != end_ && kSimpleEscapes[static_cast<unsigned char>(*at)]) return at + 1;
   bool valid = at != end_ && *at == 'u' && end_ - at > 4;
   for (int i = 1; valid && i <= 4; ++i) valid = is_hex(at[i]);
   if (valid) return at + 5;
@@ -145,12 +153,28 @@ const char* JsonCursor::pass_escape(const char* at) {
   return nullptr;
 }
 
+// The cursor stands on a byte of a string that is not ASCII. Past it and what else follows that
+// need not be looked at; nullptr after a fault. All of a long text is checked at once, many bytes
+// at a time; sequence by sequence only what is short, or has a fault whose place is to be told.
+const char* JsonCursor::pass_non_ascii_text(const char* at) {
+  constexpr std::ptrdiff_t kShort = 128;
+  if (utf8_ == Utf8::unknown && end_ - at >= kShort) {
+    const bool valid = simdjson::validate_utf8(at, static_cast<std::size_t>(end_ - at));
+    utf8_ = valid ? Utf8::valid : Utf8::invalid;
+  }
+  if (utf8_ == Utf8::valid) return at + 1;
+  const char* bad = nullptr;
+  const char* behind = pass_non_ascii(at, end_, bad);
+  if (behind == nullptr) fail(JsonFault::Kind::invalid_utf8, bad);
+  return behind;
+}
+
 bool JsonCursor::pass_string(JsonString& text) {
   const char* begin = at_ + 1;
   const char* at = begin;
   text.escaped = false;
   while (true) {
-    at = find_special_byte(at, end_);
+    at = utf8_ == Utf8::valid ? find_special_ascii(at, end_) : find_special_byte(at, end_);
     if (at == end_) return fail(JsonFault::Kind::syntax, end_);
     if (*at == '"') break;
     if (*at == '\\') {
@@ -160,9 +184,8 @@ bool JsonCursor::pass_string(JsonString& text) {
     } else if (static_cast<unsigned char>(*at) < 0x20) {
       return fail(JsonFault::Kind::syntax, at);
     } else {
-      const char* bad = nullptr;
-      at = pass_non_ascii(at, end_, bad);
-      if (at == nullptr) return fail(JsonFault::Kind::invalid_utf8, bad);
+      at = pass_non_ascii_text(at);
+      if (at == nullptr) return false;
     }
   }
   text.raw = std::string_view(begin, static_cast<std::size_t>(at - begin));

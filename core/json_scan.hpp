@@ -19,6 +19,7 @@
 #include <string>
 #include <string_view>
 
+#include "core/ascii.hpp"
 #include "core/bounds.hpp"
 
 namespace spillway {
@@ -37,7 +38,7 @@ struct JsonString {
   bool escaped = false;  // has at least one backslash
 
   // True if it says `text` once its escapes are applied.
-  bool is(std::string_view text) const { return escaped ? unescaped() == text : raw == text; }
+  bool is(std::string_view text) const { return escaped ? unescaped() == text : same(raw, text); }
 
   // What it says. `room` is where it is put if it has escapes; the view is into it, or `raw`.
   std::string_view text(std::string& room) const {
@@ -135,6 +136,7 @@ class JsonCursor {
   bool pass_key(JsonString& key);
   bool pass_string(JsonString& text);
   const char* pass_escape(const char* at);
+  const char* pass_non_ascii_text(const char* at);
   bool pass_number();
   bool pass_literal(std::string_view literal);
   bool pass_scalar();
@@ -144,6 +146,8 @@ class JsonCursor {
   const char* end_;
   std::size_t depth_ = 0;
   bool fresh_ = false;  // just entered a container: its first item has no comma
+  // Of all that follows; asked once, at the first byte that is not ASCII.
+  enum class Utf8 : std::uint8_t { unknown, valid, invalid } utf8_ = Utf8::unknown;
   std::optional<JsonFault> fault_;
 };
 

@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "core/ascii.hpp"
 #include "core/body_error.hpp"
 #include "core/bounds.hpp"
 #include "core/json_scan.hpp"
@@ -35,6 +36,16 @@ std::string_view trimmed(std::string_view text) {
   const std::size_t first = text.find_first_not_of(" \t");
   if (first == std::string_view::npos) return {};
   return text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
+// False for nearly every request: nothing in it speaks to the gateway.
+bool may_have_options(const BodyView& view, Headers headers) {
+  static constexpr std::string_view kPrefix = "x-litellm-";
+  const auto ours = [](const HeaderView& header) {
+    return header.name.size() > kPrefix.size() &&
+           ascii::equal_folded(header.name.data(), kPrefix.data(), kPrefix.size());
+  };
+  return view.for_gateway || view.find("metadata") != nullptr || std::ranges::any_of(headers, ours);
 }
 
 // A JSON string's text, unescaped. The cursor's string lies in checked JSON.
@@ -301,6 +312,7 @@ std::expected<RequestOptions, BodyError> read_request_options(const Config& conf
                                                               std::string_view body,
                                                               const BodyView& view,
                                                               Headers headers) {
+  if (!may_have_options(view, headers)) return RequestOptions();
   return OptionsReader(config, body, view, headers).read();
 }
 

@@ -111,12 +111,7 @@ bool only_model_changes(const BodyView& view, const BodyRules& rules) {
                        rules.drop.empty() && !rules.content_list_to_string &&
                        !rules.temperature_max && !rules.temperature_min &&
                        !rules.temperature_min_with_n_gt_1;
-  static_assert(std::ranges::is_sorted(kGatewayBodyKeys));
-  const auto forwarded = [](const BodyMember& member) {
-    return !std::ranges::binary_search(kGatewayBodyKeys, std::string_view(member.key),
-                                       ascii::comes_before);
-  };
-  return no_rule && std::ranges::all_of(view.members, forwarded);
+  return no_rule && !view.for_gateway;
 }
 
 // What edit_members and assemble come to where only_model_changes. A view has its model.

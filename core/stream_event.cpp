@@ -4,6 +4,7 @@
 #include <charconv>
 #include <limits>
 
+#include "core/ascii.hpp"
 #include "core/bounds.hpp"
 #include "core/json_scan.hpp"
 
@@ -13,13 +14,14 @@ namespace {
 
 // Null, and what some serialisers write for "nothing": false, "", [], {}.
 bool says_nothing(std::string_view value) {
-  if (value == "null" || value == "false" || value == "\"\"") return true;
+  if (same(value, "null") || same(value, "false") || same(value, "\"\"")) return true;
   const bool container = value.starts_with('{') || value.starts_with('[');
   return container && value.find_first_not_of(" \t\r\n", 1) == value.size() - 1;
 }
 
 // One beyond 64 bits is the most that fits.
 std::optional<std::uint64_t> read_count(std::string_view value) {
+  if (const auto number = ascii::short_number(value)) return number;
   std::uint64_t count = 0;
   const char* end = value.data() + value.size();
   const auto [at, status] = std::from_chars(value.data(), end, count);
@@ -96,28 +98,28 @@ class EventReader {
     bool code = false, message = false, answer = false;
     while (cursor_.next_member(key)) {
       const std::string_view name = key.text(room_);
-      if (name == "choices") {
+      if (same(name, "choices")) {
         choices();
-      } else if (name == "usage") {
+      } else if (same(name, "usage")) {
         usage();
-      } else if (name == "error") {
+      } else if (same(name, "error")) {
         facts_.error |= !says_nothing(value());
-      } else if (name == "object") {
+      } else if (same(name, "object")) {
         answer = true;
-        facts_.error |= string_value() == "error";
-      } else if (name == "type") {
+        facts_.error |= same(string_value(), "error");
+      } else if (same(name, "type")) {
         facts_.type = string_value();
-        facts_.error |= facts_.type == "error";
+        facts_.error |= same(facts_.type, "error");
         answer = true;
-      } else if (name == "response") {
+      } else if (same(name, "response")) {
         response();
-      } else if (name == "id") {
+      } else if (same(name, "id")) {
         answer = true;
         facts_.id = string_literal();
       } else {
-        code |= name == "code";
-        message |= name == "message";
-        answer |= name == "data" || name == "output" || name == "results";
+        code |= same(name, "code");
+        message |= same(name, "message");
+        answer |= same(name, "data") || same(name, "output") || same(name, "results");
         cursor_.skip();
       }
     }
@@ -141,8 +143,8 @@ class EventReader {
     JsonString key;
     while (cursor_.next_member(key)) {
       const std::string_view name = key.text(room_);
-      const bool prompt = name == "prompt_tokens" || name == "input_tokens";
-      const bool completion = name == "completion_tokens" || name == "output_tokens";
+      const bool prompt = same(name, "prompt_tokens") || same(name, "input_tokens");
+      const bool completion = same(name, "completion_tokens") || same(name, "output_tokens");
       const std::optional<std::uint64_t> count = read_count(value());
       if (!count || (!prompt && !completion)) continue;
       (prompt ? facts_.usage.prompt : facts_.usage.completion) =
@@ -171,15 +173,15 @@ class EventReader {
     bool finished = false;
     while (cursor_.next_member(key)) {
       const std::string_view name = key.text(room_);
-      if (name == "delta") {
+      if (same(name, "delta")) {
         delta();
-      } else if (name == "text") {
+      } else if (same(name, "text")) {
         text();
-      } else if (name == "finish_reason") {
+      } else if (same(name, "finish_reason")) {
         finished = !says_nothing(value());
-      } else if (name == "index") {
+      } else if (same(name, "index")) {
         index = read_count(value()).value_or(0);
-      } else if (name == "logprobs" || name == "message") {
+      } else if (same(name, "logprobs") || same(name, "message")) {
         facts_.plain &= says_nothing(value());
       } else {
         cursor_.skip();

@@ -43,7 +43,7 @@ INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+([<"])([^>"]+)[>"]', re.MULTIL
 
 # core/ is values and decisions: the standard library without what waits, three libraries of values, and the
 # processor's vector instructions.
-CORE_LIBRARIES = ("nlohmann/", "fmt/", "simdjson.h", "emmintrin.h", "arm_neon.h")
+CORE_LIBRARIES = ("nlohmann/", "fmt/", "simdjson.h", "emmintrin.h", "immintrin.h", "arm_neon.h")
 # Threads, locks and streams: nothing of core/ waits, shares or prints.
 NOT_IN_CORE = {
     "thread", "mutex", "shared_mutex", "condition_variable", "future", "stop_token", "semaphore", "latch", "barrier",

@@ -236,6 +236,24 @@ TEST_CASE("A string is UTF-8 wherever in it the bytes stand") {
   }
 }
 
+TEST_CASE(
+    "The fault of a long text is where it is not UTF-8, and what is passed is still checked") {
+  const std::string start = "[\"\xC3\xA9\",\"" + std::string(300, 'a') + "\xE2\x82\xAC";
+  CHECK(is_json(start + "\\u00e9\xC3\xA9\"]"));
+  for (const char* wrong : {"\"", "\x1F\"]", "\\x\"]", "\"\xC3\xA9]"}) {
+    INFO(wrong);
+    CHECK_FALSE(is_json(start + wrong));
+  }
+  for (const char* bad : {"\x80", "\xC3 ", "\xED\xA0\x80", "\xF5\x80\x80\x80"}) {
+    const std::string text = start + bad + std::string(300, 'z') + "\"]";
+    JsonCursor cursor(text);
+    CHECK_FALSE(cursor.skip());
+    REQUIRE(cursor.fault());
+    CHECK(cursor.fault()->kind == JsonFault::Kind::invalid_utf8);
+    CHECK(cursor.fault()->offset == start.size());
+  }
+}
+
 TEST_CASE("Unescaping applies every escape") {
   CHECK(unescape(R"("a\"\\\/\b\f\n\r\t\u0041\u00e9\u20ac\ud83d\ude00")") ==
         "a\"\\/\b\f\n\r\tA\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80");

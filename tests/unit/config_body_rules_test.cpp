@@ -116,7 +116,7 @@ TEST_CASE("A provider's mappings, limits and special handling reach the deployme
 TEST_CASE("Every key that rules read is in the read set, folded, sorted and once") {
   const auto result = loaded(entry({"model: mistral/x", "api_key: k", "Odd_Key: 1",
                                     "drop_params: true", "additional_drop_params: [Zed]"}));
-  const auto& keys = result.config.read_keys;
+  const auto keys = result.config.read_keys.names();
   for (const std::string_view key : {"odd_key", "zed", "max_completion_tokens", "max_tokens",
                                      "seed", "random_seed", "logit_bias"}) {
     INFO(key);

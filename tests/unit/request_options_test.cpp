@@ -19,8 +19,7 @@ using Fields = std::vector<HeaderView>;
 Config three_models() {
   Config config;
   for (const char* name : {"a", "b", "c"}) add_deployment(config, add_group(config, name));
-  for (const std::string_view key : core_read_keys()) config.read_keys.emplace_back(key);
-  std::ranges::sort(config.read_keys);
+  config.read_keys = std::vector<std::string>(core_read_keys().begin(), core_read_keys().end());
   config.deployment_ids.emplace("deployment-2", DeploymentIndex{2});
   return config;
 }
