@@ -8,16 +8,27 @@
 #include "core/ascii.hpp"
 #include "core/body.hpp"
 #include "core/head_check.hpp"
+#include "server/append.hpp"
 #include "server/hop_by_hop.hpp"
 #include "server/worker.hpp"
 
 namespace spillway::server {
 
-using namespace std::string_view_literals;
-
 namespace {
 
 constexpr std::size_t kUsualHeadBytes = 768;
+
+// A number as text.
+class Digits {
+ public:
+  explicit Digits(std::uint64_t value)
+      : end_(std::to_chars(digits_.data(), digits_.data() + digits_.size(), value).ptr) {}
+  operator std::string_view() const { return {digits_.data(), end_}; }
+
+ private:
+  std::array<char, 20> digits_;
+  const char* end_;
+};
 
 constexpr std::string_view kPassedNames[] = {"content-type", "retry-after", "retry-after-ms"};
 constexpr std::string_view kPassedPrefixes[] = {"x-ratelimit-", "openai-", "anthropic-"};
@@ -69,25 +80,20 @@ std::string_view reason_phrase(int status) {
 
 ResponseHead::ResponseHead(Worker& worker, int status) {
   text_.reserve(kUsualHeadBytes);
-  text_.append("HTTP/1.1 ");
-  append_number(text_, static_cast<std::uint64_t>(status));
-  text_.append(" ").append(reason_phrase(status)).append("\r\nDate: ");
-  text_.append(worker.http_date()).append("\r\n");
+  append_all(text_, "HTTP/1.1 ", Digits(static_cast<std::uint64_t>(status)), " ",
+             reason_phrase(status), "\r\nDate: ", worker.http_date(), "\r\n");
 }
 
 void append_header(std::string& lines, std::string_view name, std::string_view value) {
-  if (safe_header_value(value)) lines.append(name).append(": "sv).append(value).append("\r\n"sv);
+  if (safe_header_value(value)) append_all(lines, name, ": ", value, "\r\n");
 }
 
 void append_number(std::string& text, std::uint64_t value) {
-  std::array<char, 20> digits;
-  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
-  text.append(digits.data(), end);
+  append_all(text, Digits(value));
 }
 
 void append_header(std::string& lines, std::string_view name, std::uint64_t value) {
-  append_number(lines.append(name).append(": "sv), value);
-  lines.append("\r\n"sv);
+  append_all(lines, name, ": ", Digits(value), "\r\n");
 }
 
 ResponseHead& ResponseHead::add(std::string_view name, std::string_view value) {

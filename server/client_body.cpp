@@ -15,8 +15,6 @@ namespace {
 using ReadFault = ClientConnection::ReadFault;
 
 constexpr std::size_t kReadBytes = 16 * 1024;
-// So much of a promised body must have come before the rest gets memory.
-constexpr std::size_t kBodyStepBytes = 1024 * 1024;
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 ReadFault too_large(std::size_t limit) {

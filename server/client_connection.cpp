@@ -11,7 +11,6 @@ namespace spillway::server {
 
 namespace {
 
-constexpr std::size_t kUsualFields = 16;
 constexpr Duration kSecondLook = milliseconds(500);
 using ReadFault = ClientConnection::ReadFault;
 
@@ -97,7 +96,7 @@ Awaitable<std::optional<ReadFault>> ClientConnection::read_head(const Config& co
     at_hand = tls_ && n == buffer.size();
     if (timed_out_) ec = asio::error::timed_out;
     if (ec == asio::error::would_block) continue;
-    request.fields.reserve(kUsualFields);
+    if (request.fields.capacity() == 0) worker_.request_memory().lend(request);
     if (ec == asio::error::timed_out && !begun.empty())
       co_return ReadFault::refuse(408, "The request head did not arrive in time.");
     if (ec) co_return ReadFault::gone();
@@ -140,6 +139,9 @@ void ClientConnection::take_body(std::string_view received, ClientRequest& reque
   if (request.framing == BodyFraming::length) {
     const auto length =
         static_cast<std::size_t>(std::min<std::uint64_t>(request.content_length, received.size()));
+    if (received.size() < request.content_length)
+      request.body.reserve(static_cast<std::size_t>(
+          std::min<std::uint64_t>(request.content_length, kBodyStepBytes)));
     request.body.assign(received.substr(0, length));
     received.remove_prefix(length);
   }

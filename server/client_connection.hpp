@@ -83,6 +83,9 @@ class ClientConnection {
   std::uint64_t bytes_written() const { return bytes_written_; }
 
  private:
+  // So much of a promised body must have come before the rest gets memory.
+  static constexpr std::size_t kBodyStepBytes = 1024 * 1024;
+
   static void take_head(RequestHeadCheck& check, std::string_view received, ClientRequest& request);
   void take_body(std::string_view received, ClientRequest& request);
   Awaitable<std::optional<ReadFault>> read_fixed_body(ClientRequest& request);

@@ -34,6 +34,19 @@ std::size_t class_of(std::size_t bytes) {
   return (bytes - 1) / kStep;
 }
 
+constinit thread_local unsigned running_chains = 0;  // one within the other
+constinit thread_local std::uint64_t turns = 0;
+
+class Turn {
+ public:
+  Turn() {
+    if (running_chains++ == 0) ++turns;
+  }
+  ~Turn() { --running_chains; }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+};
+
 }  // namespace
 
 void* allocate(std::size_t bytes) {
@@ -70,6 +83,7 @@ Chain::~Chain() {
 }
 
 void Chain::run() {
+  const Turn turn;
   if (waiting_) next_ = std::exchange(waiting_, nullptr);
   while (next_) std::exchange(next_, nullptr).resume();
   if (waiting_) return;  // and somebody else owns the chain
@@ -86,6 +100,10 @@ void Chain::run() {
 
 void spawn(Awaitable<void> first, OnEnd on_end) {
   (new coroutine::Chain(std::move(first), std::move(on_end)))->run();
+}
+
+std::uint64_t coroutine_turn() {
+  return coroutine::running_chains == 0 ? 0 : coroutine::turns;
 }
 
 void release_coroutine_memory() {

@@ -12,6 +12,7 @@
 #include <boost/asio/deferred.hpp>
 #include <coroutine>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <optional>
@@ -35,10 +36,30 @@ void spawn(Awaitable<void> first, OnEnd on_end = nullptr);
 // The memory of ended coroutines that the calling thread has kept goes back to the heap.
 void release_coroutine_memory();
 
+// A number for what the calling thread's coroutines do until all of them wait or have ended; 0
+// outside of them. What was found out in a turn, the time for one, holds good until it is over.
+std::uint64_t coroutine_turn();
+
 namespace coroutine {
 
 void* allocate(std::size_t bytes);
 void deallocate(void* frame, std::size_t bytes) noexcept;
+
+// For what lives about as long as a coroutine does: memory from the same cache.
+template <typename T>
+struct Allocator {
+  using value_type = T;
+
+  Allocator() = default;
+  template <typename U>
+  Allocator(const Allocator<U>&) {}
+
+  T* allocate(std::size_t count) { return static_cast<T*>(coroutine::allocate(count * sizeof(T))); }
+  void deallocate(T* at, std::size_t count) noexcept {
+    coroutine::deallocate(at, count * sizeof(T));
+  }
+  friend bool operator==(const Allocator&, const Allocator&) { return true; }
+};
 
 class Chain;
 

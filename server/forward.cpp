@@ -141,7 +141,8 @@ CallLeg* Forward::begin_call(attempt::Call call) {
   if (call.leg == attempt::Leg::first) asked_ = call.deployment;
   hedge_at_ = call.hedge_at;
   if (answering_ == legs_[index].get()) answering_ = nullptr;
-  legs_[index] = std::make_shared<CallLeg>(*leg_request_, std::move(call), std::move(transcript));
+  legs_[index] = std::allocate_shared<CallLeg>(coroutine::Allocator<CallLeg>(), *leg_request_,
+                                               std::move(call), std::move(transcript));
   const bool alone = !hedge_at_ && !racing_[1 - index];
   if (alone) return legs_[index].get();
   enter_race(legs_[index]);

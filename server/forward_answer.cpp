@@ -7,6 +7,7 @@
 
 #include "core/head_check.hpp"
 #include "server/access_log.hpp"
+#include "server/append.hpp"
 #include "server/litellm_headers.hpp"
 #include "server/log.hpp"
 #include "server/metrics.hpp"
@@ -151,11 +152,10 @@ void Forward::add_history(std::string& text) const {
   bool first = true;
   const auto add = [&](DeploymentIndex deployment, std::string_view outcome, Duration took) {
     const auto ms = std::chrono::duration_cast<milliseconds>(took).count();
-    if (!std::exchange(first, false)) text.append(", ");
-    text.append(config_.at(deployment).id);
-    text.append("=").append(outcome).append(":");
+    const std::string_view comma = std::exchange(first, false) ? "" : ", ";
+    append_all(text, comma, config_.at(deployment).id, "=", outcome, ":");
     append_number(text, static_cast<std::uint64_t>(std::max<std::int64_t>(ms, 0)));
-    text.append("ms");
+    append_all(text, "ms");
   };
   for (const AttemptRecord& attempt : loop_->records()) {
     const std::string_view outcome = attempt.outrun        ? "outrun"

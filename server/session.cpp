@@ -39,7 +39,7 @@ Answer out_of_memory() {
 }
 
 bool allowed_method(const Route& route, std::string_view method) {
-  return route.post ? method == "POST" : method == "GET" || method == "HEAD";
+  return route.post ? same(method, "POST") : same(method, "GET") || same(method, "HEAD");
 }
 
 }  // namespace
@@ -71,6 +71,7 @@ Awaitable<void> Session::run() {
     }
     snapshot = worker_.snapshot();  // the wait may have been long
     const Next next = co_await serve(request, std::move(snapshot));
+    worker_.request_memory().take_back(request);
     if (next == Next::close || !connection_.is_open()) break;
   }
   co_await connection_.finish();
@@ -115,7 +116,7 @@ Awaitable<Session::Next> Session::serve(ClientRequest& request, SnapshotPtr snap
 std::optional<Answer> Session::check_head(const ClientRequest& request, const Config& config,
                                           const Route*& route, std::string& key_name) {
   route = find_route(request.path);
-  if (request.method == "OPTIONS" && (route || request.path == "*")) {
+  if (same(request.method, "OPTIONS") && (route || same(request.path, "*"))) {
     Answer options;  // also CORS preflights, which carry no key
     options.status = 204;
     options.allow = route ? route->allow() : kAllMethods;
@@ -234,7 +235,7 @@ Awaitable<Session::Next> Session::answer(const ClientRequest& request, const Con
   }
   const std::string text = head.finish();
   const std::string_view body = answer.body;
-  const std::string_view pieces[] = {text, request.method == "HEAD" ? body.substr(0, 0) : body};
+  const std::string_view pieces[] = {text, same(request.method, "HEAD") ? body.substr(0, 0) : body};
   if (!answer.recorded) record(request, config, answer, pieces[0].size() + pieces[1].size());
   const bool written = co_await connection_.write(pieces, worker_.now() + kWriteTimeout);
   if (!written) co_return Next::close;

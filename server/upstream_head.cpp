@@ -7,6 +7,7 @@
 #include "core/body.hpp"
 #include "core/head_check.hpp"
 #include "server/answer.hpp"
+#include "server/append.hpp"
 #include "server/hop_by_hop.hpp"
 #include "server/percent.hpp"
 #include "server/upstream_connection.hpp"
@@ -34,11 +35,19 @@ void append_target(std::string& head, const std::string& target, std::string_vie
   head.append(target, at + kPlaceholder.size());
 }
 
+// A bit for each length that a name of kForwarded has: most names have none of them.
+constexpr std::uint32_t kForwardedLengths = [] {
+  std::uint32_t lengths = 0;
+  for (const std::string_view name : kForwarded) lengths |= 1U << name.size();
+  return lengths;
+}();
+
 bool forwarded(std::string_view name) {
+  const bool length_fits = name.size() < 32 && (kForwardedLengths >> name.size() & 1U) != 0;
   return starts_with_ignoring_case(name, kForwardedPrefix) ||
-         std::ranges::any_of(kForwarded, [name](std::string_view known) {
-           return equals_ignoring_case(name, known);
-         });
+         (length_fits && std::ranges::any_of(kForwarded, [name](std::string_view known) {
+            return equals_ignoring_case(name, known);
+          }));
 }
 
 bool configured(const Deployment& deployment, std::string_view folded_name) {
@@ -59,10 +68,10 @@ std::string upstream_head(const PreparedHeads& prepared, const Config& config,
   const Deployment& deployment = config.at(asked);
   std::string head;
   head.reserve(kUsualHeadBytes);
-  head.append("POST ");
-  if (plain_proxy) head.append("http://").append(host_field(deployment.origin));
+  append_all(head, "POST ");
+  if (plain_proxy) append_all(head, "http://", host_field(deployment.origin));
   append_target(head, deployment.targets[static_cast<std::size_t>(endpoint)], upstream_model);
-  head.append(" HTTP/1.1\r\n").append(prepared.upstream(asked).reveal());
+  append_all(head, " HTTP/1.1\r\n", prepared.upstream(asked).reveal());
   append_header(head, "Content-Length", std::uint64_t{body_bytes});
   if (plain_proxy && !plain_proxy->authorization.empty())
     head.append("Proxy-Authorization: ").append(plain_proxy->authorization).append("\r\n");
@@ -70,9 +79,9 @@ std::string upstream_head(const PreparedHeads& prepared, const Config& config,
     if (!forwarded(field.name) || !safe_header_value(field.value)) continue;
     const std::string name = fold(field.name);
     if (configured(deployment, name) || named_in_connection(request.headers, name)) continue;
-    head.append(name).append(": ").append(field.value).append("\r\n");
+    append_all(head, name, ": ", field.value, "\r\n");
   }
-  head.append("\r\n");
+  append_all(head, "\r\n");
   return head;
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 
 #include "server/event_loop.hpp"
@@ -16,6 +17,20 @@ namespace spillway::server {
 namespace {
 
 constexpr Duration kHousekeeping = seconds(5);
+
+// Callbacks that are no coroutine's look for themselves.
+template <typename Clock>
+typename Clock::time_point time_of_turn() {
+  struct Reading {
+    std::uint64_t turn = 0;
+    typename Clock::time_point time;
+  };
+  thread_local Reading reading;
+  const std::uint64_t turn = coroutine_turn();
+  if (turn == 0) return Clock::now();
+  if (reading.turn != turn) reading = Reading{turn, Clock::now()};
+  return reading.time;
+}
 
 }  // namespace
 
@@ -126,13 +141,22 @@ const std::string& Worker::http_date() {
   return date_;
 }
 
+TimePoint Worker::now() {
+  return time_of_turn<std::chrono::steady_clock>();
+}
+
+WallTime Worker::wall_now() {
+  return time_of_turn<std::chrono::system_clock>();
+}
+
 std::string Worker::make_request_id() {
+  constexpr std::string_view kPrefix = "req_";
   constexpr std::string_view kHex = "0123456789abcdef";
-  std::string id = "req_";
-  id.reserve(id.size() + 32);
+  std::string id(kPrefix.size() + 32, '\0');
+  char* at = std::ranges::copy(kPrefix, id.data()).out;
   for (int half = 0; half < 2; ++half) {
     const std::uint64_t bits = random_();
-    for (int shift = 60; shift >= 0; shift -= 4) id += kHex[bits >> shift & 0xF];
+    for (int shift = 60; shift >= 0; shift -= 4) *at++ = kHex[bits >> shift & 0xF];
   }
   return id;
 }

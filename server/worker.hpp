@@ -13,6 +13,7 @@
 #include "server/connection_pool.hpp"
 #include "server/deadline.hpp"
 #include "server/read_buffer.hpp"
+#include "server/request_memory.hpp"
 #include "server/resolver.hpp"
 #include "server/snapshot.hpp"
 #include "server/tls_client.hpp"
@@ -45,12 +46,15 @@ class Worker {
   void run();  // the thread's main function
 
   // --- on the worker's own thread ---
-  static TimePoint now() { return std::chrono::steady_clock::now(); }
-  static WallTime wall_now() { return std::chrono::system_clock::now(); }
+  // The time at which the coroutine's turn first asked: a request asks some twenty times, and each
+  // look at the clock costs as much as a hundred instructions.
+  static TimePoint now();
+  static WallTime wall_now();
   const std::string& http_date();  // the Date header's value, made once a second
   asio::io_context& io() { return io_; }
   DeadlineQueue& deadlines() { return deadlines_; }
   ReadBuffer& read_buffer() { return *read_buffer_; }
+  RequestMemory& request_memory() { return request_memory_; }
   ConnectionPool& pool() { return pool_; }
   Resolver& resolver() { return resolver_; }
   TlsClient& tls() { return tls_; }
@@ -76,6 +80,7 @@ class Worker {
   // What coroutines use until the event loop is gone.
   DeadlineQueue deadlines_;
   std::unique_ptr<ReadBuffer> read_buffer_ = std::make_unique<ReadBuffer>();
+  RequestMemory request_memory_;
   // One thread does all of its input and output; only posting comes from others.
   asio::io_context io_{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO};
   ConnectionPool pool_{io_};

@@ -4,6 +4,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "core/time.hpp"
 #include "server/asio.hpp"
@@ -67,6 +68,25 @@ Awaitable<void> cannot_begin_to_wait(std::string& said) {
   }
 }
 
+Awaitable<void> note_turns_once(std::vector<std::uint64_t>& turns) {
+  turns.push_back(coroutine_turn());
+  co_return;
+}
+
+Awaitable<std::uint64_t> turn_inside() {
+  co_return coroutine_turn();
+}
+
+Awaitable<void> note_turns(asio::io_context& io, std::vector<std::uint64_t>& turns) {
+  turns.push_back(coroutine_turn());
+  turns.push_back(co_await turn_inside());
+  co_await asio::post(io, asio::deferred);
+  turns.push_back(coroutine_turn());
+  std::vector<std::uint64_t> others;
+  spawn(note_turns_once(others));
+  turns.push_back(others.at(0));
+}
+
 }  // namespace
 
 TEST_CASE("a chain of coroutines goes on where the innermost waited") {
@@ -126,6 +146,20 @@ TEST_CASE("a coroutine hears by an exception that its wait could not begin") {
   spawn(cannot_begin_to_wait(said), [&](std::exception_ptr error) { ended = !error; });
   CHECK(said == "no room to wait");
   CHECK(ended);
+}
+
+TEST_CASE("a turn lasts until all coroutines wait, and there is none outside of them") {
+  asio::io_context io;
+  std::vector<std::uint64_t> turns;
+  CHECK(coroutine_turn() == 0);
+  spawn(note_turns(io, turns));
+  CHECK(coroutine_turn() == 0);
+  io.run();
+  REQUIRE(turns.size() == 4);
+  CHECK(turns[0] > 0);
+  CHECK(turns[1] == turns[0]);
+  CHECK(turns[2] > turns[0]);
+  CHECK(turns[3] == turns[2]);
 }
 
 TEST_CASE("a coroutine that is never awaited never runs") {
