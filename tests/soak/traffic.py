@@ -12,7 +12,6 @@ from wire import Closed
 
 READER_BYTES = 64 << 10  # what the kernel keeps for a slow reader
 STOPPED_SECONDS = 4.0  # longer than stream_idle
-HALF_BODY_LEFT = "half body, leaves"
 GOOD_GROUPS = ("calm", "touchy", "spare")
 FAILURES = (
     "429", "429 soon", "500", "503", "529", "400", "404", "html", "reset", "close", "cut head",
@@ -274,7 +273,7 @@ def half_body_waiting(caller: Caller) -> None:
 
 
 def half_body_left(caller: Caller) -> None:
-    request = caller.new(HALF_BODY_LEFT)
+    request = caller.new("half body, leaves", statuses=(499,))
     client = caller.fresh()
     client.send(announcing(caller, request, 500, json.dumps(caller.body(request)).encode()))
     leave(caller, request, client)
