@@ -95,7 +95,7 @@ int Gateway::run() {
   auto shed = [this] {
     for (const auto& worker : workers_) worker->shed();
   };
-  spawn(memory_.watch(io_, std::move(shed)));
+  spawn(memory_.watch(io_, &Worker::now, std::move(shed)));
   asio::post(io_, [this] { become_ready(); });
   run_event_loop(io_);
   for (std::thread& thread : threads_) thread.join();
