@@ -106,6 +106,7 @@ void Gateway::stop() {
   told_to_stop_ = true;
   if (leaving_) return log_info("this process is draining already");
   successor_.give_up();
+  if (leaving_) return;  // it serves already, and this one ends anyhow
   tell_supervisor("STOPPING=1");
   leave(Worker::Leaving::for_good, running().timeouts.drain_delay);
 }
