@@ -20,6 +20,11 @@ void Admission::use(const Limits& limits) {
   let_in();
 }
 
+void Admission::close() {
+  const std::lock_guard lock(guard_);
+  closed_ = true;
+}
+
 bool Admission::admit() {
   return waiting_.load() == 0 && take_place(limit_.load());
 }
@@ -54,7 +59,7 @@ std::shared_ptr<Admission::Turn> Admission::queue(asio::io_context& io, std::str
 }
 
 void Admission::let_in() {
-  while (queue_.size() > 0 && take_place(limit_.load())) {
+  while (!closed_ && queue_.size() > 0 && take_place(limit_.load())) {
     std::optional<FairQueue::Ticket> next;
     try {
       next = queue_.next();

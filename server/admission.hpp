@@ -26,6 +26,9 @@ class Admission {
   // From now on, also for those that wait. Any thread.
   void use(const Limits& limits);
 
+  // The process is about to end: nobody is let in any more, whoever waits.
+  void close();
+
   // True if one more request may run now; then ended() follows.
   bool admit();
   void ended();
@@ -89,6 +92,7 @@ class Admission {
   std::mutex guard_;
   FairQueue queue_;
   std::size_t places_ = 0;  // to wait at
+  bool closed_ = false;
   std::unordered_map<FairQueue::Ticket, std::shared_ptr<Turn>> turns_;
 };
 

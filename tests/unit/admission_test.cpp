@@ -116,6 +116,18 @@ TEST_CASE("What ends a wait by an exception gives up its turn, and a place that 
   CHECK(woken == 0);
 }
 
+TEST_CASE("Once it is closed, a place that becomes free lets nobody in who waits") {
+  Admission admission;
+  asio::io_context io;
+  admission.use(limits(1, 5));
+  REQUIRE(admission.admit());
+  const auto turn = admission.queue(io, "a", [] {});
+  admission.close();
+  admission.ended();
+  CHECK(turn->waiting());
+  CHECK_FALSE(admission.settle(*turn));
+}
+
 TEST_CASE("A turn that was settled keeps its place until that is ended") {
   Admission admission;
   asio::io_context io;
