@@ -51,8 +51,8 @@ UPGRADE_ROUNDS = 2  # the first, in which a process takes over from another
 WARM_UP_ROUNDS = 3  # after those, until the allocator has met all kinds of traffic
 SECURE_SHARE = 4  # every fourth client speaks TLS
 COVERING_SECONDS = 60.0  # of traffic that must have met everything
-# Memory of the last rest against that of the warm-up's: an allocator's arenas are never exactly as
-# full as before.
+# Memory of the last rest against that of the warm-up's. What the program has in use at rest stays
+# the same; an allocator's arenas grow in ever rarer steps, when more than ever before coincides.
 GROWTH_BYTES = 4 << 20
 GROWTH_SHARE = 0.15
 
