@@ -40,6 +40,12 @@ Action AttemptLoop::next(const attempt::Event& event, TimePoint now) {
   return action;
 }
 
+void AttemptLoop::abandon(ErrorClass why, TimePoint now) {
+  over_ = true;
+  for (Slot& slot : slots_)
+    if (slot.held.active()) records_.push_back(slot.held.abandoned(why, now));
+}
+
 // --- what happened -------------------------------------------------------------------------------
 
 Action AttemptLoop::on(const attempt::Begin&, TimePoint now) {

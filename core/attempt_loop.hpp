@@ -14,8 +14,8 @@
 // A call that is slow to show its first content may be hedged: another deployment is asked too, the
 // first content wins, and the other call is cancelled (core/attempt_hedge.cpp).
 //
-// What a call holds of the fleet goes back when the driver reports its end, or when the loop is
-// destroyed (the client left).
+// What a call holds of the fleet goes back when the driver reports its end, abandons the request
+// (its client left), or destroys the loop.
 #pragma once
 
 #include <array>
@@ -42,6 +42,9 @@ class AttemptLoop {
   AttemptLoop& operator=(const AttemptLoop&) = delete;
 
   attempt::Action next(const attempt::Event& event, TimePoint now);
+  // The request is over: calls that are under way end as `why`, which says nothing about their
+  // deployments.
+  void abandon(ErrorClass why, TimePoint now);
 
   unsigned attempts() const;                                         // finished and under way
   unsigned fallbacks() const { return itinerary_.fallbacks(); }      // fallback groups entered

@@ -57,9 +57,11 @@ inline constexpr std::size_t kResumableTextBytes = 64 * 1024;   // of its answer
 // --- Memory (spillway.limits.memory) ------------------------------------------------------------
 inline constexpr double kMemoryShedding = 0.90;  // of the limit, before idle connections go
 inline constexpr double kMemoryRefusing = 0.95;  // and before new requests are refused
+inline constexpr double kMemoryRelief = 0.05;    // of the limit, below both, before they end
 inline constexpr double kMemoryOfCgroup = 0.85;  // of its limit; the rest is the kernel's buffers
 inline constexpr Duration kMemoryLook = milliseconds(100);  // a read of /proc costs microseconds
 inline constexpr Duration kMemoryTrim = seconds(1);         // between two returns of freed memory
+inline constexpr Duration kMemoryNews = minutes(1);         // between two warnings that it is short
 
 // --- Logs -------------------------------------------------------------------------------------
 inline constexpr std::size_t kAccessLogQueue = 4096;  // lines; a tenth of a second at full load

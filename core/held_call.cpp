@@ -73,6 +73,11 @@ AttemptRecord HeldCall::outrun(TimePoint now) {
   return end(record, now);
 }
 
+AttemptRecord HeldCall::abandoned(ErrorClass why, TimePoint now) {
+  if (!judged_) fleet_.give_back(*permit_);
+  return end({.deployment = permit_->deployment, .error_class = why, .change = change_}, now);
+}
+
 // Up to the first content, or to the whole answer: what comes later says how long it is.
 void HeldCall::note_time(TimePoint now) {
   if (!std::exchange(timed_, true)) fleet_.first_token(*permit_, delivery_, now);

@@ -39,6 +39,7 @@ class HeldCall {
   AttemptRecord answered(TimePoint now);
   AttemptRecord failed(const Failure& failure, Benching benching, TimePoint now);
   AttemptRecord outrun(TimePoint now);
+  AttemptRecord abandoned(ErrorClass why, TimePoint now);  // nothing is held against it
 
  private:
   void note_time(TimePoint now);

@@ -1,6 +1,7 @@
 #include "server/admission.hpp"
 
 #include <boost/asio/post.hpp>
+#include <new>
 #include <utility>
 
 namespace spillway::server {
@@ -17,6 +18,11 @@ void Admission::use(const Limits& limits) {
   limit_.store(limits.concurrent_requests);
   places_ = limits.queue;
   let_in();
+}
+
+void Admission::close() {
+  const std::lock_guard lock(guard_);
+  closed_ = true;
 }
 
 bool Admission::admit() {
@@ -41,26 +47,44 @@ std::shared_ptr<Admission::Turn> Admission::queue(asio::io_context& io, std::str
   turn->key_ = std::move(key);
   turn->ticket_ = *joined.ticket;
   turn->wake_ = std::move(wake);
-  turns_.emplace(turn->ticket_, turn);
+  try {
+    turns_.emplace(turn->ticket_, turn);
+  } catch (const std::bad_alloc&) {
+    queue_.leave(turn->ticket_, turn->key_);
+    throw;
+  }
   waiting_.store(queue_.size());
   let_in();  // somebody may have ended since admit() looked
   return turn;
 }
 
 void Admission::let_in() {
-  while (queue_.size() > 0 && take_place(limit_.load())) tell(*queue_.next(), Turn::State::let_in);
+  while (!closed_ && queue_.size() > 0 && take_place(limit_.load())) {
+    std::optional<FairQueue::Ticket> next;
+    try {
+      next = queue_.next();
+    } catch (const std::bad_alloc&) {  // whoever ends next tries again
+    }
+    if (!next) running_.fetch_sub(1);
+    if (!next) break;
+    tell(*next, Turn::State::let_in);
+  }
   waiting_.store(queue_.size());
 }
 
-void Admission::tell(FairQueue::Ticket ticket, Turn::State state) {
+// Whoever cannot be woken for want of memory finds out when its wait is over.
+void Admission::tell(FairQueue::Ticket ticket, Turn::State state) noexcept {
   const auto found = turns_.find(ticket);
   std::shared_ptr<Turn> turn = std::move(found->second);
   turns_.erase(found);
   turn->state_.store(state, std::memory_order_release);
   asio::io_context& io = *turn->io_;
-  asio::post(io, [turn = std::move(turn)] {
-    if (turn->wake_) turn->wake_();
-  });
+  try {
+    asio::post(io, [turn = std::move(turn)] {
+      if (turn->wake_) turn->wake_();
+    });
+  } catch (const std::bad_alloc&) {
+  }
 }
 
 bool Admission::settle(Turn& turn) {

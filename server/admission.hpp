@@ -13,6 +13,7 @@
 #include <mutex>
 #include <string>
 #include <unordered_map>
+#include <utility>
 
 #include "core/config.hpp"
 #include "core/fair_queue.hpp"
@@ -24,6 +25,9 @@ class Admission {
  public:
   // From now on, also for those that wait. Any thread.
   void use(const Limits& limits);
+
+  // The process is about to end: nobody is let in any more, whoever waits.
+  void close();
 
   // True if one more request may run now; then ended() follows.
   bool admit();
@@ -50,13 +54,35 @@ class Admission {
   // Ends the wait, whatever came of it. True if the request may run; then ended() follows.
   bool settle(Turn& turn);
 
+  // Settles a turn once: when it is told to, or when it goes because something was thrown; a place
+  // that nobody will use is given back then.
+  class Settlement {
+   public:
+    Settlement(Admission& admission, std::shared_ptr<Turn> turn)
+        : admission_(admission), turn_(std::move(turn)) {}
+    ~Settlement() {
+      if (turn_ && settle()) admission_.ended();
+    }
+    Settlement(const Settlement&) = delete;
+    Settlement& operator=(const Settlement&) = delete;
+    bool waiting() const { return turn_->waiting(); }
+    bool settle() {
+      const auto turn = std::exchange(turn_, nullptr);
+      return admission_.settle(*turn);
+    }
+
+   private:
+    Admission& admission_;
+    std::shared_ptr<Turn> turn_;  // nullptr: it is settled
+  };
+
   std::size_t running() const { return running_.load(std::memory_order_relaxed); }
   std::size_t waiting() const { return waiting_.load(std::memory_order_relaxed); }
 
  private:
   bool take_place(std::size_t limit);
   void let_in();  // as many as there is room for; the lock is held
-  void tell(FairQueue::Ticket ticket, Turn::State state);
+  void tell(FairQueue::Ticket ticket, Turn::State state) noexcept;
 
   // The two are sequentially consistent: whoever ends sees that somebody has begun to wait, or
   // whoever begins to wait sees that somebody has ended.
@@ -66,6 +92,7 @@ class Admission {
   std::mutex guard_;
   FairQueue queue_;
   std::size_t places_ = 0;  // to wait at
+  bool closed_ = false;
   std::unordered_map<FairQueue::Ticket, std::shared_ptr<Turn>> turns_;
 };
 

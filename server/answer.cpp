@@ -49,9 +49,12 @@ bool numbers_request(std::string_view name) {
   return equals_ignoring_case(name, "x-request-id") || equals_ignoring_case(name, "request-id");
 }
 
-// The class that a refusal of the gateway's own is counted as.
+// The class that a refusal of the gateway's own is counted as. A method, a transfer coding or a
+// version of HTTP that is not known here (501, 505) is the client's mistake.
 ErrorClass class_of(int status) {
   switch (status) {
+    case 500:
+      return ErrorClass::internal;
     case 401:
       return ErrorClass::authentication;
     case 403:
@@ -65,7 +68,7 @@ ErrorClass class_of(int status) {
     case 503:
       return ErrorClass::unavailable;
     default:
-      return status >= 500 ? ErrorClass::internal : ErrorClass::invalid_request;
+      return ErrorClass::invalid_request;
   }
 }
 

@@ -48,7 +48,6 @@ struct Answer {
   bool should_not_retry = false;
   std::string_view allow;                                // for 405 and OPTIONS
   std::string extra_headers;                             // complete lines: what was tried
-  bool recorded = false;                                 // the log and the metrics know of it
   bool close = false;                                    // the connection cannot be used again
   ErrorClass error_class = ErrorClass::invalid_request;  // for records, when status >= 400
 };

@@ -51,42 +51,41 @@ Awaitable<std::optional<Answer>> Forward::run() {
   if (!refused) refused = refuse_before_routing(match_);
   if (!refused && !admit()) refused = co_await wait_for_turn();
   if (ended_early() && !refused) co_return co_await say_why_it_ended();
-  if (refused) {
-    record(refused->status, refused->error_class);
-    co_return refused;
-  }
+  if (refused) co_return refused;
   leg_request_.emplace(worker_, config_, snapshot_->heads, fleet_, request_, *body_, endpoint_);
   connection_.watch([this](ClientConnection::Ending why) { end_early(why); });
   if (leg_request_->wants_event_stream())
     writer_.start_comments([this] { return head_before_content(); },
                            [this] { return !answering_ || answering_->at_boundary(); });
-  AttemptLoop loop(config_, fleet_, *match_, about_, worker_.now());
-  loop_ = &loop;
+  loop_.emplace(config_, fleet_, *match_, about_, worker_.now());
   std::optional<Answer> answer;
   std::exception_ptr error;
   try {
-    answer = co_await run_attempts(loop);
+    answer = co_await run_attempts();
   } catch (...) {
     error = std::current_exception();
   }
   if (running_ > 0) co_await join_legs();
-  loop_ = nullptr;
-  if (error) std::rethrow_exception(error);
+  if (error) {
+    abandon_calls(ErrorClass::internal);
+    record(500, ErrorClass::internal, bytes_sent());
+    std::rethrow_exception(error);
+  }
   writer_.stop_comments();
   connection_.stop_watching();
   co_return answer;
 }
 
-Awaitable<std::optional<Answer>> Forward::run_attempts(AttemptLoop& loop) {
+Awaitable<std::optional<Answer>> Forward::run_attempts() {
   attempt::Event event = attempt::Begin();
   for (;;) {
-    attempt::Action action = loop.next(event, worker_.now());
+    attempt::Action action = loop_->next(event, worker_.now());
     if (ended_early()) break;  // whatever a call ended in says nothing about its deployment
     auto* const next_call = std::get_if<attempt::Call>(&action);
     if (next_call || std::holds_alternative<attempt::Continue>(action)) {
       CallLeg* leg = next_call ? begin_call(std::move(*next_call)) : nullptr;
       if (leg)
-        co_await leg->run(loop);
+        co_await leg->run(*loop_);
       else
         leg = co_await race();
       event = what_came_of(leg);
@@ -105,7 +104,7 @@ Awaitable<std::optional<Answer>> Forward::run_attempts(AttemptLoop& loop) {
     } else {
       co_await send_plain();
       record(client_left() ? 499 : status_,
-             client_left() ? std::optional(ErrorClass::client_closed) : std::nullopt);
+             client_left() ? std::optional(ErrorClass::client_closed) : std::nullopt, bytes_sent());
       co_return std::nullopt;
     }
     if (ended_early()) break;
@@ -122,6 +121,10 @@ Awaitable<void> Forward::wait_until(TimePoint until) {
     co_await wait_timer_.async_wait(to(ec));
   }
   count_wait(begun, worker_.now() - begun);
+}
+
+void Forward::abandon_calls(ErrorClass why) {
+  if (loop_) loop_->abandon(why, worker_.now());
 }
 
 void Forward::end_early(ClientConnection::Ending why) {

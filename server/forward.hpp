@@ -34,8 +34,13 @@ class Forward {
   Forward(const Forward&) = delete;
   Forward& operator=(const Forward&) = delete;
 
-  // nullopt: answered, or the client left. Else the answer is still to be written.
+  // nullopt: answered, or the client left, and recorded. Else the answer is still to be written,
+  // and to be recorded.
   Awaitable<std::optional<Answer>> run();
+
+  // Of the answer that run() left to be written: the log's line and the counters. It takes so many
+  // bytes, head and body.
+  void record(const Answer& unwritten, std::size_t bytes);
 
   // The answer did not end properly, so that the connection cannot carry another.
   bool must_close() const { return must_close_; }
@@ -43,7 +48,7 @@ class Forward {
  private:
   enum class Naming { group_only, with_deployment };
 
-  Awaitable<std::optional<Answer>> run_attempts(AttemptLoop& loop);
+  Awaitable<std::optional<Answer>> run_attempts();
   // Fills body_, about_ and match_.
   std::optional<Answer> read_request();
   std::optional<Answer> refuse_before_routing(const std::optional<ModelMatch>& match) const;
@@ -73,6 +78,7 @@ class Forward {
   Awaitable<void> wait_until(TimePoint until);
 
   Awaitable<std::optional<Answer>> give_up(attempt::GiveUp why);
+  Awaitable<void> end_broken(const Failure& why);
   Awaitable<void> send_plain();
   std::string head_before_content();
   void begin_content(CallLeg& leg, bool event_stream);
@@ -91,7 +97,9 @@ class Forward {
   void note_usage(CallLeg& leg);
   Duration uncounted_wait(TimePoint from, Duration waited) const;
   void count_wait(TimePoint from, Duration waited);
-  void record(int status, std::optional<ErrorClass> error_class);
+  void abandon_calls(ErrorClass why);
+  void record(int status, std::optional<ErrorClass> error_class, std::uint64_t bytes);
+  std::uint64_t bytes_sent() const { return connection_.bytes_written() - bytes_before_; }
   void record_attempts(AccessRecord& line);
   Duration overhead() const;
 
@@ -106,7 +114,7 @@ class Forward {
   std::optional<BodyView> body_;
   RequestTraits about_;
   std::optional<CallLeg::Request> leg_request_;
-  AttemptLoop* loop_ = nullptr;                                // while run_attempts() is running
+  std::optional<AttemptLoop> loop_;                            // from run_attempts() on
   std::array<std::shared_ptr<CallLeg>, attempt::kLegs> legs_;  // the latest of each
   std::array<bool, attempt::kLegs> racing_{};                  // run() is under way, or not heeded
   unsigned running_ = 0;                                       // legs' coroutines of their own

@@ -29,16 +29,17 @@ bool Forward::admit() {
 Awaitable<std::optional<Answer>> Forward::wait_for_turn() {
   Admission& admission = worker_.gateway().admission();
   auto wake = [this] { wait_timer_.cancel(); };
-  const auto turn = admission.queue(worker_.io(), request_.key_name, std::move(wake));
-  if (!turn) co_return over_capacity("The gateway is at its limit of requests at once.");
+  auto queued = admission.queue(worker_.io(), request_.key_name, std::move(wake));
+  if (!queued) co_return over_capacity("The gateway is at its limit of requests at once.");
+  Admission::Settlement turn(admission, std::move(queued));
   connection_.watch([this](ClientConnection::Ending why) { end_early(why); });
   const TimePoint until = worker_.now() + config_.limits.queue_timeout;
-  while (turn->waiting() && !ended_early() && worker_.now() < until) {
+  while (turn.waiting() && !ended_early() && worker_.now() < until) {
     wait_timer_.expires_at(until);
     error_code ec;
     co_await wait_timer_.async_wait(to(ec));
   }
-  admitted_ = admission.settle(*turn);
+  admitted_ = turn.settle();
   if (client_left() || (admitted_ && !ended_early())) co_return std::nullopt;
   connection_.stop_watching();
   release();

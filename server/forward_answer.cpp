@@ -82,8 +82,6 @@ Awaitable<void> Forward::send_plain() {
 Awaitable<std::optional<Answer>> Forward::give_up(attempt::GiveUp why) {
   release();
   detail_ = why.failure.detail;
-  const bool status_is_out = why.committed != CommitPoint::nothing_sent;
-  record(status_is_out ? status_ : why.failure.status, why.failure.error_class);
   if (why.committed == CommitPoint::nothing_sent) {
     Answer answer = answer_for(why.failure);
     answer.retry_after = why.retry_after;
@@ -91,10 +89,17 @@ Awaitable<std::optional<Answer>> Forward::give_up(attempt::GiveUp why) {
     add_routing(answer.extra_headers, Naming::group_only);
     co_return answer;
   }
+  co_await end_broken(why.failure);
+  record(status_, why.failure.error_class, bytes_sent());
+  co_return std::nullopt;
+}
+
+// Where the status is out already.
+Awaitable<void> Forward::end_broken(const Failure& why) {
   must_close_ = true;
   const bool told_already = answering_ && answering_->terminal_relayed();
   if (event_stream_ && !told_already) {
-    const std::string text = error_event(traits(endpoint_).dialect, why.failure);
+    const std::string text = error_event(traits(endpoint_).dialect, why);
     const std::string_view pieces[] = {text};
     const bool written = writer_.write(pieces);
     if (written && writer_.must_flush()) co_await writer_.flush();
@@ -104,12 +109,12 @@ Awaitable<std::optional<Answer>> Forward::give_up(attempt::GiveUp why) {
     connection_.reset();
   else
     connection_.close();
-  co_return std::nullopt;
 }
 
 Awaitable<std::optional<Answer>> Forward::say_why_it_ended() {
+  abandon_calls(client_left() ? ErrorClass::client_closed : ErrorClass::unavailable);
   if (client_left()) {
-    record(499, ErrorClass::client_closed);
+    record(499, ErrorClass::client_closed, bytes_sent());
     co_return std::nullopt;
   }
   attempt::GiveUp why;
@@ -185,7 +190,11 @@ Duration Forward::overhead() const {
   return worker_.now() - request_.ready_at - waited_;
 }
 
-void Forward::record(int status, std::optional<ErrorClass> error_class) {
+void Forward::record(const Answer& unwritten, std::size_t bytes) {
+  record(unwritten.status, unwritten.error_class, bytes);
+}
+
+void Forward::record(int status, std::optional<ErrorClass> error_class, std::uint64_t bytes) {
   const TimePoint now = worker_.now();
   AccessRecord line;
   line.at = worker_.wall_now();
@@ -205,7 +214,7 @@ void Forward::record(int status, std::optional<ErrorClass> error_class) {
   if (usage_.known) line.prompt_tokens = usage_.prompt;
   if (usage_.known) line.completion_tokens = usage_.completion;
   line.request_bytes = request_bytes_;
-  line.response_bytes = connection_.bytes_written() - bytes_before_;
+  line.response_bytes = bytes;
   line.detail = detail_;
   if (loop_) record_attempts(line);
   write_access_log(line, config_.access_log, worker_.random());

@@ -90,13 +90,15 @@ std::expected<std::string, std::string> Gateway::listen() {
 int Gateway::run() {
   if (shared_) shared_->start();
   for (const auto& worker : workers_) threads_.emplace_back([&worker] { worker->run(); });
-  spawn(accept_clients());
   if (tls_) spawn(tls_->watch_files(io_));
   auto shed = [this] {
     for (const auto& worker : workers_) worker->shed();
   };
-  spawn(memory_.watch(io_, std::move(shed)));
-  asio::post(io_, [this] { become_ready(); });
+  spawn(memory_.watch(io_, &Worker::now, std::move(shed)));
+  asio::post(io_, [this] {
+    become_ready();
+    spawn(accept_clients());
+  });
   run_event_loop(io_);
   for (std::thread& thread : threads_) thread.join();
   if (reloader_.is_reading()) {  // a file that does not answer must not hold up the end

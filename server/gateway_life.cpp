@@ -106,6 +106,7 @@ void Gateway::stop() {
   told_to_stop_ = true;
   if (leaving_) return log_info("this process is draining already");
   successor_.give_up();
+  if (leaving_) return;  // it serves already, and this one ends anyhow
   tell_supervisor("STOPPING=1");
   leave(Worker::Leaving::for_good, running().timeouts.drain_delay);
 }
@@ -139,6 +140,7 @@ void Gateway::drain() {
   drain_timer_.async_wait([this](error_code ec) {
     if (ec) return;
     log_warn("the grace period is over: closing what is still running");
+    admission_.close();  // what one leaves another must not take
     for (const auto& worker : workers_) worker->cut();
     drain_timer_.expires_after(kCutPatience);
     drain_timer_.async_wait([](error_code late) {

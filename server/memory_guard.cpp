@@ -97,30 +97,37 @@ void MemoryGuard::use(std::optional<std::size_t> limit) {
   limit_.store(*limit, std::memory_order_relaxed);
 }
 
-Awaitable<void> MemoryGuard::watch(asio::io_context& io, std::function<void()> shed) {
+Awaitable<void> MemoryGuard::watch(asio::io_context& io, TimePoint (*clock)(),
+                                   std::function<void()> shed) {
   Timer timer(io);
   error_code ec;
   while (!ec) {
-    look();
+    look(clock());
     if (pressure() != MemoryPressure::none) shed();
     timer.expires_after(bounds::kMemoryLook);
     co_await timer.async_wait(to(ec));
   }
 }
 
-void MemoryGuard::look() {
+void MemoryGuard::look(TimePoint now) {
   const std::size_t resident = resident_bytes();
   if (resident > 0) resident_.store(resident, std::memory_order_relaxed);
   written_.store(0, std::memory_order_relaxed);
-  const MemoryPressure before = pressure();
-  const MemoryPressure now = memory_pressure(this->resident(), limit());
-  pressure_.store(now, std::memory_order_relaxed);
-  if (now > before && now == MemoryPressure::refusing)
-    log_warn("memory is short: new requests are refused (spillway.limits.memory)");
-  if (now < before && now == MemoryPressure::none) log_info("memory is no longer short");
+  const MemoryPressure pressure = gauge_.look(this->resident(), limit());
+  pressure_.store(pressure, std::memory_order_relaxed);
+  switch (gauge_.news(now)) {
+    case MemoryGauge::News::refusing:
+      log_warn("memory is short: new requests are refused (spillway.limits.memory)");
+      break;
+    case MemoryGauge::News::relieved:
+      log_info("memory is no longer short");
+      break;
+    case MemoryGauge::News::nothing:
+      break;
+  }
   // What was freed and kept for later counts too.
   constexpr auto kLooksPerTrim = bounds::kMemoryTrim / bounds::kMemoryLook;
-  looks_ = now == MemoryPressure::none ? 0 : looks_ + 1;
+  looks_ = pressure == MemoryPressure::none ? 0 : looks_ + 1;
   if (looks_ > 0 && looks_ % kLooksPerTrim == 1) give_unused_memory_back();
 }
 

@@ -23,7 +23,7 @@ class MemoryGuard {
   // known. Until then there is none.
   void use(std::optional<std::size_t> limit);
   // Looks at the memory for as long as `io` runs; calls `shed` after each look that finds it short.
-  Awaitable<void> watch(asio::io_context& io, std::function<void()> shed);
+  Awaitable<void> watch(asio::io_context& io, TimePoint (*clock)(), std::function<void()> shed);
 
   // --- any thread ---
   MemoryPressure pressure() const { return pressure_.load(std::memory_order_relaxed); }
@@ -48,13 +48,14 @@ class MemoryGuard {
   };
 
  private:
-  void look();
+  void look(TimePoint now);
 
   std::atomic<std::size_t> limit_{0};
   std::atomic<std::size_t> resident_{0};
   std::atomic<std::size_t> claimed_{0};
   std::atomic<std::size_t> written_{0};  // of what was claimed, since the last look
-  std::atomic<MemoryPressure> pressure_{MemoryPressure::none};
+  std::atomic<MemoryPressure> pressure_{MemoryPressure::none};  // what gauge_ shows
+  MemoryGauge gauge_;                                           // the main thread's
   unsigned looks_ = 0;
 };
 

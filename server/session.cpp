@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "core/ascii.hpp"
-#include "server/access_log.hpp"
 #include "server/authenticate.hpp"
 #include "server/explain_page.hpp"
 #include "server/forward.hpp"
@@ -88,7 +87,10 @@ Awaitable<Session::Next> Session::serve(ClientRequest& request, SnapshotPtr snap
   const bool here = request.whole() && request.body.size() <= config.limits.body;
   if (!refused && !here) {
     const auto fault = co_await connection_.read_body(config, request);
-    if (fault && !fault->answer) co_return Next::close;
+    if (fault && !fault->answer) {
+      record_unanswered(request, config);
+      co_return Next::close;
+    }
     if (fault && fault->answer->status == 503)
       refused = out_of_memory();
     else if (fault)
@@ -106,8 +108,7 @@ Awaitable<Session::Next> Session::serve(ClientRequest& request, SnapshotPtr snap
   const bool promised = keeps(request);
   Forward forward(worker_, connection_, request, snapshot, *route, promised);
   auto unanswered = co_await forward.run();
-  if (unanswered) unanswered->recorded = true;
-  if (unanswered) co_return co_await answer(request, config, std::move(*unanswered));
+  if (unanswered) co_return co_await answer(request, config, std::move(*unanswered), &forward);
   // Whoever was promised another answer gets it, unless there is no time left.
   const bool keep = promised && !worker_.draining() && !forward.must_close();
   co_return keep&& connection_.is_open() ? Next::keep : Next::close;
@@ -202,7 +203,7 @@ bool Session::keeps(const ClientRequest& request) const {
 }
 
 Awaitable<Session::Next> Session::answer(const ClientRequest& request, const Config& config,
-                                         Answer answer) {
+                                         Answer answer, Forward* forward) {
   const bool keep = keeps(request) && !answer.close;
   ResponseHead head(worker_, answer.status);
   head.add_common(request, config, keep);
@@ -236,7 +237,11 @@ Awaitable<Session::Next> Session::answer(const ClientRequest& request, const Con
   const std::string text = head.finish();
   const std::string_view body = answer.body;
   const std::string_view pieces[] = {text, same(request.method, "HEAD") ? body.substr(0, 0) : body};
-  if (!answer.recorded) record(request, config, answer, pieces[0].size() + pieces[1].size());
+  const std::size_t bytes = pieces[0].size() + pieces[1].size();
+  if (forward)
+    forward->record(answer, bytes);
+  else
+    record(request, config, answer, bytes);
   const bool written = co_await connection_.write(pieces, worker_.now() + kWriteTimeout);
   if (!written) co_return Next::close;
   if (keep) co_return Next::keep;
@@ -248,6 +253,26 @@ Awaitable<Session::Next> Session::answer(const ClientRequest& request, const Con
 void Session::record(const ClientRequest& request, const Config& config, const Answer& answer,
                      std::size_t bytes) {
   if (answer.status >= 400) worker_.metrics().count_rejected(answer.status);
+  AccessRecord line = line_of(request);
+  line.status = answer.status;
+  if (answer.status >= 400) line.error_class = answer.error_class;
+  line.request_bytes = request.body.size();
+  line.response_bytes = bytes;
+  write_access_log(line, config.access_log, worker_.random());
+}
+
+// A request whose body is not whole and never will be: its client has left, or the grace period for
+// stopping was over.
+void Session::record_unanswered(const ClientRequest& request, const Config& config) {
+  if (!cut_) worker_.metrics().count_client_disconnect();
+  AccessRecord line = line_of(request);
+  line.error_class = cut_ ? ErrorClass::unavailable : ErrorClass::client_closed;
+  line.status = cut_ ? default_status(ErrorClass::unavailable) : 499;
+  line.detail = "the request's body did not come whole";
+  write_access_log(line, config.access_log, worker_.random());
+}
+
+AccessRecord Session::line_of(const ClientRequest& request) const {
   AccessRecord line;
   line.at = worker_.wall_now();
   line.request_id = request.id;
@@ -255,12 +280,8 @@ void Session::record(const ClientRequest& request, const Config& config, const A
   line.client = connection_.peer();
   line.method = request.method;
   line.path = request.path;
-  line.status = answer.status;
-  if (answer.status >= 400) line.error_class = answer.error_class;
   if (request.head_at != TimePoint()) line.total = worker_.now() - request.head_at;
-  line.request_bytes = request.body.size();
-  line.response_bytes = bytes;
-  write_access_log(line, config.access_log, worker_.random());
+  return line;
 }
 
 void Session::close_if_idle() {
@@ -274,6 +295,7 @@ void Session::close_if_kept() {
 }
 
 void Session::close() {
+  cut_ = true;
   connection_.end(ClientConnection::Ending::cut_off);
 }
 

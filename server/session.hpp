@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "server/access_log.hpp"
 #include "server/answer.hpp"
 #include "server/client_connection.hpp"
 #include "server/client_request.hpp"
@@ -12,6 +13,7 @@
 
 namespace spillway::server {
 
+class Forward;
 class Worker;
 
 class Session {
@@ -29,16 +31,21 @@ class Session {
   enum class Next { keep, close };
 
   Awaitable<Next> serve(ClientRequest& request, SnapshotPtr snapshot);
-  Awaitable<Next> answer(const ClientRequest& request, const Config& config, Answer answer);
+  // `forward` if the answer is one that it left to be written.
+  Awaitable<Next> answer(const ClientRequest& request, const Config& config, Answer answer,
+                         Forward* forward = nullptr);
   Answer own_page(const Route& route, const ClientRequest& request, const Snapshot& snapshot);
   std::optional<Answer> check_head(const ClientRequest& request, const Config& config,
                                    const Route*& route, std::string& key_name);
   void record(const ClientRequest& request, const Config& config, const Answer& answer,
               std::size_t bytes);
+  void record_unanswered(const ClientRequest& request, const Config& config);
+  AccessRecord line_of(const ClientRequest& request) const;
   bool keeps(const ClientRequest& request) const;
 
   Worker& worker_;
   ClientConnection connection_;
+  bool cut_ = false;  // by close()
 };
 
 }  // namespace spillway::server

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -110,22 +111,26 @@ Successor::Successor(asio::io_context& io, ProgramCall call,
     : call_(std::move(call)), on_outcome_(std::move(on_outcome)), ready_(io), patience_(io) {}
 
 Successor::~Successor() {
-  give_up();
+  let_go_or_end();
 }
 
 void Successor::start(int listener) {
   if (starting()) return;
-  std::array<int, 2> pipe{-1, -1};
-  if (::pipe2(pipe.data(), O_CLOEXEC | O_NONBLOCK) != 0)
+  std::array<int, 2> ends{-1, -1};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()) != 0)
     return on_outcome_(std::unexpected(std::string(std::strerror(errno))));
-  child_ = spawn(listener, pipe[1]);
+  child_ = spawn(listener, ends[1]);
   const int problem = errno;
-  ::close(pipe[1]);
-  ready_.assign(pipe[0]);
+  ::close(ends[1]);
+  ready_.assign(ends[0]);
   if (child_ < 0) return fail(std::strerror(problem));
   patience_.expires_after(kPatience);
   patience_.async_wait([this](error_code ec) {
-    if (!ec && starting()) fail("it did not become ready in time");
+    if (ec || !starting()) return;
+    if (ready_after_all())
+      on_ready();
+    else
+      fail("it did not become ready in time");
   });
   wait();
 }
@@ -156,17 +161,30 @@ void Successor::on_readable() {
   const ssize_t taken = ::read(ready_.native_handle(), &said, 1);
   if (taken < 0 && (errno == EAGAIN || errno == EINTR)) return wait();
   if (taken <= 0) return fail("");
+  on_ready();
+}
+
+void Successor::on_ready() {
+  stop_listening();
+  on_outcome_(std::exchange(child_, 0));
+}
+
+void Successor::stop_listening() {
   error_code ignored;
   ready_.close(ignored);
   patience_.cancel();
-  on_outcome_(std::exchange(child_, 0));
+}
+
+// After false it cannot say so any more.
+bool Successor::ready_after_all() {
+  char said = 0;
+  if (::shutdown(ready_.native_handle(), SHUT_RD) != 0) return false;
+  return ::read(ready_.native_handle(), &said, 1) == 1;
 }
 
 // An empty reason: the process has ended, or will say nothing any more.
 void Successor::fail(std::string why) {
-  error_code ignored;
-  ready_.close(ignored);
-  patience_.cancel();
+  stop_listening();
   const pid_t child = std::exchange(child_, 0);
   if (child > 0) {
     if (!why.empty()) ::kill(child, SIGKILL);
@@ -177,13 +195,21 @@ void Successor::fail(std::string why) {
 }
 
 void Successor::give_up() {
-  error_code ignored;
-  ready_.close(ignored);
-  patience_.cancel();
+  const pid_t serves = let_go_or_end();
+  if (serves > 0) on_outcome_(serves);
+}
+
+// The process, if it serves already; it goes on then.
+pid_t Successor::let_go_or_end() {
   const pid_t child = std::exchange(child_, 0);
-  if (child <= 0) return;
-  ::kill(child, SIGKILL);
-  ::waitpid(child, nullptr, 0);
+  const bool ready = child > 0 && ready_after_all();
+  stop_listening();
+  if (ready) return child;
+  if (child > 0) {
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+  }
+  return 0;
 }
 
 }  // namespace spillway::server

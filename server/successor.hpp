@@ -3,7 +3,8 @@
 //
 // The listening socket is the same for both: no connection is refused, and none that waits in its
 // queue is lost, whoever takes it. Until the new program says that it is ready nothing changes for
-// the old one.
+// the old one. It says so before it accepts anybody, over a socket whose closing settles which came
+// first: one that was heard is never ended from here, and one that was not has served nobody.
 #pragma once
 
 #include <sys/types.h>
@@ -31,11 +32,13 @@ class Successor {
   using Outcome = std::expected<pid_t, std::string>;
 
   Successor(asio::io_context& io, ProgramCall call, std::function<void(Outcome)> on_outcome);
-  ~Successor();  // one that is not ready yet is ended
+  ~Successor();  // as give_up(), except that nobody is told
 
   // `listener` is handed over, and stays open here. Nothing if one is being started already.
   void start(int listener);
   bool starting() const { return child_ > 0; }
+  // Ends the one that is being started, unless it has said that it is ready: then the outcome is
+  // told, as ever.
   void give_up();
 
  private:
@@ -44,7 +47,11 @@ class Successor {
   pid_t spawn(int listener, int ready);
   void wait();
   void on_readable();
+  void on_ready();
   void fail(std::string why);
+  void stop_listening();
+  bool ready_after_all();
+  pid_t let_go_or_end();
 
   const ProgramCall call_;
   std::function<void(Outcome)> on_outcome_;

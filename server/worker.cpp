@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <new>
 
 #include "server/event_loop.hpp"
 #include "server/gateway.hpp"
@@ -34,6 +35,27 @@ typename Clock::time_point time_of_turn() {
 
 }  // namespace
 
+// A session that is among the worker's for as long as this is.
+class Worker::Attended {
+ public:
+  Attended(Worker& worker, Session& session) : worker_(worker), session_(session) {
+    worker_.sessions_.insert(&session_);
+    tell_count();
+  }
+  ~Attended() {
+    worker_.sessions_.erase(&session_);
+    tell_count();
+  }
+  Attended(const Attended&) = delete;
+  Attended& operator=(const Attended&) = delete;
+
+ private:
+  void tell_count() { worker_.metrics_->set_client_connections(worker_.sessions_.size()); }
+
+  Worker& worker_;
+  Session& session_;
+};
+
 Worker::Worker(Gateway& gateway, unsigned)
     : gateway_(gateway), random_(seeded_random()), metrics_(std::make_unique<MetricsShard>()) {
   deadlines_.start(io_);
@@ -59,27 +81,45 @@ void Worker::use(SnapshotPtr snapshot) {
 
 void Worker::adopt(Socket::native_handle_type handle, bool ipv6) {
   connections_.fetch_add(1, std::memory_order_relaxed);
-  asio::post(io_, [this, handle, ipv6] {
+  try {
+    asio::post(io_, [this, handle, ipv6] { begin(handle, ipv6); });
+  } catch (const std::bad_alloc&) {
+    ::close(handle);
+    connections_.fetch_sub(1, std::memory_order_relaxed);
+  }
+}
+
+// What is thrown, here or in serve(), costs this connection and no other.
+void Worker::begin(Socket::native_handle_type handle, bool ipv6) {
+  try {
     Socket socket(io_);
     error_code ec;
     socket.assign(ipv6 ? Tcp::v6() : Tcp::v4(), handle, ec);
     if (ec) ::close(handle);
     socket.set_option(Tcp::no_delay(true), ec);
     spawn(serve(std::move(socket)));
-  });
+  } catch (const std::exception& error) {
+    log_error(fmt::format("a session cannot begin: {}", error.what()));
+    connection_ended();
+  }
 }
 
 Awaitable<void> Worker::serve(Socket socket) {
-  Session session(*this, std::move(socket));
-  sessions_.insert(&session);
-  metrics_->set_client_connections(sessions_.size());
   try {
-    co_await session.run();
+    co_await attend(std::move(socket));
   } catch (const std::exception& error) {
     log_error(fmt::format("a session failed: {}", error.what()));
   }
-  sessions_.erase(&session);
-  metrics_->set_client_connections(sessions_.size());
+  connection_ended();
+}
+
+Awaitable<void> Worker::attend(Socket socket) {
+  Session session(*this, std::move(socket));
+  const Attended attended(*this, session);
+  co_await session.run();
+}
+
+void Worker::connection_ended() {
   connections_.fetch_sub(1, std::memory_order_relaxed);
   stop_when_empty();
 }

@@ -72,7 +72,11 @@ class Worker {
   void upstream_call_ended() { --busy_upstreams_; }
 
  private:
+  void begin(Socket::native_handle_type socket, bool ipv6);
   Awaitable<void> serve(Socket socket);
+  Awaitable<void> attend(Socket socket);
+  class Attended;
+  void connection_ended();
   Awaitable<void> housekeeping();
   void stop_when_empty();
 

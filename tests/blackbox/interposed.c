@@ -1,7 +1,9 @@
-// Preloaded into the gateway by tests: a wall clock that jumps, and a name with two addresses.
+// Preloaded into the gateway by tests: a wall clock that jumps, a name with two addresses, and TLS
+// connections that there is no memory for.
 //
 // SPILLWAY_TEST_CLOCK names a file that holds a number of seconds (a 64-bit integer), which is added
-// to the time of day. many.test has the addresses 127.0.0.2 and 127.0.0.1, in this order.
+// to the time of day. many.test has the addresses 127.0.0.2 and 127.0.0.1, in this order. The first
+// SPILLWAY_TEST_NO_TLS TLS connections cannot be made.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -62,4 +64,16 @@ int getaddrinfo(const char* host, const char* service, const struct addrinfo* hi
   while (last->ai_next) last = last->ai_next;
   last->ai_next = second;  // freeaddrinfo() follows the links
   return 0;
+}
+
+void* SSL_new(void* context) {
+  static void* (*real)(void*);
+  static int failed;
+  if (!real) real = (void* (*)(void*))dlsym(RTLD_NEXT, "SSL_new");
+  const char* wanted = getenv("SPILLWAY_TEST_NO_TLS");
+  if (wanted && failed < atoi(wanted)) {
+    ++failed;
+    return NULL;
+  }
+  return real(context);
 }

@@ -31,6 +31,7 @@ class Asked:
     statuses: tuple[int, ...] = ()  # that the log may tell; empty: the one that was seen
     lines: tuple[int, ...] = (1,)  # how many lines the log may have
     note: str = ""  # what went wrong on the client's side of the test itself
+    round: int = 0  # of the traffic, in which it ended
 
 
 @dataclass
@@ -47,6 +48,7 @@ class Book:
     asked: list[Asked] = field(default_factory=list)
     calls: dict[str, list[Called]] = field(default_factory=dict)
     unmarked: list[str] = field(default_factory=list)  # calls that belong to nobody
+    round: int = 0
     _scripts: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -62,6 +64,7 @@ class Book:
     def enter(self, request: Asked) -> None:
         """The request is over for its client. Its script stays for calls that are still to come."""
         with self._changed:
+            request.round = self.round
             self.asked.append(request)
 
     def wait_for_call(self, id: str) -> bool:
@@ -70,9 +73,10 @@ class Book:
             return self._changed.wait_for(lambda: id in self.calls, WAIT_SECONDS)
 
     def rest(self) -> None:
-        """Nothing is under way: no script is wanted any more."""
+        """Nothing is under way: no script is wanted any more, and another round begins."""
         with self._changed:
             self._scripts.clear()
+            self.round += 1
 
     # --- for providers ---
 

@@ -7,12 +7,14 @@ import itertools
 import json
 import random
 import socket
+import ssl
 import struct
 from typing import Any, Optional
 
 from book import Asked, Book
 from canned import DONE
-from scene import KEY
+from configurations import KEY
+from instance import Instance
 from wire import Client, Closed, Response, request_bytes
 
 CHAT = "/v1/chat/completions"
@@ -46,8 +48,8 @@ class CountingClient(Client):
 
 
 class Caller:
-    def __init__(self, port: int, book: Book, seed: int, number: int) -> None:
-        self.port = port
+    def __init__(self, instance: Instance, book: Book, seed: int, number: int) -> None:
+        self._port, self._tls = instance.port, instance.gateway.tls
         self.book = book
         self.random = random.Random(f"{seed} caller {number}")
         self._number = number
@@ -93,12 +95,12 @@ class Caller:
 
     def connection(self) -> CountingClient:
         if self._kept is None:
-            self._kept = CountingClient(self.port)
+            self._kept = self.fresh()
         return self._kept
 
     def fresh(self, **options: Any) -> CountingClient:
         """A connection for one request that may spoil it."""
-        return CountingClient(self.port, **options)
+        return CountingClient(self._port, tls=self._tls, **options)
 
     def drop(self) -> None:
         if self._kept:
@@ -108,15 +110,37 @@ class Caller:
     # --- exchanges ---
 
     def ask(self, request: Asked, data: bytes, method: str = "POST") -> Asked:
-        """Sends it on the kept connection, reads the answer, and enters both."""
-        client = self.connection()
-        client.send(data)
-        if not self.read(request, client, method):
+        """Sends it on the kept connection, reads the answer, and enters both. A connection that was
+        kept may be closed while the request is on its way to it: then it is sent once more."""
+        kept = self._kept
+        usable = kept and self._try(request, kept, data, method)
+        if usable is None:
+            self.drop()
+            usable = self._try(request, self.connection(), data, method)
+        self.book.enter(request)
+        if not usable:
             self.drop()
         return request
 
+    def _try(
+        self, request: Asked, client: CountingClient, data: bytes, method: str
+    ) -> Optional[bool]:
+        """Whether the connection can be used again; None: it ended without an answer."""
+        before = client.came
+        try:
+            client.send(data)
+        except (ConnectionResetError, BrokenPipeError, ssl.SSLError):
+            return None
+        usable = self._exchange(request, client, method)
+        return None if client.came == before and request.end == "silent" else usable
+
     def read(self, request: Asked, client: CountingClient, method: str = "POST") -> bool:
         """Reads one answer and enters the request; whether the connection can be used again."""
+        usable = self._exchange(request, client, method)
+        self.book.enter(request)
+        return usable
+
+    def _exchange(self, request: Asked, client: CountingClient, method: str) -> bool:
         response: Optional[Response] = None
         begin = client.taken
         try:
@@ -129,7 +153,6 @@ class Caller:
         if response:
             judge(request, response)
             request.received = client.taken - begin if response.complete else 0
-        self.book.enter(request)
         usable = response is not None and response.complete and not request.note
         return usable and (response.header("connection") or "").lower() != "close"
 

@@ -10,6 +10,7 @@ from book import Book
 from caller import Caller
 from traffic import (
     bad_head,
+    crowd,
     embeddings,
     failing,
     failing_stream,
@@ -50,6 +51,7 @@ MIX: dict[Kind, int] = {
     failing: 14,
     failing_stream: 12,
     silent_provider: 1,
+    crowd: 1,
     left_waiting: 4,
     left_between_calls: 1,
     left_at_once: 3,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import weakref
+from typing import Optional
+
 import behaviours
 from book import Book
 from canned import DONE, chat_chunk, chat_text_events, echo, sse
@@ -107,10 +110,10 @@ BEHAVIOURS: dict[str, Behaviour] = {
 class Provider(Upstream):
     """Keeps no requests, so that a long run needs no more memory than a short one."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Book, tls: Optional[ssl.SSLContext]) -> None:
         self._book = book
         self._open: "weakref.WeakSet[Connection]" = weakref.WeakSet()
-        super().__init__(self._answer)
+        super().__init__(self._answer, tls=tls, host="localhost" if tls else "127.0.0.1")
 
     async def _create_server(self) -> asyncio.AbstractServer:
         def made() -> Connection:
@@ -118,7 +121,9 @@ class Provider(Upstream):
             self._open.add(connection)
             return connection
 
-        return await asyncio.get_running_loop().create_server(made, sock=self._socket, backlog=512)
+        return await asyncio.get_running_loop().create_server(
+            made, sock=self._socket, ssl=self.tls, backlog=512
+        )
 
     async def _answer(self, exchange: Exchange) -> None:
         name = self._book.note_call(exchange.request.json(), exchange.first_on_connection)
@@ -142,5 +147,7 @@ class Provider(Upstream):
         loop_thread().run(close())
 
 
-def providers(book: Book, count: int) -> list[Provider]:
-    return [Provider(book) for _ in range(count)]
+def providers(
+    book: Book, count: int, secure: tuple[int, ...], tls: ssl.SSLContext
+) -> list[Provider]:
+    return [Provider(book, tls if n in secure else None) for n in range(count)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 
 from book import Book
-from reconcile import KNOWN, Findings, Ledger
+from reconcile import Findings, Ledger
 from watch import Quiet
 
 
@@ -31,8 +31,8 @@ def print_report(ledger: Ledger, book: Book, findings: Findings) -> None:
         print(f"{kind:20}{asked[kind]:9}{calls[kind]:9}  {told}")
     print(f"{'all':20}{sum(asked.values()):9}{sum(calls.values()):9}  {ledger.attempts} attempts")
     for what, number in findings.counts.most_common():
-        print(f"\n{'known: ' if what in KNOWN else ''}{number} x {what}")
+        print(f"\n{number} x {what}")
         for example in findings.examples[what]:
             print(f"    {example}")
-    failed = sum(number for what, number in findings.counts.items() if what not in KNOWN)
+    failed = findings.counts.total()
     print(f"\n{failed} mismatches." if failed else "\nEverything agrees.")

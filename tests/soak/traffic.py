@@ -7,12 +7,12 @@ import time
 
 from book import Asked
 from caller import CHAT, Caller, CountingClient, judge
-from scene import KEY
+from configurations import CROWD_KEY, KEY
 from wire import Closed
 
 READER_BYTES = 64 << 10  # what the kernel keeps for a slow reader
 STOPPED_SECONDS = 4.0  # longer than stream_idle
-HALF_BODY_LEFT = "half body, leaves"
+CROWD = 40  # more than run and wait, together
 GOOD_GROUPS = ("calm", "touchy", "spare")
 FAILURES = (
     "429", "429 soon", "500", "503", "529", "400", "404", "html", "reset", "close", "cut head",
@@ -54,13 +54,15 @@ def streamed(caller: Caller) -> None:
 
 
 def pipelined(caller: Caller) -> None:
-    """The second is sent before the first is answered."""
-    requests = [caller.new("pipelined", "calm") for _ in range(2)]
-    client = caller.connection()
-    client.send(b"".join(caller.bytes_of(each, caller.body(each)) for each in requests))
-    usable = [caller.read(each, client) for each in requests]
-    if not all(usable):
-        caller.drop()
+    """The second is sent before the first is answered; again, if that answer was to be the last."""
+    first, second = (caller.new("pipelined", "calm") for _ in range(2))
+    data = [caller.bytes_of(each, caller.body(each)) for each in (first, second)]
+    with caller.fresh() as client:
+        client.send(b"".join(data))
+        if caller.read(first, client):
+            caller.read(second, client)
+        else:
+            caller.ask(second, data[1])
 
 
 def slow_provider(caller: Caller) -> None:
@@ -114,8 +116,20 @@ def failing_stream(caller: Caller) -> None:
 
 
 def silent_provider(caller: Caller) -> None:
-    request = caller.new("silent provider", "calm", ("stall",))
+    request = caller.new("silent provider", "single", ("stall",) * 4)
     caller.ask(request, caller.bytes_of(request, caller.body(request, timeout=1)))
+
+
+def crowd(caller: Caller) -> None:
+    """More at once, all of one key, than may run and wait; others have their turn between them."""
+    requests = [caller.new("crowd", "calm", ("slow",), statuses=(200, 503)) for _ in range(CROWD)]
+    clients = []
+    for request in requests:
+        clients.append(caller.fresh())
+        clients[-1].send(caller.bytes_of(request, caller.body(request), key=CROWD_KEY))
+    for request, client in zip(requests, clients):
+        caller.read(request, client)
+        client.close()
 
 
 # --- clients that leave ---------------------------------------------------------------------------
@@ -274,7 +288,7 @@ def half_body_waiting(caller: Caller) -> None:
 
 
 def half_body_left(caller: Caller) -> None:
-    request = caller.new(HALF_BODY_LEFT)
+    request = caller.new("half body, leaves", statuses=(499,))
     client = caller.fresh()
     client.send(announcing(caller, request, 500, json.dumps(caller.body(request)).encode()))
     leave(caller, request, client)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import time
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Any, Callable
 
 from book import Asked, Book
-from gateway import Gateway
 
 AUTHORIZED = ("Authorization", "Bearer sk-soak")
 QUIET_SECONDS = 30.0  # the gateway counts its connections every few seconds
@@ -30,15 +30,17 @@ class Quiet:
 
 
 class Watch:
-    def __init__(self, gateway: Gateway, book: Book) -> None:
-        self._gateway = gateway
+    def __init__(self, instance: Any, book: Book) -> None:
+        self._instance = instance
         self._book = book
         self._numbers = itertools.count()
 
     def page(self, path: str) -> Any:
         """One of the gateway's own pages; entered into the book as any request."""
-        request = Asked(f"watch-{next(self._numbers)}", "own pages")
-        answer = self._gateway.get(path, headers=[("x-request-id", request.id), AUTHORIZED])
+        request = Asked(f"watch-{self._instance.port}-{next(self._numbers)}", "own pages")
+        answer = self._instance.gateway.get(
+            path, headers=[("x-request-id", request.id), AUTHORIZED]
+        )
         request.status, request.end = answer.status, "whole"
         self._book.enter(request)
         assert answer.status == 200, answer
@@ -71,6 +73,8 @@ class Watch:
                 found.append(f"{name} {value:g}")
             if family == "spillway_client_connections" and value != 1:  # the one that asks
                 found.append(f"{name} {value:g} instead of 1")
+            if family == "spillway_shared_state_connected" and value != 1:
+                found.append(f"{name} {value:g}")
         for group in self.page("/router/state").json()["groups"]:
             for deployment in group["deployments"]:
                 if deployment["in_flight"] != 0:
@@ -87,7 +91,7 @@ class Watch:
             return not left_over
 
         def closed() -> bool:
-            return self._gateway.open_descriptors() <= descriptors
+            return self._descriptors() <= descriptors
 
         self.until(nothing, QUIET_SECONDS)
         hang_up()
@@ -95,10 +99,13 @@ class Watch:
             self.until(closed, QUIET_SECONDS)
         else:
             self.until(lambda: self.metrics()[KEPT] == 0, QUIET_SECONDS)
-        return Quiet(self._gateway.open_descriptors(), *self._memory(), left_over)
+        return Quiet(self._descriptors(), *self._memory(), left_over)
+
+    def _descriptors(self) -> int:
+        return len(os.listdir(f"/proc/{self._instance.pid}/fd"))
 
     def _memory(self) -> tuple[int, int, int]:
-        process = Path(f"/proc/{self._gateway.process.pid}")
+        process = Path(f"/proc/{self._instance.pid}")
         status = process.joinpath("status").read_text()
         resident, anonymous = (
             int(re.search(rf"{name}:\s+(\d+) kB", status)[1]) * 1024  # type: ignore

@@ -95,6 +95,52 @@ TEST_CASE("A place that became free between the look and the wait is taken at on
   CHECK(admission.settle(*turn));
 }
 
+TEST_CASE("What ends a wait by an exception gives up its turn, and a place that it got, once") {
+  Admission admission;
+  asio::io_context io;
+  int woken = 0;
+  const auto wait_in_vain = [&](bool let_in) {
+    const Admission::Settlement turn(admission, admission.queue(io, "a", [&] { ++woken; }));
+    if (let_in) admission.ended();
+    CHECK(turn.waiting() != let_in);
+    throw std::bad_alloc();
+  };
+  admission.use(limits(1, 5));
+  REQUIRE(admission.admit());
+  CHECK_THROWS(wait_in_vain(false));
+  CHECK(admission.waiting() == 0);
+  CHECK(admission.running() == 1);
+  CHECK_THROWS(wait_in_vain(true));
+  CHECK(admission.running() == 0);
+  io.run();
+  CHECK(woken == 0);
+}
+
+TEST_CASE("Once it is closed, a place that becomes free lets nobody in who waits") {
+  Admission admission;
+  asio::io_context io;
+  admission.use(limits(1, 5));
+  REQUIRE(admission.admit());
+  const auto turn = admission.queue(io, "a", [] {});
+  admission.close();
+  admission.ended();
+  CHECK(turn->waiting());
+  CHECK_FALSE(admission.settle(*turn));
+}
+
+TEST_CASE("A turn that was settled keeps its place until that is ended") {
+  Admission admission;
+  asio::io_context io;
+  admission.use(limits(1, 5));
+  REQUIRE(admission.admit());
+  {
+    Admission::Settlement turn(admission, admission.queue(io, "a", [] {}));
+    admission.ended();
+    CHECK(turn.settle());
+  }
+  CHECK(admission.running() == 1);
+}
+
 TEST_CASE(
     "Threads that ask, wait, give up and end never run more than the limit, nor lose a place") {
   constexpr std::size_t kLimit = 3;

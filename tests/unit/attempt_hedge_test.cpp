@@ -400,5 +400,26 @@ TEST_CASE("a probe that was outrun leaves its place to another") {
   CHECK(scene.probe(0).probe);
 }
 
+TEST_CASE("calls that are under way when a request is abandoned end once, and bench nobody") {
+  Scene scene(hedged(group_of(2)));
+  scene.begin();
+  const std::uint32_t first = scene.asked();
+  const std::uint32_t second = hedge(scene);
+  scene.loop->abandon(ErrorClass::client_closed, scene.now);
+  CHECK(scene.in_flight() == 0);
+  const auto records = scene.loop->records();
+  REQUIRE(records.size() == 2);
+  CHECK(records[0].deployment.value == first);
+  CHECK(records[1].deployment.value == second);
+  for (const AttemptRecord& record : records) {
+    CHECK(record.error_class == ErrorClass::client_closed);
+    CHECK(record.change == HealthChange::none);
+  }
+  CHECK(scene.loop->attempts() == 2);
+  scene.report(attempt::Failed{testing::failed_with(ErrorClass::internal)});
+  CHECK(goes_on(scene));
+  CHECK(scene.loop->records().size() == 2);
+}
+
 }  // namespace
 }  // namespace spillway
