@@ -84,7 +84,10 @@ void Gateway::replace() {
     return log_warn("SIGUSR2: process 1 cannot be replaced: its end is that of the container");
   if (successor_.starting()) return log_warn("SIGUSR2: the new program is being started already");
   log_info("SIGUSR2: starting the program anew");
-  successor_.start(acceptor_.native_handle());
+  std::vector<NamedSocket> sockets;
+  sockets.push_back({clients_->socket(), std::string(kClientsSocket)});
+  if (admin_) sockets.push_back({admin_->socket(), std::string(kAdminSocket)});
+  successor_.start(sockets);
 }
 
 void Gateway::on_successor(const Successor::Outcome& outcome) {
@@ -93,7 +96,7 @@ void Gateway::on_successor(const Successor::Outcome& outcome) {
         fmt::format("this process goes on, the new one does not serve: {}", outcome.error()));
   log_info(fmt::format("process {} serves; this one ends with its last request", *outcome));
   tell_supervisor(fmt::format("MAINPID={}\nREADY=1", *outcome));
-  stop_accepting();
+  each_listener([](Listener& listener) { listener.stop_accepting(); });
   leave(Worker::Leaving::replaced, kReplacedNotice);
 }
 
@@ -114,9 +117,10 @@ void Gateway::stop() {
 void Gateway::leave(Worker::Leaving why, Duration notice) {
   leaving_ = true;
   reloader_.stop();
-  for (const auto& worker : workers_) worker->leave(why);
+  each_listener([why](Listener& listener) { listener.leave(why); });
   if (notice == Duration::zero()) return drain();
-  if (accepting_) log_info("not ready any more: new connections are accepted for a while");
+  if (clients_->accepting())
+    log_info("not ready any more: new connections are accepted for a while");
   drain_timer_.expires_after(notice);
   drain_timer_.async_wait([this](error_code ec) {
     if (!ec) drain();
@@ -133,13 +137,13 @@ void Gateway::reload_ended() {
 
 void Gateway::drain() {
   log_info("draining: no new connections, running requests may finish");
-  stop_accepting();
-  for (const auto& worker : workers_) worker->drain();
+  clients_->drain();
+  if (admin_ && !admin_->accepting()) admin_->drain();  // the successor has one
   drain_timer_.expires_after(snapshot_->config.timeouts.drain);
   drain_timer_.async_wait([this](error_code ec) {
     if (ec) return;
     log_warn("the grace period is over: closing what is still running");
-    for (const auto& worker : workers_) worker->cut();
+    each_listener([](Listener& listener) { listener.cut(); });
     drain_timer_.expires_after(kCutPatience);
     drain_timer_.async_wait([](error_code late) {
       if (late) return;

@@ -38,6 +38,16 @@ Answer out_of_memory() {
   return refused;
 }
 
+Answer nothing_there(Audience audience) {
+  if (audience == Audience::operators)
+    return refusal(404, "", "",
+                   "There is nothing at this path. This is the admin listener, which answers "
+                   "/metrics, /health and /router/state; models are served elsewhere.");
+  return refusal(404, "", "",
+                 "There is nothing at this path. Spillway answers OpenAI's API below /v1, such as "
+                 "POST /v1/chat/completions.");
+}
+
 bool allowed_method(const Route& route, std::string_view method) {
   return route.post ? method == "POST" : method == "GET" || method == "HEAD";
 }
@@ -114,7 +124,7 @@ Awaitable<Session::Next> Session::serve(ClientRequest& request, SnapshotPtr snap
 
 std::optional<Answer> Session::check_head(const ClientRequest& request, const Config& config,
                                           const Route*& route, std::string& key_name) {
-  route = find_route(request.path);
+  route = find_route(request.path, worker_.audience());
   if (request.method == "OPTIONS" && (route || request.path == "*")) {
     Answer options;  // also CORS preflights, which carry no key
     options.status = 204;
@@ -130,11 +140,7 @@ std::optional<Answer> Session::check_head(const ClientRequest& request, const Co
                      "as 'Authorization: Bearer KEY'.");
     key_name = *name;
   }
-  if (!route)
-    return refusal(
-        404, "", "",
-        "There is nothing at this path. Spillway answers OpenAI's API below /v1, such as "
-        "POST /v1/chat/completions.");
+  if (!route) return nothing_there(worker_.audience());
   if (!allowed_method(*route, request.method)) {
     Answer wrong = refusal(405, "", "", "This path does not take the method of the request.");
     wrong.allow = route->allow();

@@ -19,8 +19,11 @@ constexpr Duration kHousekeeping = seconds(5);
 
 }  // namespace
 
-Worker::Worker(Gateway& gateway, unsigned)
-    : gateway_(gateway), random_(seeded_random()), metrics_(std::make_unique<MetricsShard>()) {
+Worker::Worker(Gateway& gateway, Audience audience)
+    : gateway_(gateway),
+      audience_(audience),
+      random_(seeded_random()),
+      metrics_(std::make_unique<MetricsShard>()) {
   deadlines_.start(io_);
 }
 
@@ -31,7 +34,7 @@ Worker::~Worker() {
 void Worker::run() {
   spawn(housekeeping());
   run_event_loop(io_);
-  gateway_.worker_ended();
+  gateway_.worker_ended(audience_);
 }
 
 void Worker::use(SnapshotPtr snapshot) {

@@ -14,6 +14,7 @@
 #include "server/deadline.hpp"
 #include "server/read_buffer.hpp"
 #include "server/resolver.hpp"
+#include "server/routes.hpp"
 #include "server/snapshot.hpp"
 #include "server/tls_client.hpp"
 
@@ -25,7 +26,7 @@ class Session;
 
 class Worker {
  public:
-  Worker(Gateway& gateway, unsigned number);
+  Worker(Gateway& gateway, Audience audience);
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -58,6 +59,7 @@ class Worker {
   MetricsShard& metrics() { return *metrics_; }
   const SnapshotPtr& snapshot() const { return snapshot_; }
   Gateway& gateway() { return gateway_; }
+  Audience audience() const { return audience_; }
   bool ready() const { return ready_; }
   bool leaving() const { return leaving_; }
   bool draining() const { return draining_; }
@@ -73,6 +75,7 @@ class Worker {
   void stop_when_empty();
 
   Gateway& gateway_;
+  const Audience audience_;  // of all its connections
   // What coroutines use until the event loop is gone.
   DeadlineQueue deadlines_;
   std::unique_ptr<ReadBuffer> read_buffer_ = std::make_unique<ReadBuffer>();
