@@ -121,6 +121,7 @@ int Gateway::run() {
   if (tls_) spawn(tls_->watch_files(io_));
   auto shed = [this] { each_listener([](Listener& listener) { listener.shed(); }); };
   spawn(memory_.watch(io_, std::move(shed)));
+  spawn(watch_workers());
   asio::post(io_, [this] { become_ready(); });
   run_event_loop(io_);
   each_listener([](Listener& listener) { listener.join(); });
@@ -176,6 +177,7 @@ std::string Gateway::render_metrics(const Snapshot& snapshot, Fleet& fleet, Time
   if (tls_) edge.certificate = tls_->counts();
   edge.running = admission_.running();
   edge.waiting = admission_.waiting();
+  edge.stuck_workers = stuck_workers_.load(std::memory_order_relaxed);
   edge.memory = memory_.resident();
   edge.memory_limit = memory_.limit();
   return server::render_metrics(snapshot.config, shards, fleet, now, SPILLWAY_VERSION, shared, edge,

@@ -1,6 +1,7 @@
 // The whole process: listeners with their workers, signals, and the configuration in use.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/signal_set.hpp>
 #include <expected>
 #include <memory>
@@ -61,6 +62,7 @@ class Gateway final : private Reloader::Host {
     if (admin_) what(*admin_);
   }
   void limit_connections();
+  Awaitable<void> watch_workers();
   void listen_for_signals();
   void wait_for_signal();
   void on_signal(int number);
@@ -91,6 +93,7 @@ class Gateway final : private Reloader::Host {
   Successor successor_;
   std::unique_ptr<Listener> clients_;
   std::unique_ptr<Listener> admin_;  // nullptr: its pages are where the models are
+  std::atomic<std::size_t> stuck_workers_{0};
   bool told_to_stop_ = false;
   bool leaving_ = false;
 };

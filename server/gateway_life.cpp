@@ -18,6 +18,7 @@ namespace {
 constexpr Duration kCutPatience = seconds(2);  // between closing everything and leaving anyway
 // For clients of a process that is replaced to send another request, and hear that it was the last.
 constexpr Duration kReplacedNotice = seconds(2);
+constexpr Duration kWorkersLook = seconds(1);
 constexpr std::array kSignals = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
 
 // True if one of the standard streams is a terminal that nobody sits at any more.
@@ -46,6 +47,21 @@ void Gateway::become_ready() {
   constexpr char kReady = '1';
   if (::write(inherited_.ready, &kReady, 1) != 1) log_warn("the predecessor does not listen");
   ::close(inherited_.ready);
+}
+
+// A supervisor that wants signs of life gets them while all threads give theirs.
+Awaitable<void> Gateway::watch_workers() {
+  Timer timer(io_);
+  error_code ec;
+  while (!ec && !leaving_) {
+    timer.expires_after(kWorkersLook);
+    co_await timer.async_wait(to(ec));
+    if (leaving_) break;
+    std::size_t stuck = 0;
+    each_listener([&stuck](Listener& listener) { stuck += listener.look_after_workers(); });
+    stuck_workers_.store(stuck, std::memory_order_relaxed);
+    if (stuck == 0 && is_watched_by_supervisor()) tell_supervisor("WATCHDOG=1");
+  }
 }
 
 void Gateway::wait_for_signal() {

@@ -1,11 +1,13 @@
 #include "server/listener.hpp"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "server/listening_socket.hpp"
+#include "server/log.hpp"
 
 namespace spillway::server {
 
@@ -69,8 +71,9 @@ Awaitable<void> Listener::accept_clients() {
 }
 
 void Listener::hand_over(Socket socket) {
-  const auto least = std::ranges::min_element(
-      workers_, {}, [](const auto& worker) { return worker->connections(); });
+  const auto least = std::ranges::min_element(workers_, {}, [](const auto& worker) {
+    return std::pair(worker->stuck(), worker->connections());
+  });
   error_code ec;
   const auto handle = socket.release(ec);
   if (!ec) (*least)->adopt(handle, ipv6_);
@@ -82,6 +85,19 @@ void Listener::use(const SnapshotPtr& snapshot) {
 
 void Listener::shed() {
   for (const auto& worker : workers_) worker->shed();
+}
+
+std::size_t Listener::look_after_workers() {
+  const auto stuck = static_cast<std::size_t>(
+      std::ranges::count_if(workers_, [](const auto& worker) { return worker->looks_stuck(); }));
+  if (stuck > stuck_)
+    log_error(
+        fmt::format("{} of {} workers do not come back to their event loops: they get no new "
+                    "connections while another does",
+                    stuck, workers_.size()));
+  if (stuck < stuck_)
+    log_warn(fmt::format("a worker is back, {} of {} are not", stuck, workers_.size()));
+  return stuck_ = stuck;
 }
 
 void Listener::leave(Worker::Leaving why) {

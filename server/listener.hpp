@@ -34,6 +34,9 @@ class Listener {
   void use(const SnapshotPtr& snapshot);
   void allow(std::size_t connections) { most_connections_ = connections; }
   void shed();
+  // To be called once a second: notes which workers do not come back to their event loops, says so,
+  // and gives them no more connections while others do. How many there are.
+  std::size_t look_after_workers();
 
   // The stages of the end, as Worker has them.
   void leave(Worker::Leaving why);
@@ -58,6 +61,7 @@ class Listener {
   std::vector<std::thread> threads_;
   std::size_t most_connections_ = 0;
   std::size_t ended_ = 0;  // workers
+  std::size_t stuck_ = 0;  // workers, at the last look
   bool accepting_ = true;
   bool ipv6_ = false;  // clients come over it
 };

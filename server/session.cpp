@@ -1,6 +1,7 @@
 #include "server/session.hpp"
 
 #include <algorithm>
+#include <new>
 
 #include "core/ascii.hpp"
 #include "server/access_log.hpp"
@@ -80,10 +81,25 @@ Awaitable<void> Session::run() {
       break;
     }
     snapshot = worker_.snapshot();  // the wait may have been long
-    const Next next = co_await serve(request, std::move(snapshot));
+    const Next next = co_await serve_or_refuse(request, std::move(snapshot));
     if (next == Next::close || !connection_.is_open()) break;
   }
   co_await connection_.finish();
+}
+
+// Memory that cannot be had ends one request: while nothing was answered, by a 503.
+Awaitable<Session::Next> Session::serve_or_refuse(ClientRequest& request, SnapshotPtr snapshot) {
+  const auto before = connection_.bytes_written();
+  try {
+    co_return co_await serve(request, snapshot);
+  } catch (const std::bad_alloc&) {
+    if (connection_.bytes_written() != before) throw;
+  }
+  request.body = {};
+  request.ready_at = worker_.now();
+  Answer refused = out_of_memory();
+  refused.close = true;
+  co_return co_await answer(request, snapshot->config, std::move(refused));
 }
 
 Awaitable<Session::Next> Session::serve(ClientRequest& request, SnapshotPtr snapshot) {

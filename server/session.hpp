@@ -29,6 +29,7 @@ class Session {
   enum class Next { keep, close };
 
   Awaitable<Next> serve(ClientRequest& request, SnapshotPtr snapshot);
+  Awaitable<Next> serve_or_refuse(ClientRequest& request, SnapshotPtr snapshot);
   Awaitable<Next> answer(const ClientRequest& request, const Config& config, Answer answer);
   Answer own_page(const Route& route, const ClientRequest& request, const Snapshot& snapshot);
   std::optional<Answer> check_head(const ClientRequest& request, const Config& config,

@@ -67,6 +67,10 @@ void tell_supervisor_reloading(TimePoint (*clock)()) {
   tell_supervisor(fmt::format("RELOADING=1\nMONOTONIC_USEC={}", since_boot.count()));
 }
 
+bool is_watched_by_supervisor() {
+  return std::getenv("WATCHDOG_USEC") != nullptr;
+}
+
 Inheritance take_inheritance() {
   Inheritance inheritance;
   const auto sockets = number_in("LISTEN_FDS");

@@ -17,6 +17,10 @@ void tell_supervisor(std::string_view state);
 // "RELOADING=1", with the time that systemd wants to know, of the steady `clock`.
 void tell_supervisor_reloading(TimePoint (*clock)());
 
+// True if the supervisor restarts a process that does not say "WATCHDOG=1" every so often. Whoever
+// takes over from a process that is watched is watched as well, whatever WATCHDOG_PID says.
+bool is_watched_by_supervisor();
+
 // A listening socket on its way from one process to another, and what LISTEN_FDNAMES calls it.
 struct NamedSocket {
   int descriptor = -1;

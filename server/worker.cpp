@@ -82,6 +82,16 @@ Awaitable<void> Worker::housekeeping() {
   }
 }
 
+bool Worker::looks_stuck() {
+  if (gave_sign_.exchange(false, std::memory_order_relaxed)) {
+    silent_looks_.store(0, std::memory_order_relaxed);
+    asio::post(io_, [this] { gave_sign_.store(true, std::memory_order_relaxed); });
+  } else {
+    silent_looks_.fetch_add(1, std::memory_order_relaxed);
+  }
+  return stuck();
+}
+
 void Worker::leave(Leaving why) {
   asio::post(io_, [this, why] {
     leaving_ = true;

@@ -42,6 +42,10 @@ class Worker {
   void drain();  // close idle clients, end the others after their answer
   void cut();    // the grace period is over: close everything
   void shed();   // memory is short: close what is idle
+  // Asks the thread for a sign of life, and tells whether it has failed to give one for long: it
+  // does not come back to its event loop. To be called once a second, by one thread.
+  bool looks_stuck();
+  bool stuck() const { return silent_looks_.load(std::memory_order_relaxed) >= kStuckLooks; }
   std::size_t connections() const { return connections_.load(std::memory_order_relaxed); }
   void run();  // the thread's main function
 
@@ -70,6 +74,8 @@ class Worker {
   void upstream_call_ended() { --busy_upstreams_; }
 
  private:
+  static constexpr unsigned kStuckLooks = 5;  // no request takes a core for as many seconds
+
   Awaitable<void> serve(Socket socket);
   Awaitable<void> housekeeping();
   void stop_when_empty();
@@ -89,7 +95,9 @@ class Worker {
   SnapshotPtr snapshot_;
   std::unordered_set<Session*> sessions_;
   std::atomic<std::size_t> connections_{
-      0};  // accepted and not yet ended, those under way to us included
+      0};                              // accepted and not yet ended, those under way to us included
+  std::atomic<bool> gave_sign_{true};  // of life, since it was asked last
+  std::atomic<unsigned> silent_looks_{0};  // in a row
   Timer housekeeping_timer_{io_};
   std::string date_;
   std::int64_t date_second_ = -1;

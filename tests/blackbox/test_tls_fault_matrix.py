@@ -57,7 +57,7 @@ HALF_A_RECORD = 16  # its header and some of what it holds: nothing that can be 
 
 
 def overhead(port, context):
-    """How many bytes go in either direction before the first record of a request, and of an answer."""
+    """How many bytes go up before the first record of a request, and down before an answer's."""
     received, to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = context.wrap_bio(received, to_send, server_hostname="localhost")
     up = down = record = 0
