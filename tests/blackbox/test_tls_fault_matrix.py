@@ -169,7 +169,9 @@ def test_between_client_and_gateway_over_tls(near, proxies, matrix, network, mod
 
 # --- between the gateway and a provider -----------------------------------------------------------
 
-SPEECH = head(200, [("Content-Type", "audio/mpeg")]) + AUDIO
+# In several records: a cut leaves some that can be read.
+SPEECH = [head(200, [("Content-Type", "audio/mpeg")])]
+SPEECH += [AUDIO[at : at + 128] for at in range(0, len(AUDIO), 128)]
 
 
 class ProviderWatch(TlsWatch):
@@ -196,7 +198,7 @@ async def provider(exchange):
     if exchange.request.target == "/health/liveliness":  # overhead() wants any answer
         await raw(head(204, []), end="keep")(exchange)
     elif exchange.request.target.endswith("/audio/speech"):
-        await raw(SPEECH)(exchange)
+        await raw(*SPEECH)(exchange)
     else:
         await plausible()(exchange)
 
@@ -245,8 +247,9 @@ def test_between_gateway_and_provider_over_tls(far, matrix, network, mode):  # n
     if network in BOTH_WAYS:
         assert watch.whole and watch.answer.status == 200
     elif watch.answer.status == 200:  # content was on its way already
-        assert mode == "streamed" and not watch.whole
-        assert b'"error"' in watch.answer.body.split(b"\n\n")[-2]
+        assert mode != "plain" and not watch.whole
+        if mode == "streamed":
+            assert b'"error"' in watch.answer.body.split(b"\n\n")[-2]
         assert watch.lines[0]["class"] != "success"
     else:
         assert watch.whole and watch.answer.status in (502, 504)
