@@ -168,15 +168,23 @@ class Loader {
   }
 
   void require_key(const Node& root, const Config& config) {
-    if (!config.keys.empty() || is_loopback(config.listen_host)) return;
+    if (!config.keys.empty()) return;
     const Node* section = root.find("spillway");
     const Node* listen = section == nullptr || sources_.listen ? nullptr : section->find("listen");
+    if (!is_loopback(config.listen_host))
+      demand_key(listen, config.listen_host, "let anyone spend yours");
+    if (config.admin && !is_loopback(config.admin->listen_host))
+      demand_key(section->find("admin")->find("listen"), config.admin->listen_host,
+                 "show anyone what your models do");
+  }
+
+  // `listen` is where the address stands; nullptr: on the command line.
+  void demand_key(const Node* listen, const std::string& host, std::string_view otherwise) {
     report_.fault(
         listen == nullptr ? Place{} : listen->place, listen == nullptr ? "--listen" : listen->path,
-        fmt::format("listening on {} without a key would let anyone spend yours; set "
-                    "SPILLWAY_MASTER_KEY, general_settings.master_key or spillway.keys, or listen "
-                    "on 127.0.0.1",
-                    config.listen_host));
+        fmt::format("listening on {} without a key would {}; set SPILLWAY_MASTER_KEY, "
+                    "general_settings.master_key or spillway.keys, or listen on 127.0.0.1",
+                    host, otherwise));
   }
 
   const Sources& sources_;

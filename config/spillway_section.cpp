@@ -159,17 +159,33 @@ void read_streams(Section& section, Context& context, Config& config) {
   }
 }
 
+std::optional<ListenAddress> read_listen(Section& section, Context& context) {
+  const auto listen = section.text("listen");
+  if (!listen) return std::nullopt;
+  auto address = parse_listen(*listen);
+  if (!address)
+    context.fault(*section.get("listen"),
+                  "must be HOST:PORT, such as 127.0.0.1:4000 or [::1]:4000");
+  return address;
+}
+
+void read_admin(Section& parent, Context& context, Config& config) {
+  if (!parent.has("admin")) return;
+  const Node& node = *parent.member("admin");
+  Section section(&node, context);
+  if (node.kind != NodeKind::scalar && !section.has("listen"))
+    context.fault(node, "listen is missing: HOST:PORT, such as 127.0.0.1:9090");
+  if (const auto address = read_listen(section, context))
+    config.admin = AdminSettings{.listen_host = address->host, .listen_port = address->port};
+  section.finish();
+}
+
 void read_listening(Section& section, Context& context, Config& config) {
-  if (const auto listen = section.text("listen")) {
-    const auto address = parse_listen(*listen);
-    if (!address) {
-      context.fault(*section.get("listen"),
-                    "must be HOST:PORT, such as 127.0.0.1:4000 or [::1]:4000");
-    } else {
-      config.listen_host = address->host;
-      config.listen_port = address->port;
-    }
+  if (const auto address = read_listen(section, context)) {
+    config.listen_host = address->host;
+    config.listen_port = address->port;
   }
+  read_admin(section, context, config);
   if (const auto threads = section.count("threads", {0, 1024})) {
     config.threads = static_cast<unsigned>(*threads);
   }

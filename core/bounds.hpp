@@ -35,8 +35,9 @@ inline constexpr Duration kTlsHandshake = seconds(10);        // of a client, fr
 inline constexpr Duration kTlsFilesLook = seconds(1);  // how often certificates are looked after
 // Session tickets are good for a full handshake less, and their keys are a secret in memory.
 inline constexpr Duration kTlsTicketKeys = std::chrono::hours(8);
-inline constexpr std::size_t kQueueMost = 10'000;    // requests that may wait, each with its body
-inline constexpr std::size_t kRequestIdBytes = 128;  // a client's x-request-id is kept up to this
+inline constexpr std::size_t kQueueMost = 10'000;     // requests that may wait, each with its body
+inline constexpr std::size_t kAdminConnections = 64;  // scrapers, probes and people
+inline constexpr std::size_t kRequestIdBytes = 128;   // a client's x-request-id is kept up to this
 
 // --- Answers ----------------------------------------------------------------------------------
 inline constexpr std::size_t kHeldAnswerBytes =

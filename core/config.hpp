@@ -234,6 +234,13 @@ struct TlsSettings {
   bool operator==(const TlsSettings&) const = default;
 };
 
+// Where the pages for operators are served, apart from the models.
+struct AdminSettings {
+  std::string listen_host;        // no brackets
+  std::uint16_t listen_port = 0;  // 0: any free one
+  bool operator==(const AdminSettings&) const = default;
+};
+
 struct ClientKey {
   std::string name;  // alias for the log: "master", or what the configuration calls it
   Secret key;
@@ -269,8 +276,9 @@ struct RedisSettings {
 struct Config {
   std::string listen_host = "127.0.0.1";
   std::uint16_t listen_port = 4000;
-  unsigned threads = 0;         // 0: one per core
-  std::vector<ClientKey> keys;  // empty: no key wanted
+  std::optional<AdminSettings> admin;  // nullopt: its pages are where the models are
+  unsigned threads = 0;                // 0: one per core
+  std::vector<ClientKey> keys;         // empty: no key wanted
   std::vector<std::string> cors_origins;
   std::optional<TlsSettings> tls;  // nullopt: plain text
   Limits limits;

@@ -45,6 +45,7 @@ Awaitable<std::optional<ReadFault>> ClientConnection::read_body(const Config& co
   if (waits) {
     const bool told = co_await write(std::span(&kContinue, 1), deadline);
     if (!told) co_return ReadFault::gone();
+    bytes_written_ -= kContinue.size();  // it is no part of an answer
   }
   timed_out_ = false;
   deadline_.arm(deadline);

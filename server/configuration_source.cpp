@@ -35,6 +35,13 @@ ConfigurationSource::Reading ConfigurationSource::read() const {
   if (!generated_key_.empty() && !reading.generated_key_counts)
     std::erase_if(keys, [&](const auto& key) { return key.key.reveal() == generated_key_; });
   reading.shortcomings = shortcomings(*reading.config);
+  // A listener looks after the files that it uses; those that are of no use yet are looked after
+  // here.
+  if (reading.config->tls && !reading.fit()) {
+    const TlsSettings& tls = *reading.config->tls;
+    for (const std::string& file : {tls.certificate, tls.key, tls.client_ca})
+      if (!file.empty()) reading.files.emplace_back(file);
+  }
   return reading;
 }
 

@@ -1,16 +1,16 @@
-// The whole process: workers, the listener, signals, and the configuration in use.
+// The whole process: listeners with their workers, signals, and the configuration in use.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/signal_set.hpp>
 #include <expected>
 #include <memory>
+#include <optional>
 #include <string>
-#include <thread>
-#include <vector>
 
 #include "server/admission.hpp"
 #include "server/asio.hpp"
-#include "server/listening_socket.hpp"
+#include "server/listener.hpp"
 #include "server/memory_guard.hpp"
 #include "server/reloader.hpp"
 #include "server/shared_state.hpp"
@@ -18,7 +18,6 @@
 #include "server/successor.hpp"
 #include "server/supervisor.hpp"
 #include "server/tls_listener.hpp"
-#include "server/worker.hpp"
 
 namespace spillway::server {
 
@@ -35,8 +34,13 @@ class Gateway final : private Reloader::Host {
   explicit Gateway(Launch launch);
   ~Gateway() override;
 
-  // Listens, on an inherited socket if there is one: HOST:PORT, or an error that says why not.
-  std::expected<std::string, std::string> listen();
+  // HOST:PORT each.
+  struct Addresses {
+    std::string clients;
+    std::string admin;  // empty: there is no admin listener
+  };
+  // Listens, on inherited sockets where there are any; an error says why not.
+  std::expected<Addresses, std::string> listen();
 
   // Serves until SIGTERM or SIGINT, then drains. The process's exit code.
   int run();
@@ -45,15 +49,20 @@ class Gateway final : private Reloader::Host {
   std::string render_metrics(const Snapshot& snapshot, Fleet& fleet, TimePoint now) const;
   Admission& admission() { return admission_; }
   MemoryGuard& memory() { return memory_; }
-  void worker_ended();
+  void worker_ended(Audience audience);
   // nullptr: clients are spoken to in plain text.
   std::unique_ptr<TlsSocket> make_tls(Socket& socket) const {
     return tls_ ? tls_->make_socket(socket) : nullptr;
   }
 
  private:
-  Awaitable<void> accept_clients();
-  void hand_over(Socket socket);
+  template <typename Do>
+  void each_listener(Do what) const {
+    what(*clients_);
+    if (admin_) what(*admin_);
+  }
+  void limit_connections();
+  Awaitable<void> watch_workers();
   void listen_for_signals();
   void wait_for_signal();
   void on_signal(int number);
@@ -63,12 +72,11 @@ class Gateway final : private Reloader::Host {
   void on_successor(const Successor::Outcome& outcome);
   void stop();
   void leave(Worker::Leaving why, Duration notice);
-  void stop_accepting();
   void drain();
 
   const Config& running() const override { return snapshot_->config; }
   std::string use(Config next) override;
-  bool exposed() const override { return is_exposed(acceptor_); }
+  bool exposed() const override;
   void reload_begins() override;
   void reload_ended() override;
 
@@ -78,21 +86,16 @@ class Gateway final : private Reloader::Host {
   Admission admission_;
   MemoryGuard memory_;
   asio::io_context io_{1};  // the main thread's: accepting and signals
-  Acceptor acceptor_{io_};
   asio::basic_signal_set<Executor> signals_{io_};
-  Timer accept_pause_{io_};
   Timer drain_timer_{io_};
   Inheritance inherited_;
   Reloader reloader_;
   Successor successor_;
-  std::vector<std::unique_ptr<Worker>> workers_;
-  std::vector<std::thread> threads_;
-  std::size_t max_connections_ = 0;
-  std::size_t workers_ended_ = 0;
+  std::unique_ptr<Listener> clients_;
+  std::unique_ptr<Listener> admin_;  // nullptr: its pages are where the models are
+  std::atomic<std::size_t> stuck_workers_{0};
   bool told_to_stop_ = false;
   bool leaving_ = false;
-  bool accepting_ = true;
-  bool ipv6_ = false;  // clients come over it
 };
 
 }  // namespace spillway::server

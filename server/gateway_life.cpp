@@ -18,6 +18,7 @@ namespace {
 constexpr Duration kCutPatience = seconds(2);  // between closing everything and leaving anyway
 // For clients of a process that is replaced to send another request, and hear that it was the last.
 constexpr Duration kReplacedNotice = seconds(2);
+constexpr Duration kWorkersLook = seconds(1);
 constexpr std::array kSignals = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
 
 // True if one of the standard streams is a terminal that nobody sits at any more.
@@ -46,6 +47,21 @@ void Gateway::become_ready() {
   constexpr char kReady = '1';
   if (::write(inherited_.ready, &kReady, 1) != 1) log_warn("the predecessor does not listen");
   ::close(inherited_.ready);
+}
+
+// A supervisor that wants signs of life gets them while all threads give theirs.
+Awaitable<void> Gateway::watch_workers() {
+  Timer timer(io_);
+  error_code ec;
+  while (!ec && !leaving_) {
+    timer.expires_after(kWorkersLook);
+    co_await timer.async_wait(to(ec));
+    if (leaving_) break;
+    std::size_t stuck = 0;
+    each_listener([&stuck](Listener& listener) { stuck += listener.look_after_workers(); });
+    stuck_workers_.store(stuck, std::memory_order_relaxed);
+    if (stuck == 0 && is_watched_by_supervisor()) tell_supervisor("WATCHDOG=1");
+  }
 }
 
 void Gateway::wait_for_signal() {
@@ -84,7 +100,10 @@ void Gateway::replace() {
     return log_warn("SIGUSR2: process 1 cannot be replaced: its end is that of the container");
   if (successor_.starting()) return log_warn("SIGUSR2: the new program is being started already");
   log_info("SIGUSR2: starting the program anew");
-  successor_.start(acceptor_.native_handle());
+  std::vector<NamedSocket> sockets;
+  sockets.push_back({clients_->socket(), std::string(kClientsSocket)});
+  if (admin_) sockets.push_back({admin_->socket(), std::string(kAdminSocket)});
+  successor_.start(sockets);
 }
 
 void Gateway::on_successor(const Successor::Outcome& outcome) {
@@ -93,7 +112,7 @@ void Gateway::on_successor(const Successor::Outcome& outcome) {
         fmt::format("this process goes on, the new one does not serve: {}", outcome.error()));
   log_info(fmt::format("process {} serves; this one ends with its last request", *outcome));
   tell_supervisor(fmt::format("MAINPID={}\nREADY=1", *outcome));
-  stop_accepting();
+  each_listener([](Listener& listener) { listener.stop_accepting(); });
   leave(Worker::Leaving::replaced, kReplacedNotice);
 }
 
@@ -115,9 +134,10 @@ void Gateway::stop() {
 void Gateway::leave(Worker::Leaving why, Duration notice) {
   leaving_ = true;
   reloader_.stop();
-  for (const auto& worker : workers_) worker->leave(why);
+  each_listener([why](Listener& listener) { listener.leave(why); });
   if (notice == Duration::zero()) return drain();
-  if (accepting_) log_info("not ready any more: new connections are accepted for a while");
+  if (clients_->accepting())
+    log_info("not ready any more: new connections are accepted for a while");
   drain_timer_.expires_after(notice);
   drain_timer_.async_wait([this](error_code ec) {
     if (!ec) drain();
@@ -134,14 +154,14 @@ void Gateway::reload_ended() {
 
 void Gateway::drain() {
   log_info("draining: no new connections, running requests may finish");
-  stop_accepting();
-  for (const auto& worker : workers_) worker->drain();
+  clients_->drain();
+  if (admin_ && !admin_->accepting()) admin_->drain();  // the successor has one
   drain_timer_.expires_after(snapshot_->config.timeouts.drain);
   drain_timer_.async_wait([this](error_code ec) {
     if (ec) return;
     log_warn("the grace period is over: closing what is still running");
     admission_.close();  // what one leaves another must not take
-    for (const auto& worker : workers_) worker->cut();
+    each_listener([](Listener& listener) { listener.cut(); });
     drain_timer_.expires_after(kCutPatience);
     drain_timer_.async_wait([](error_code late) {
       if (late) return;

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "server/upstream_head.hpp"
@@ -34,16 +35,16 @@ int family_of(int socket) {
 }  // namespace
 
 std::expected<Acceptor, std::string> open_listening_socket(asio::io_context& io,
-                                                           const Config& config) {
+                                                           const std::string& host,
+                                                           std::uint16_t port) {
   error_code ec;
-  const std::string host = config.listen_host == "localhost" ? "127.0.0.1" : config.listen_host;
-  const auto address = asio::ip::make_address(host, ec);
+  const auto address = asio::ip::make_address(host == "localhost" ? "127.0.0.1" : host, ec);
   const auto refused = [&](std::string_view what) {
-    return std::unexpected(fmt::format("cannot listen on {}:{}: {} ({})", config.listen_host,
-                                       config.listen_port, what, ec.message()));
+    return std::unexpected(
+        fmt::format("cannot listen on {}:{}: {} ({})", host, port, what, ec.message()));
   };
   if (ec) return refused("not an address");
-  const Tcp::endpoint endpoint(address, config.listen_port);
+  const Tcp::endpoint endpoint(address, port);
   Acceptor acceptor(io);
   acceptor.open(endpoint.protocol(), ec);
   if (ec) return refused("no socket");
@@ -64,6 +65,16 @@ std::expected<Acceptor, std::string> adopt_listening_socket(asio::io_context& io
   if (!ec) return acceptor;
   ::close(socket);
   return std::unexpected(std::string("the socket that was handed over does not listen for TCP"));
+}
+
+int take_socket(std::vector<NamedSocket>& sockets, Audience audience) {
+  const auto found = std::ranges::find_if(sockets, [audience](const NamedSocket& socket) {
+    return (socket.name == kAdminSocket) == (audience == Audience::operators);
+  });
+  if (found == sockets.end()) return -1;
+  const int descriptor = found->descriptor;
+  sockets.erase(found);
+  return descriptor;
 }
 
 std::string address_of(const Acceptor& acceptor) {

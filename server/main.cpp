@@ -252,13 +252,15 @@ int serve(const Arguments& arguments, ProgramCall call, Inheritance inherited) {
   const bool encrypted = reading.config->tls.has_value();
   server::Gateway gateway(
       {std::move(source), std::move(reading), std::move(call), std::move(inherited)});
-  const auto address = gateway.listen();
-  if (!address) {
-    say("{}\n", address.error());
+  const auto at = gateway.listen();
+  if (!at) {
+    say("{}\n", at.error());
     return 1;
   }
-  say("spillway {} listening on {}://{}\n", SPILLWAY_VERSION, encrypted ? "https" : "http",
-      *address);
+  const std::string_view scheme = encrypted ? "https" : "http";
+  const std::string admin =
+      at->admin.empty() ? "" : fmt::format(", admin on {}://{}", scheme, at->admin);
+  say("spillway {} listening on {}://{}{}\n", SPILLWAY_VERSION, scheme, at->clients, admin);
   return gateway.run();
 }
 

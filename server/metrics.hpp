@@ -60,8 +60,9 @@ struct EdgeCounts {
   std::optional<CertificateCounts> certificate;  // nullopt: plain text
   std::size_t running = 0;                       // requests
   std::size_t waiting = 0;                       // requests, for their turn
-  std::size_t memory = 0;                        // bytes, of the process
-  std::size_t memory_limit = 0;                  // bytes; 0: none
+  std::size_t stuck_workers = 0;
+  std::size_t memory = 0;        // bytes, of the process
+  std::size_t memory_limit = 0;  // bytes; 0: none
 };
 
 // How reading the configuration again goes (server/reloader.hpp).

@@ -229,6 +229,10 @@ void add_edge(Families& families, const EdgeCounts& edge) {
   requests.add({{"state", "running"}}, std::uint64_t{edge.running});
   requests.add({{"state", "waiting"}}, std::uint64_t{edge.waiting});
   families.push_back(requests.take());
+  families.push_back(gauge("spillway_stuck_workers",
+                           "Threads that have not come back to their event loops for seconds.")
+                         .add({}, std::uint64_t{edge.stuck_workers})
+                         .take());
   families.push_back(gauge("spillway_memory_bytes", "The process's resident memory.")
                          .add({}, std::uint64_t{edge.memory})
                          .take());

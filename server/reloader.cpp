@@ -29,6 +29,7 @@ std::vector<std::string> keep_fixed_settings(Config& next, const Config& running
   };
   keep(&Config::listen_host, "spillway.listen");
   keep(&Config::listen_port, "spillway.listen");
+  keep(&Config::admin, "spillway.admin.listen");
   keep(&Config::threads, "spillway.threads");
   keep(&Config::redis, "router_settings.redis");
   // Its files and what is asked of clients may change, but not whether clients are encrypted.

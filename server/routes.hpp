@@ -24,21 +24,37 @@ enum class Handler : std::uint8_t {
 
 enum class Access : std::uint8_t { open, wants_key };
 
+// Whom something is for. Where there is no admin listener all connections are everybody's;
+// otherwise each is a caller's or an operator's, by the listener that it came to.
+enum class Audience : std::uint8_t { everybody, callers, operators };
+
 struct Route {
   std::string_view path;  // without /v1
   bool post;              // else GET and HEAD
   Handler handler;
   Access access;
+  Audience audience;
   Endpoint endpoint;  // for Handler::forward
   std::string_view allow() const { return post ? "POST, OPTIONS" : "GET, HEAD, OPTIONS"; }
 };
 
 namespace detail {
 constexpr Route to_provider(Endpoint endpoint) {
-  return {traits(endpoint).path, true, Handler::forward, Access::wants_key, endpoint};
+  const std::string_view path = traits(endpoint).path;
+  return {path, true, Handler::forward, Access::wants_key, Audience::callers, endpoint};
 }
-constexpr Route own(std::string_view path, Handler handler, Access access) {
-  return {path, false, handler, access, Endpoint::chat_completions};
+constexpr Route own(std::string_view path, Handler handler, Access access, Audience audience) {
+  return {path, false, handler, access, audience, Endpoint::chat_completions};
+}
+constexpr Route list(std::string_view path, Handler handler) {
+  return own(path, handler, Access::wants_key, Audience::callers);
+}
+// Orchestrators probe one listener or the other.
+constexpr Route probe(std::string_view path, Handler handler) {
+  return own(path, handler, Access::open, Audience::everybody);
+}
+constexpr Route admin(std::string_view path, Handler handler) {
+  return own(path, handler, Access::wants_key, Audience::operators);
 }
 }  // namespace detail
 
@@ -51,26 +67,32 @@ inline constexpr std::array kRoutes{
     detail::to_provider(Endpoint::images_generations),
     detail::to_provider(Endpoint::audio_speech),
     detail::to_provider(Endpoint::rerank),
-    detail::own("/models", Handler::models, Access::wants_key),
-    detail::own("/health/liveliness", Handler::liveness, Access::open),
-    detail::own("/health/liveness", Handler::liveness, Access::open),
-    detail::own("/health/readiness", Handler::readiness, Access::open),
-    detail::own("/health", Handler::health, Access::wants_key),
-    detail::own("/metrics", Handler::metrics, Access::wants_key),
-    detail::own("/router/state", Handler::router_state, Access::wants_key),
-    detail::own("/router/explain", Handler::router_explain, Access::wants_key),
+    detail::list("/models", Handler::models),
+    detail::probe("/health/liveliness", Handler::liveness),
+    detail::probe("/health/liveness", Handler::liveness),
+    detail::probe("/health/readiness", Handler::readiness),
+    detail::admin("/health", Handler::health),
+    detail::admin("/metrics", Handler::metrics),
+    detail::admin("/router/state", Handler::router_state),
+    detail::admin("/router/explain", Handler::router_explain),
 };
 // A model's id may hold slashes, so it is what follows this prefix.
 inline constexpr std::string_view kModelPrefix = "/models/";
-inline constexpr Route kModelRoute = detail::own(kModelPrefix, Handler::model, Access::wants_key);
+inline constexpr Route kModelRoute = detail::list(kModelPrefix, Handler::model);
 
-// nullptr: no such path. Compared byte for byte, so that what is authenticated is what is routed.
-constexpr const Route* find_route(std::string_view path) {
-  if (path.starts_with("/v1/")) path.remove_prefix(3);
+constexpr bool serves(Audience audience, const Route& route) {
+  return audience == Audience::everybody || route.audience == Audience::everybody ||
+         route.audience == audience;
+}
+
+// What `audience` finds at `path`; nullptr: nothing. Compared byte for byte, so that what is
+// authenticated is what is routed.
+constexpr const Route* find_route(std::string_view path, Audience audience) {
+  if (path.starts_with("/v1/") && audience != Audience::operators) path.remove_prefix(3);
   for (const Route& route : kRoutes)
-    if (route.path == path) return &route;
-  if (path.starts_with(kModelPrefix) && path.size() > kModelPrefix.size()) return &kModelRoute;
-  return nullptr;
+    if (route.path == path) return serves(audience, route) ? &route : nullptr;
+  const bool model = path.starts_with(kModelPrefix) && path.size() > kModelPrefix.size();
+  return model && serves(audience, kModelRoute) ? &kModelRoute : nullptr;
 }
 
 }  // namespace spillway::server

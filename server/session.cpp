@@ -1,6 +1,7 @@
 #include "server/session.hpp"
 
 #include <algorithm>
+#include <new>
 
 #include "core/ascii.hpp"
 #include "server/authenticate.hpp"
@@ -37,6 +38,16 @@ Answer out_of_memory() {
   return refused;
 }
 
+Answer nothing_there(Audience audience) {
+  if (audience == Audience::operators)
+    return refusal(404, "", "",
+                   "There is nothing at this path. This is the admin listener, which answers "
+                   "/metrics, /health and /router/state; models are served elsewhere.");
+  return refusal(404, "", "",
+                 "There is nothing at this path. Spillway answers OpenAI's API below /v1, such as "
+                 "POST /v1/chat/completions.");
+}
+
 bool allowed_method(const Route& route, std::string_view method) {
   return route.post ? same(method, "POST") : same(method, "GET") || same(method, "HEAD");
 }
@@ -69,11 +80,26 @@ Awaitable<void> Session::run() {
       break;
     }
     snapshot = worker_.snapshot();  // the wait may have been long
-    const Next next = co_await serve(request, std::move(snapshot));
+    const Next next = co_await serve_or_refuse(request, std::move(snapshot));
     worker_.request_memory().take_back(request);
     if (next == Next::close || !connection_.is_open()) break;
   }
   co_await connection_.finish();
+}
+
+// Memory that cannot be had ends one request: while nothing was answered, by a 503.
+Awaitable<Session::Next> Session::serve_or_refuse(ClientRequest& request, SnapshotPtr snapshot) {
+  const auto before = connection_.bytes_written();
+  try {
+    co_return co_await serve(request, snapshot);
+  } catch (const std::bad_alloc&) {
+    if (connection_.bytes_written() != before) throw;
+  }
+  request.body = {};
+  request.ready_at = worker_.now();
+  Answer refused = out_of_memory();
+  refused.close = true;
+  co_return co_await answer(request, snapshot->config, std::move(refused));
 }
 
 Awaitable<Session::Next> Session::serve(ClientRequest& request, SnapshotPtr snapshot) {
@@ -116,7 +142,7 @@ Awaitable<Session::Next> Session::serve(ClientRequest& request, SnapshotPtr snap
 
 std::optional<Answer> Session::check_head(const ClientRequest& request, const Config& config,
                                           const Route*& route, std::string& key_name) {
-  route = find_route(request.path);
+  route = find_route(request.path, worker_.audience());
   if (same(request.method, "OPTIONS") && (route || same(request.path, "*"))) {
     Answer options;  // also CORS preflights, which carry no key
     options.status = 204;
@@ -132,11 +158,7 @@ std::optional<Answer> Session::check_head(const ClientRequest& request, const Co
                      "as 'Authorization: Bearer KEY'.");
     key_name = *name;
   }
-  if (!route)
-    return refusal(
-        404, "", "",
-        "There is nothing at this path. Spillway answers OpenAI's API below /v1, such as "
-        "POST /v1/chat/completions.");
+  if (!route) return nothing_there(worker_.audience());
   if (!allowed_method(*route, request.method)) {
     Answer wrong = refusal(405, "", "", "This path does not take the method of the request.");
     wrong.allow = route->allow();

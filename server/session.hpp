@@ -31,6 +31,7 @@ class Session {
   enum class Next { keep, close };
 
   Awaitable<Next> serve(ClientRequest& request, SnapshotPtr snapshot);
+  Awaitable<Next> serve_or_refuse(ClientRequest& request, SnapshotPtr snapshot);
   // `forward` if the answer is one that it left to be written.
   Awaitable<Next> answer(const ClientRequest& request, const Config& config, Answer answer,
                          Forward* forward = nullptr);

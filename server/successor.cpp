@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -22,9 +23,6 @@ namespace spillway::server {
 namespace {
 
 constexpr Duration kPatience = seconds(60);  // for a large configuration on a busy machine
-constexpr int kListener = kFirstInherited;   // where the new program finds them
-constexpr int kReady = kFirstInherited + 1;
-constexpr int kFirstFree = kReady + 1;
 constexpr int kNotStarted = 127;
 
 std::string_view name_of(std::string_view variable) {
@@ -43,9 +41,15 @@ void write_number(char* at, pid_t number) {
 // Everything that execve wants, made before the fork.
 class Preparation {
  public:
-  explicit Preparation(const ProgramCall& call) : arguments_(call.arguments) {
+  Preparation(const ProgramCall& call, const std::vector<NamedSocket>& listeners)
+      : arguments_(call.arguments) {
+    std::string names;
+    for (const NamedSocket& listener : listeners)
+      names += (names.empty() ? "" : ":") + listener.name;
     const std::vector<std::string> own = {
-        "LISTEN_FDS=1", fmt::format("{}={}", kReadyVariable, kReady), kPid + std::string(24, ' ')};
+        fmt::format("LISTEN_FDS={}", listeners.size()), fmt::format("LISTEN_FDNAMES={}", names),
+        fmt::format("{}={}", kReadyVariable, kFirstInherited + listeners.size()),
+        kPid + std::string(24, ' ')};
     std::vector<std::string> added = call.environment;
     added.insert(added.end(), own.begin(), own.end());
     for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable) {
@@ -60,13 +64,14 @@ class Preparation {
     environment_list_.push_back(nullptr);
   }
 
-  // In the new process. Does not return.
-  void become(int listener, int ready) {
+  // In the new process, which finds `descriptors` from kFirstInherited on. Does not return.
+  void become(std::span<const int> descriptors) {
     write_number(environment_.back().data() + kPid.size(), ::getpid());
-    const bool placed = ::dup2(listener, kListener) >= 0 && ::dup2(ready, kReady) >= 0;
-    if (::close_range(kFirstFree, ~0U, 0) != 0)  // a kernel before 5.9
-      for (int descriptor = kFirstFree; descriptor < most_descriptors_; ++descriptor)
-        ::close(descriptor);
+    bool placed = true;
+    int place = kFirstInherited;
+    for (const int descriptor : descriptors) placed = ::dup2(descriptor, place++) >= 0 && placed;
+    if (::close_range(static_cast<unsigned>(place), ~0U, 0) != 0)  // a kernel before 5.9
+      for (; place < most_descriptors_; ++place) ::close(place);
     if (placed) ::execvpe(argument_list_[0], argument_list_.data(), environment_list_.data());
     ::_exit(kNotStarted);
   }
@@ -80,10 +85,25 @@ class Preparation {
   std::vector<char*> argument_list_, environment_list_;
 };
 
-// A copy that is out of the way of the numbers that the new program expects things at.
-int copy_above(int descriptor) {
-  return ::fcntl(descriptor, F_DUPFD_CLOEXEC, kFirstFree);
-}
+// Copies that are out of the way of the numbers that the new program expects things at.
+class Copies {
+ public:
+  explicit Copies(const std::vector<int>& descriptors) {
+    const int first_free = kFirstInherited + static_cast<int>(descriptors.size());
+    for (const int descriptor : descriptors)
+      copies_.push_back(::fcntl(descriptor, F_DUPFD_CLOEXEC, first_free));
+  }
+  ~Copies() {
+    for (const int copy : copies_) ::close(copy);
+  }
+  Copies(const Copies&) = delete;
+  Copies& operator=(const Copies&) = delete;
+  bool complete() const { return std::ranges::find(copies_, -1) == copies_.end(); }
+  std::span<const int> get() const { return copies_; }
+
+ private:
+  std::vector<int> copies_;
+};
 
 // Of a process that has closed its descriptors, and so is about to end unless it is not ours.
 std::string how_it_ended(pid_t process) {
@@ -114,12 +134,12 @@ Successor::~Successor() {
   let_go_or_end();
 }
 
-void Successor::start(int listener) {
+void Successor::start(const std::vector<NamedSocket>& listeners) {
   if (starting()) return;
   std::array<int, 2> ends{-1, -1};
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()) != 0)
     return on_outcome_(std::unexpected(std::string(std::strerror(errno))));
-  child_ = spawn(listener, ends[1]);
+  child_ = spawn(listeners, ends[1]);
   const int problem = errno;
   ::close(ends[1]);
   ready_.assign(ends[0]);
@@ -135,16 +155,22 @@ void Successor::start(int listener) {
   wait();
 }
 
-pid_t Successor::spawn(int listener, int ready) {
-  Preparation preparation(call_);
-  const int listener_copy = copy_above(listener);
-  const int ready_copy = copy_above(ready);
+// -1: errno tells why there is none.
+pid_t Successor::spawn(const std::vector<NamedSocket>& listeners, int ready) {
+  Preparation preparation(call_, listeners);
+  std::vector<int> descriptors;
+  for (const NamedSocket& listener : listeners) descriptors.push_back(listener.descriptor);
+  descriptors.push_back(ready);
   pid_t child = -1;
-  if (listener_copy >= 0 && ready_copy >= 0) child = ::fork();
-  if (child == 0) preparation.become(listener_copy, ready_copy);
-  const int problem = errno;
-  ::close(listener_copy);
-  ::close(ready_copy);
+  int problem = EMFILE;
+  {
+    const Copies copies(descriptors);
+    if (copies.complete()) {
+      child = ::fork();
+      problem = errno;
+    }
+    if (child == 0) preparation.become(copies.get());
+  }
   errno = problem;
   return child;
 }

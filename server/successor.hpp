@@ -1,7 +1,7 @@
-// Starts the program anew beside the one that runs, with the socket it listens on, and tells when
+// Starts the program anew beside the one that runs, with the sockets it listens on, and tells when
 // the new one serves requests, or that it never will.
 //
-// The listening socket is the same for both: no connection is refused, and none that waits in its
+// The listening sockets are the same for both: no connection is refused, and none that waits in its
 // queue is lost, whoever takes it. Until the new program says that it is ready nothing changes for
 // the old one. It says so before it accepts anybody, over a socket whose closing settles which came
 // first: one that was heard is never ended from here, and one that was not has served nobody.
@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "server/asio.hpp"
+#include "server/supervisor.hpp"
 
 namespace spillway::server {
 
@@ -34,8 +35,8 @@ class Successor {
   Successor(asio::io_context& io, ProgramCall call, std::function<void(Outcome)> on_outcome);
   ~Successor();  // as give_up(), except that nobody is told
 
-  // `listener` is handed over, and stays open here. Nothing if one is being started already.
-  void start(int listener);
+  // `listeners` are handed over, and stay open here. Nothing if one is being started already.
+  void start(const std::vector<NamedSocket>& listeners);
   bool starting() const { return child_ > 0; }
   // Ends the one that is being started, unless it has said that it is ready: then the outcome is
   // told, as ever.
@@ -44,7 +45,7 @@ class Successor {
  private:
   using Descriptor = asio::posix::basic_stream_descriptor<Executor>;
 
-  pid_t spawn(int listener, int ready);
+  pid_t spawn(const std::vector<NamedSocket>& listeners, int ready);
   void wait();
   void on_readable();
   void on_ready();

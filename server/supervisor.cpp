@@ -27,6 +27,17 @@ std::optional<int> number_in(const char* variable) {
   return number;
 }
 
+// What LISTEN_FDNAMES calls the socket at `index`; empty if it says nothing.
+std::string name_of_socket(int index) {
+  const char* text = std::getenv("LISTEN_FDNAMES");
+  std::string_view names = text ? text : "";
+  for (; index > 0; --index) {
+    const auto colon = names.find(':');
+    names.remove_prefix(colon == std::string_view::npos ? names.size() : colon + 1);
+  }
+  return std::string(names.substr(0, names.find(':')));
+}
+
 bool close_on_exec(int descriptor) {
   return ::fcntl(descriptor, F_SETFD, FD_CLOEXEC) == 0;
 }
@@ -56,12 +67,17 @@ void tell_supervisor_reloading(TimePoint (*clock)()) {
   tell_supervisor(fmt::format("RELOADING=1\nMONOTONIC_USEC={}", since_boot.count()));
 }
 
+bool is_watched_by_supervisor() {
+  return std::getenv("WATCHDOG_USEC") != nullptr;
+}
+
 Inheritance take_inheritance() {
   Inheritance inheritance;
   const auto sockets = number_in("LISTEN_FDS");
   if (sockets && number_in("LISTEN_PID") == static_cast<int>(::getpid())) {
     for (int i = 0; i < *sockets && i < kMostSockets; ++i)
-      if (close_on_exec(kFirstInherited + i)) inheritance.sockets.push_back(kFirstInherited + i);
+      if (close_on_exec(kFirstInherited + i))
+        inheritance.sockets.push_back({kFirstInherited + i, name_of_socket(i)});
     const auto ready = number_in(kReadyVariable);
     if (ready && close_on_exec(*ready)) inheritance.ready = *ready;
   }

@@ -87,10 +87,11 @@ std::expected<TlsListener::Context, std::string> TlsListener::read(const TlsSett
     return unusable("key", settings.key);
   if (SSL_CTX_check_private_key(raw) != 1) return unusable("key", settings.key);
   if (!settings.client_ca.empty()) {
-    STACK_OF(X509_NAME)* const names = SSL_load_client_CA_file(settings.client_ca.c_str());
-    if (!names || SSL_CTX_load_verify_file(raw, settings.client_ca.c_str()) != 1)
+    if (SSL_CTX_load_verify_file(raw, settings.client_ca.c_str()) != 1)
       return unusable("client_ca", settings.client_ca);
-    SSL_CTX_set_client_CA_list(raw, names);
+    STACK_OF(X509_NAME)* const names = SSL_load_client_CA_file(settings.client_ca.c_str());
+    if (!names) return unusable("client_ca", settings.client_ca);
+    SSL_CTX_set_client_CA_list(raw, names);  // which owns them from here on
     SSL_CTX_set_verify(raw, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   }
   return context;
@@ -114,8 +115,11 @@ TlsListener::TlsListener(TlsSettings settings)
 }
 
 bool TlsListener::reload(TlsSettings settings) {
-  tried_ = stamps_of(settings);  // before reading: what changes meanwhile is read again
+  const Stamps stamps =
+      stamps_of(settings);  // before reading: what changes meanwhile is read again
   auto context = read(settings);
+  // Files that stay unused say nothing about those that are looked at.
+  if (context || settings == settings_) tried_ = stamps;
   if (!context) {
     failed_.fetch_add(1, std::memory_order_relaxed);
     log_warn(fmt::format("{}; the certificate before stays in use", context.error()));

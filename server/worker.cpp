@@ -56,8 +56,11 @@ class Worker::Attended {
   Session& session_;
 };
 
-Worker::Worker(Gateway& gateway, unsigned)
-    : gateway_(gateway), random_(seeded_random()), metrics_(std::make_unique<MetricsShard>()) {
+Worker::Worker(Gateway& gateway, Audience audience)
+    : gateway_(gateway),
+      audience_(audience),
+      random_(seeded_random()),
+      metrics_(std::make_unique<MetricsShard>()) {
   deadlines_.start(io_);
 }
 
@@ -68,7 +71,7 @@ Worker::~Worker() {
 void Worker::run() {
   spawn(housekeeping());
   run_event_loop(io_);
-  gateway_.worker_ended();
+  gateway_.worker_ended(audience_);
 }
 
 void Worker::use(SnapshotPtr snapshot) {
@@ -132,6 +135,16 @@ Awaitable<void> Worker::housekeeping() {
     pool_.sweep(now());
     metrics_->set_pool_connections(pool_.idle(), busy_upstreams_);
   }
+}
+
+bool Worker::looks_stuck() {
+  if (gave_sign_.exchange(false, std::memory_order_relaxed)) {
+    silent_looks_.store(0, std::memory_order_relaxed);
+    asio::post(io_, [this] { gave_sign_.store(true, std::memory_order_relaxed); });
+  } else {
+    silent_looks_.fetch_add(1, std::memory_order_relaxed);
+  }
+  return stuck();
 }
 
 void Worker::leave(Leaving why) {

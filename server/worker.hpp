@@ -15,6 +15,7 @@
 #include "server/read_buffer.hpp"
 #include "server/request_memory.hpp"
 #include "server/resolver.hpp"
+#include "server/routes.hpp"
 #include "server/snapshot.hpp"
 #include "server/tls_client.hpp"
 
@@ -26,7 +27,7 @@ class Session;
 
 class Worker {
  public:
-  Worker(Gateway& gateway, unsigned number);
+  Worker(Gateway& gateway, Audience audience);
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -42,6 +43,10 @@ class Worker {
   void drain();  // close idle clients, end the others after their answer
   void cut();    // the grace period is over: close everything
   void shed();   // memory is short: close what is idle
+  // Asks the thread for a sign of life, and tells whether it has failed to give one for long: it
+  // does not come back to its event loop. To be called once a second, by one thread.
+  bool looks_stuck();
+  bool stuck() const { return silent_looks_.load(std::memory_order_relaxed) >= kStuckLooks; }
   std::size_t connections() const { return connections_.load(std::memory_order_relaxed); }
   void run();  // the thread's main function
 
@@ -62,6 +67,7 @@ class Worker {
   MetricsShard& metrics() { return *metrics_; }
   const SnapshotPtr& snapshot() const { return snapshot_; }
   Gateway& gateway() { return gateway_; }
+  Audience audience() const { return audience_; }
   bool ready() const { return ready_; }
   bool leaving() const { return leaving_; }
   bool draining() const { return draining_; }
@@ -72,6 +78,8 @@ class Worker {
   void upstream_call_ended() { --busy_upstreams_; }
 
  private:
+  static constexpr unsigned kStuckLooks = 5;  // no request takes a core for as many seconds
+
   void begin(Socket::native_handle_type socket, bool ipv6);
   Awaitable<void> serve(Socket socket);
   Awaitable<void> attend(Socket socket);
@@ -81,6 +89,7 @@ class Worker {
   void stop_when_empty();
 
   Gateway& gateway_;
+  const Audience audience_;  // of all its connections
   // What coroutines use until the event loop is gone.
   DeadlineQueue deadlines_;
   std::unique_ptr<ReadBuffer> read_buffer_ = std::make_unique<ReadBuffer>();
@@ -95,7 +104,9 @@ class Worker {
   SnapshotPtr snapshot_;
   std::unordered_set<Session*> sessions_;
   std::atomic<std::size_t> connections_{
-      0};  // accepted and not yet ended, those under way to us included
+      0};                              // accepted and not yet ended, those under way to us included
+  std::atomic<bool> gave_sign_{true};  // of life, since it was asked last
+  std::atomic<unsigned> silent_looks_{0};  // in a row
   Timer housekeeping_timer_{io_};
   std::string date_;
   std::int64_t date_second_ = -1;

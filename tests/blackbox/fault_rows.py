@@ -165,8 +165,8 @@ SYSTEM = [
     Row("S7", "no descriptors left", "503 or waiting, counted against nobody, back by itself"),
     Row("S8", "memory that runs short", "idle connections go first, then new requests with 503; it lives"),
     Row(
-        "S9", "an allocation that fails", "",
-        later="Linux grants memory and kills later; bounds keep it from coming to that (S8, C12, C18).",
+        "S9", "an allocation that fails", "503 for that request, while nothing of its answer is sent; others go on",
+        differs="Linux mostly grants memory and kills later; bounds keep it from coming to that (S8, C12, C18).",
     ),
     Row("S10", "the clock jumps", "deadlines and benches do not notice; the Date follows"),
     Row(
@@ -178,7 +178,10 @@ SYSTEM = [
         "S13", "kill -9 under load", "the next start serves at once",
         differs=NO_SPEND + "Nothing is on disk that could break.",
     ),
-    Row("S14", "no Postgres at start", "", later=NO_SPEND + "Then: known keys are served from the last copy."),
+    Row(
+        "S14", "no Postgres at start", "one that the configuration names is told to be unsupported; nobody waits for it",
+        differs=NO_SPEND + "Keys stand in the configuration. Then: known keys are served from the last copy.",
+    ),
     Row("S15", "Postgres goes and comes back", "", later=NO_SPEND + "Then: spend is booked exactly once."),
     Row("S16", "Redis is gone", "each instance goes on by what it knows, and tells when it is back"),
     Row("S17", "Redis is slow", "no request waits longer than 200 ms, none once that is known"),
@@ -186,9 +189,8 @@ SYSTEM = [
     Row("S19", "a thousand idle connections", "a few KiB each; others do not notice"),
     Row("S20", "hundreds of streams at once", "each client gets its own, whole"),
     Row(
-        "S21", "a worker that hangs", "",
-        later="There is no watchdog. Nothing on the request path blocks: names are resolved and logs written by threads "
-        "of their own.",
+        "S21", "a worker that hangs", "told after seconds by log, metric and supervisor; the others get the new clients",
+        differs="What it was serving waits for it, or for the supervisor's restart.",
     ),
     Row(
         "S22", "nobody reads the log", "lines are dropped and counted, no request waits",
@@ -197,7 +199,10 @@ SYSTEM = [
     Row("S23", "ten thousand models", "starts, and answers for any of them"),
     Row("S24", "hours of churn", "descriptors, memory and places in flight come back to where they were"),
     Row("S25", "an idle connection is dropped while others work", "calls in flight do not notice"),
-    Row("S26", "a price table that is malformed", "", later="Nothing is fetched: prices stand in the configuration."),
+    Row(
+        "S26", "prices that are malformed", "the ones before stay in use; told with their place; an unknown price is not 0",
+        differs="Nothing is fetched: prices stand in the configuration.",
+    ),
     Row("S27", "an ordinary key at the gateway's own pages", "they only tell; nothing there changes anything"),
     Row(
         "S28", "several gateways beside each other", "their rate limits add up exactly",

@@ -1,27 +1,61 @@
-// Preloaded into the gateway by tests: a wall clock that jumps, a name with two addresses, and TLS
-// connections that there is no memory for.
+// Preloaded into the gateway by tests: a wall clock that jumps, a name with two addresses, a thread
+// that hangs, memory that cannot be had, and TLS connections that there is none for.
 //
-// SPILLWAY_TEST_CLOCK names a file that holds a number of seconds (a 64-bit integer), which is added
-// to the time of day. many.test has the addresses 127.0.0.2 and 127.0.0.1, in this order. The first
-// SPILLWAY_TEST_NO_TLS TLS connections cannot be made.
+// Each variable names a file that holds a 64-bit integer. SPILLWAY_TEST_CLOCK: a number of seconds,
+// which is added to the time of day. SPILLWAY_TEST_HANG: while it is not 0 the first thread that
+// waits for events does not come back; the main thread is spared. SPILLWAY_TEST_STARVE: so many
+// bytes at once, or more, cannot be had; 0: all can. SPILLWAY_TEST_NO_TLS is a number itself: the
+// first so many TLS connections cannot be made. many.test has the addresses 127.0.0.2 and
+// 127.0.0.1, in this order.
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/time.h>
 #include <time.h>
+#include <unistd.h>
 
 static volatile int64_t* jump;
+static volatile int64_t* hang;
+static volatile int64_t* starve;
 
-__attribute__((constructor)) static void open_clock(void) {
-  const char* file = getenv("SPILLWAY_TEST_CLOCK");
+static volatile int64_t* number_in(const char* variable) {
+  const char* file = getenv(variable);
   const int fd = file ? open(file, O_RDONLY | O_CLOEXEC) : -1;
   void* seen = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof *jump, PROT_READ, MAP_SHARED, fd, 0);
-  if (seen != MAP_FAILED) jump = seen;
+  return seen == MAP_FAILED ? NULL : seen;
+}
+
+__attribute__((constructor)) static void open_files(void) {
+  jump = number_in("SPILLWAY_TEST_CLOCK");
+  hang = number_in("SPILLWAY_TEST_HANG");
+  starve = number_in("SPILLWAY_TEST_STARVE");
+}
+
+extern void* __libc_malloc(size_t size);
+
+void* malloc(size_t size) {
+  if (!starve || !*starve || size < (size_t)*starve) return __libc_malloc(size);
+  errno = ENOMEM;
+  return NULL;
+}
+
+int epoll_wait(int epoll, struct epoll_event* events, int most, int timeout) {
+  static int (*real)(int, struct epoll_event*, int, int);
+  static int hanging;
+  if (!real) real = (int (*)(int, struct epoll_event*, int, int))dlsym(RTLD_NEXT, "epoll_wait");
+  const int may_hang = hang && *hang && gettid() != getpid();
+  if (may_hang && !__atomic_exchange_n(&hanging, 1, __ATOMIC_ACQ_REL)) {
+    while (*hang) usleep(1000);
+    __atomic_store_n(&hanging, 0, __ATOMIC_RELEASE);
+  }
+  return real(epoll, events, most, timeout);
 }
 
 int clock_gettime(clockid_t clock, struct timespec* now) {

@@ -1,4 +1,5 @@
-"""Builds interposed.c, for gateways that need a clock that jumps or a name with two addresses."""
+"""Builds interposed.c, for gateways that need a clock that jumps, a name with two addresses, a
+thread that hangs, or memory that cannot be had."""
 
 from __future__ import annotations
 
@@ -25,11 +26,34 @@ class Interposed:
         command = [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(SOURCE), "-ldl"]
         built = subprocess.run(command, capture_output=True, text=True)
         assert built.returncode == 0, built.stderr
-        self.clock = folder / "clock"
+        self.clock, self.hanging = folder / "clock", folder / "hang"
+        self.starving = folder / "starve"
         self.jump(0)
-        self.environment = {"LD_PRELOAD": str(library), "SPILLWAY_TEST_CLOCK": str(self.clock)}
+        self.resume()
+        self.starve(0)
+        self.environment = {
+            "LD_PRELOAD": str(library),
+            "SPILLWAY_TEST_CLOCK": str(self.clock),
+            "SPILLWAY_TEST_HANG": str(self.hanging),
+            "SPILLWAY_TEST_STARVE": str(self.starving),
+        }
 
     def jump(self, seconds: int) -> None:
         """From now on the time of day is that many seconds off."""
-        with self.clock.open("r+b" if self.clock.exists() else "wb") as file:
-            file.write(struct.pack("q", seconds))
+        write(self.clock, seconds)
+
+    def hang(self) -> None:
+        """A thread other than the main one does not come back to its events until resume()."""
+        write(self.hanging, 1)
+
+    def resume(self) -> None:
+        write(self.hanging, 0)
+
+    def starve(self, size: int) -> None:
+        """So many bytes at once, or more, cannot be had; 0: all can."""
+        write(self.starving, size)
+
+
+def write(path: Path, number: int) -> None:
+    with path.open("r+b" if path.exists() else "wb") as file:
+        file.write(struct.pack("q", number))

@@ -148,7 +148,9 @@ MATRIX = """
 
 A proxy of the tests' own stands between two parties and does what bad networks do. However it ends,
 it ends in one of the allowed ways: a whole answer, an error with a status, or a cut that looks cut;
-and in exactly one line of the access log that agrees with what the client saw.
+and in exactly one line of the access log that agrees with what the client saw. Over TLS bytes are
+counted from the first one of the request or of the answer; "until the end" are answers whose end
+nothing tells but that of the connection.
 
 | between | the network | plain | streamed |
 |---|---|---|---|

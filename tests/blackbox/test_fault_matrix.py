@@ -57,29 +57,34 @@ class Watch:
     def __init__(self, running, port, model, mode, network):
         self.running, self.id = running, f"{network}-{mode}".replace(" ", "_").replace(",", "")
         before = self.counted()
-        self.answer = self.ask(port, body_of(model, mode))
+        self.answer = self.ask(port, model, mode)
         self.whole = self.answer is not None and self.answer.complete
         if self.answer is not None:  # an id that came behind the cut was not read
             self.id = self.answer.header("x-request-id")
         # What a client that left did not wait for may take the gateway a little longer.
-        arrived = network not in ASKING or self.answer is not None
+        arrived = self.arrives(network) or self.answer is not None
         eventually(lambda: bool(self.written()) >= arrived)
         self.fence()
         self.lines = self.written()
         eventually(lambda: self.counted() - before == len(self.lines))
 
-    def ask(self, port, body):
-        """The answer, however far it came; None without a status."""
+    @staticmethod
+    def arrives(network):
+        """Whether the request comes to the gateway as a whole."""
+        return network not in ASKING
+
+    def request(self, model, mode):
         fields = {"x-request-id": self.id, "Connection": "close"}
-        with Client(port) as client:
-            try:
-                client.send(request_bytes("POST", "/v1/chat/completions", body, fields))
-            except (ConnectionError, BrokenPipeError):
-                return None
-            try:
+        return request_bytes("POST", "/v1/chat/completions", body_of(model, mode), fields)
+
+    def ask(self, port, model, mode):
+        """The answer, however far it came; None without a status."""
+        try:
+            with Client(port, tls=self.running.tls) as client:
+                client.send(self.request(model, mode))
                 return client.read_response("POST")
-            except (Closed, OSError):
-                return None
+        except (Closed, OSError):
+            return None
 
     def written(self):
         return [line for line in self.running.access_log() if line["request_id"] == self.id]
@@ -109,7 +114,7 @@ class Watch:
         """What looks like success is one."""
         if not self.whole or self.answer.status != 200:
             return
-        if mode == "streamed":
+        if "stream" in mode:
             assert self.answer.body.endswith(DONE)
         else:
             content = self.answer.json()["choices"][0]["message"]["content"]

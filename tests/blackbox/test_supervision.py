@@ -13,6 +13,7 @@ from behaviours import stream
 from canned import chat_text_events
 from concurrency import eventually
 from gateway import Gateway, clean_environment
+from interposed import Interposed
 from reloading import config_file, hang_up, reconfigure, replace
 from settings import configuration, deployment
 from streams import open_stream
@@ -78,6 +79,29 @@ def test_it_says_which_process_took_over(gateway, upstream, tmp_path):
     supervisor.socket.setblocking(False)
     with pytest.raises(BlockingIOError):
         supervisor.hears()
+
+
+@pytest.mark.row("S21")
+def test_it_gives_signs_of_life_while_all_of_its_workers_do(binary, gateway, upstream, tmp_path):
+    supervisor = Supervisor(str(tmp_path / "notify"))
+    interposed = Interposed(binary, tmp_path)
+    watched = {**supervisor.environment, **interposed.environment, "WATCHDOG_USEC": "30000000"}
+    running = gateway(deployment(upstream()), env=watched)
+    assert supervisor.hears() == "READY=1"
+    assert supervisor.hears() == "WATCHDOG=1"
+    assert supervisor.hears() == "WATCHDOG=1"
+    interposed.hang()
+    running.wait_for_message("do not come back to their event loops")
+    supervisor.socket.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        while supervisor.hears() == "WATCHDOG=1":
+            pass
+    supervisor.socket.settimeout(2.5)
+    with pytest.raises(TimeoutError):
+        supervisor.hears()
+    interposed.resume()
+    supervisor.socket.settimeout(SECONDS)
+    assert supervisor.hears() == "WATCHDOG=1"
 
 
 # --- sockets that are handed over -----------------------------------------------------------------

@@ -5,21 +5,24 @@ from __future__ import annotations
 import json
 import os
 import resource
+import socket
 import threading
 from email.utils import parsedate_to_datetime
 
 import pytest
 
-from behaviours import error
-from concurrency import in_background
+from behaviours import answer, error
+from concurrency import eventually, in_background
 from edge import BODY, CHAT
 from gateway import Gateway, clean_environment, is_sanitized
 from interposed import Interposed
+from reloading import FAILURES, answered_by, hang_up, reconfigure
 from settings import configuration, deployment
-from state import cooldown_seconds, metric
+from state import cooldown_seconds, in_flight, metric
 from wire import request_bytes
 
 HOUR = 3600
+MIB = 1024 * 1024
 
 
 @pytest.fixture
@@ -57,6 +60,95 @@ def test_a_clock_that_jumps_moves_the_date_and_nothing_else(gateway, upstream, i
     moved = (parsedate_to_datetime(answer.header("date")) - before).total_seconds()
     assert abs(moved - jump) < 30
     assert 180 < cooldown_seconds(running, "limited") <= 220 and limited.count == 1
+
+
+@pytest.mark.row("S21")
+def test_a_worker_that_hangs_is_told_and_gets_no_new_clients(gateway, upstream, interposed):
+    running = gateway(deployment(upstream()), env=interposed.environment)
+    interposed.hang()
+    running.wait_for_message("1 of 2 workers do not come back to their event loops")
+    for _ in range(20):
+        assert running.chat().status == 200
+    assert metric(running, "spillway_stuck_workers") == 1
+    interposed.resume()
+    running.wait_for_message("a worker is back, 0 of 2 are not")
+    assert metric(running, "spillway_stuck_workers") == 0
+
+
+@pytest.mark.row("S9")
+@pytest.mark.parametrize("expecting", [False, True], ids=["at once", "with 100-continue"])
+def test_memory_that_cannot_be_had_is_a_503_for_one_request(
+    gateway, upstream, interposed, expecting
+):
+    served = upstream()
+    running = gateway(deployment(served), env=interposed.environment)
+    interposed.starve(2 * MIB)
+    content = "x" * 24 * MIB
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": content}]}).encode()
+    fields = {"Expect": "100-continue"} if expecting else {}
+    with running.connect() as client:
+        client.send(request_bytes("POST", CHAT, body, fields).removesuffix(body))
+        if expecting:
+            assert client.line() == b"HTTP/1.1 100 Continue" and client.line() == b""
+        client.send(body[: 3 * MIB // 2])  # the first MiB is taken before room is made for the rest
+        refused = client.read_response("POST")
+        assert (refused.status, refused.error["code"]) == (503, "over_capacity")
+        assert refused.header("retry-after") == "1"
+        assert running.chat().status == 200, "there is enough for others"
+    (line,) = [line for line in running.access_log() if line["status"] == 503]
+    assert line["path"] == CHAT
+    interposed.starve(0)
+    assert running.post(CHAT, body).status == 200, "and again for it"
+    assert served.count == 2
+
+
+@pytest.mark.row("S9")
+def test_memory_that_cannot_be_had_for_an_answer_is_a_503(gateway, upstream, interposed):
+    served = upstream(answer(text="x" * 7 * MIB))
+    running = gateway(deployment(served, id="one"), env=interposed.environment)
+    interposed.starve(2 * MIB)
+    assert running.chat().status == 503
+    assert in_flight(running, "one") == 0
+    assert running.chat().status == 200
+
+
+@pytest.mark.row("S14")
+def test_a_database_that_is_not_there_is_named_and_not_waited_for(gateway, upstream):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # a port at which nobody listens
+        url = f"postgresql://user:pass-word@127.0.0.1:{nobody.getsockname()[1]}/litellm"
+        general = {"database_url": url, "master_key": "sk-master"}
+        running = gateway(deployment(upstream()), general=general)
+        assert "general_settings.database_url: is not supported yet" in running.stderr.text
+        assert "pass-word" not in running.stderr.text
+        assert running.get("/v1/models", key="sk-master").status == 200
+        assert running.get("/v1/models", key="sk-of-the-database").status == 401
+
+
+@pytest.mark.row("S26")
+def test_a_malformed_price_keeps_the_prices_before(gateway, upstream):
+    cheap, dear = upstream(), upstream()
+
+    def priced(price):
+        return (
+            deployment(cheap, id="cheap", input_cost_per_token=price),
+            deployment(dear, id="dear", input_cost_per_token=0.002),
+            deployment(upstream(), id="unknown"),
+        )
+
+    sections = {
+        "router": {"routing_strategy": "cost-based-routing"},
+        "spillway": {"reload_on_change": False},
+    }
+    running = gateway(*priced(0.001), **sections)
+    assert answered_by(running) == "cheap", "an unknown price is no low one"
+    for malformed in ("a little", -1, "1e400"):
+        reconfigure(running, *priced(malformed), **sections)
+        before = metric(running, FAILURES)
+        hang_up(running)
+        eventually(lambda before=before: metric(running, FAILURES) > before)
+        assert answered_by(running) == "cheap"
+    assert "model_list[0].litellm_params.input_cost_per_token: " in running.stderr.text
 
 
 @pytest.mark.row("S13")

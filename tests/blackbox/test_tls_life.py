@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import ssl
 
 import pytest
 
 from behaviours import stream
 from canned import DONE, chat_text_events
+from concurrency import eventually
 from loop import Gate
 from reloading import hang_up, reconfigure, reload
 from settings import deployment
@@ -38,6 +40,20 @@ def test_a_reload_with_files_of_no_use_changes_nothing(gateway, upstream):  # no
     running.wait_for_message("the configuration stays as it was")
     assert "/not/there.key" in running.stderr.text
     assert running.chat("new").status == 404 and running.chat().status == 200
+
+
+def test_files_that_a_refused_reload_names_are_tried_again_when_they_change(
+    gateway, upstream, certificates, tmp_path  # noqa: F811
+):
+    served = upstream()
+    running = gateway(deployment(served))
+    own = {"certificate": str(tmp_path / "own.pem"), "key": str(tmp_path / "own.key")}
+    reconfigure(running, deployment(served, "new"), spillway={"tls": own})
+    running.wait_for_message("the configuration stays as it was")
+    assert running.chat("new").status == 404
+    for suffix in ("pem", "key"):
+        shutil.copy(certificates.folder / f"gateway.{suffix}", tmp_path / f"own.{suffix}")
+    eventually(lambda: running.chat("new").status == 200)
 
 
 def test_a_reload_never_turns_encryption_off(gateway, upstream):  # noqa: F811

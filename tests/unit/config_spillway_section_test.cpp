@@ -228,6 +228,29 @@ TEST_CASE("Listening beyond loopback wants a key") {
   CHECK(to_string(result.error()[0]).starts_with("--listen: listening on :: without a key"));
 }
 
+TEST_CASE("The admin listener has an address of its own") {
+  CHECK_FALSE(loaded(kModel).config.admin);
+  const auto config = loaded(kModel + "spillway: {admin: {listen: '[::1]:9090'}}\n").config;
+  CHECK(config.admin == AdminSettings{.listen_host = "::1", .listen_port = 9090});
+  CHECK(config.listen_port == 4000);
+}
+
+TEST_CASE("An admin listener without an address is a fault") {
+  CHECK(only_fault(kModel + "spillway:\n  admin: {}\n")
+            .starts_with("config.yaml:7:10: spillway.admin: listen is missing"));
+  CHECK(only_fault(kModel + "spillway:\n  admin: {listen: 9090}\n")
+            .starts_with("config.yaml:7:19: spillway.admin.listen: must be HOST:PORT"));
+  CHECK_FALSE(faults(kModel + "spillway: {admin: '127.0.0.1:9090'}\n").empty());
+  CHECK_FALSE(faults(kModel + "spillway: {admin: {listen: 'a:1', port: 2}}\n").empty());
+}
+
+TEST_CASE("An admin listener beyond loopback wants a key") {
+  const std::string open = kModel + "spillway:\n  admin: {listen: '0.0.0.0:9090'}\n";
+  CHECK(only_fault(open).starts_with(
+      "config.yaml:7:19: spillway.admin.listen: listening on 0.0.0.0 without a key"));
+  CHECK(loaded(open, {{"SPILLWAY_MASTER_KEY", "sk-1"}}).config.admin);
+}
+
 TEST_CASE("The command line wins over the file") {
   Sources sources;
   sources.listen = "127.0.0.1:9";
