@@ -161,6 +161,17 @@ Answer refusal(int status, std::string_view code, std::string_view param, std::s
   return answer_for(failure);
 }
 
+Answer over_capacity(std::string message) {
+  constexpr Duration kBusyRetry = seconds(1);
+  Answer busy = refusal(503, "over_capacity", "", std::move(message));
+  busy.retry_after = kBusyRetry;
+  return busy;
+}
+
+Answer out_of_memory() {
+  return over_capacity("The gateway has no memory for the request.");
+}
+
 Answer answer_for(const Failure& failure) {
   Answer answer;
   answer.status = failure.status;

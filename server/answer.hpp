@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -52,8 +53,15 @@ struct Answer {
   ErrorClass error_class = ErrorClass::invalid_request;  // for records, when status >= 400
 };
 
+// In coroutines, whose frames are kept for as long as a stream takes.
+using AnswerPtr = std::unique_ptr<Answer>;
+
 // A client's own mistake, or the gateway's own inability: DESIGN.md section 4, last paragraph.
 Answer refusal(int status, std::string_view code, std::string_view param, std::string message);
+
+// What the gateway has no room for now; the client is told when to come back.
+Answer over_capacity(std::string message);
+Answer out_of_memory();
 
 // The answer for a failure that came out of the attempts.
 Answer answer_for(const Failure& failure);

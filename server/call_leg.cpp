@@ -289,6 +289,12 @@ void CallLeg::take_first_content(std::optional<CallFault>& fault) {
 
 // ------------------------------------------------------------------------------------- a stream
 
+bool CallLeg::stream_has_failed(std::optional<CallFault>& fault, attempt::Event& why) {
+  Ending failure = take_stream(fault);
+  if (failure) why = *std::move(failure);
+  return failure.has_value();
+}
+
 CallLeg::Ending CallLeg::take_stream(std::optional<CallFault>& fault) {
   if (fault) {
     name_stream_phase(*fault, relay_->begun());

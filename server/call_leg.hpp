@@ -80,6 +80,8 @@ class CallLeg : private ReadBuffer::Borrower {
 
   // What has come of a stream, or why nothing more will, goes into the relay; what it failed with.
   std::optional<attempt::Event> take_stream(std::optional<CallFault>& fault);
+  // The same; `why` is what has ended it, if anything has.
+  bool stream_has_failed(std::optional<CallFault>& fault, attempt::Event& why);
   // Until when the next of it is waited for.
   TimePoint reading_deadline() const;
   // When the relay has failed.

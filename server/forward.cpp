@@ -46,37 +46,42 @@ Forward::~Forward() {
 
 // ------------------------------------------------------------------------------------- the request
 
-Awaitable<std::optional<Answer>> Forward::run() {
-  auto refused = read_request();
-  if (!refused) refused = refuse_before_routing(match_);
-  if (!refused && !admit()) refused = co_await wait_for_turn();
-  if (ended_early() && !refused) co_return co_await say_why_it_ended();
-  if (refused) co_return refused;
+Awaitable<void> Forward::run() {
+  if (is_refused()) co_return;
+  if (!admit()) co_await wait_for_turn();
+  if (unwritten_) co_return;
+  if (ended_early()) co_return co_await say_why_it_ended();
   leg_request_.emplace(worker_, config_, snapshot_->heads, fleet_, request_, *body_, endpoint_);
   connection_.watch([this](ClientConnection::Ending why) { end_early(why); });
   if (leg_request_->wants_event_stream())
     writer_.start_comments([this] { return head_before_content(); },
                            [this] { return !answering_ || answering_->at_boundary(); });
   loop_.emplace(config_, fleet_, *match_, about_, worker_.now());
-  std::optional<Answer> answer;
   std::exception_ptr error;
+  bool starved = false;
   try {
-    answer = co_await run_attempts();
+    co_await run_attempts();
+  } catch (const std::bad_alloc&) {
+    starved = true;
+    error = std::current_exception();
   } catch (...) {
     error = std::current_exception();
   }
   if (running_ > 0) co_await join_legs();
-  if (error) {
+  if (starved && bytes_sent() == 0) {
+    abandon_calls(ErrorClass::internal);
+    release();
+    leave_unwritten(out_of_memory());
+  } else if (error) {
     abandon_calls(ErrorClass::internal);
     record(500, ErrorClass::internal, bytes_sent());
     std::rethrow_exception(error);
   }
   writer_.stop_comments();
   connection_.stop_watching();
-  co_return answer;
 }
 
-Awaitable<std::optional<Answer>> Forward::run_attempts() {
+Awaitable<void> Forward::run_attempts() {
   attempt::Event event = attempt::Begin();
   for (;;) {
     attempt::Action action = loop_->next(event, worker_.now());
@@ -91,21 +96,21 @@ Awaitable<std::optional<Answer>> Forward::run_attempts() {
       event = what_came_of(leg);
       if (leg && must_be_given(*leg)) {
         if (leg->answer() == CallLeg::Answer::bytes)
-          event = co_await give_bytes(*leg);
+          co_await give_bytes(*leg, event);
         else
-          event = co_await give_stream(*leg);
+          co_await give_stream(*leg, event);
       }
       if (leg) conclude(*leg, event);
     } else if (const auto* wait = std::get_if<attempt::Wait>(&action)) {
       co_await wait_until(wait->until);
       event = attempt::TimerFired();
-    } else if (auto* why = std::get_if<attempt::GiveUp>(&action)) {
-      co_return co_await give_up(std::move(*why));
+    } else if (const auto* why = std::get_if<attempt::GiveUp>(&action)) {
+      co_return co_await give_up(*why);
     } else {
       co_await send_plain();
       record(client_left() ? 499 : status_,
              client_left() ? std::optional(ErrorClass::client_closed) : std::nullopt, bytes_sent());
-      co_return std::nullopt;
+      co_return;
     }
     if (ended_early()) break;
   }

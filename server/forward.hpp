@@ -34,12 +34,13 @@ class Forward {
   Forward(const Forward&) = delete;
   Forward& operator=(const Forward&) = delete;
 
-  // nullopt: answered, or the client left, and recorded. Else the answer is still to be written,
-  // and to be recorded.
-  Awaitable<std::optional<Answer>> run();
+  Awaitable<void> run();
 
-  // Of the answer that run() left to be written: the log's line and the counters. It takes so many
-  // bytes, head and body.
+  // After run(). nullptr: answered, or the client left, and recorded. Else the answer that is still
+  // to be written, and to be recorded.
+  AnswerPtr take_unwritten() { return std::move(unwritten_); }
+
+  // Of that answer: the log's line and the counters. It takes so many bytes, head and body.
   void record(const Answer& unwritten, std::size_t bytes);
 
   // The answer did not end properly, so that the connection cannot carry another.
@@ -48,14 +49,15 @@ class Forward {
  private:
   enum class Naming { group_only, with_deployment };
 
-  Awaitable<std::optional<Answer>> run_attempts();
+  Awaitable<void> run_attempts();
   // Fills body_, about_ and match_.
   std::optional<Answer> read_request();
   std::optional<Answer> refuse_before_routing(const std::optional<ModelMatch>& match) const;
+  bool is_refused();
+  void leave_unwritten(Answer answer) { unwritten_ = std::make_unique<Answer>(std::move(answer)); }
 
   bool admit();
-  // nullopt: it is admitted now, or its client has left.
-  Awaitable<std::optional<Answer>> wait_for_turn();
+  Awaitable<void> wait_for_turn();
   void release();
 
   // A call to be run here; nullptr: it is in a race, which has an end whenever the loop has to be
@@ -72,12 +74,12 @@ class Forward {
 
   // What the call came to, given to the client.
   attempt::Event take_plain(CallLeg& leg);
-  Awaitable<attempt::Event> give_stream(CallLeg& leg);
-  Awaitable<attempt::Event> give_bytes(CallLeg& leg);
+  Awaitable<void> give_stream(CallLeg& leg, attempt::Event& ending);
+  Awaitable<void> give_bytes(CallLeg& leg, attempt::Event& ending);
   Awaitable<void> end_content();
   Awaitable<void> wait_until(TimePoint until);
 
-  Awaitable<std::optional<Answer>> give_up(attempt::GiveUp why);
+  Awaitable<void> give_up(const attempt::GiveUp& why);
   Awaitable<void> end_broken(const Failure& why);
   Awaitable<void> send_plain();
   std::string head_before_content();
@@ -92,7 +94,8 @@ class Forward {
   void end_early(ClientConnection::Ending why);
   bool ended_early() const { return ending_.has_value(); }
   bool client_left() const { return ending_ == ClientConnection::Ending::client_left; }
-  Awaitable<std::optional<Answer>> say_why_it_ended();
+  Awaitable<void> say_why_it_ended();
+  attempt::GiveUp shutting_down() const;
   void report(const attempt::Event& event);
   void note_usage(CallLeg& leg);
   Duration uncounted_wait(TimePoint from, Duration waited) const;
@@ -111,6 +114,7 @@ class Forward {
   Endpoint endpoint_;
   bool keep_alive_;
   WorkerFleet fleet_;
+  AnswerPtr unwritten_;
   std::optional<BodyView> body_;
   RequestTraits about_;
   std::optional<CallLeg::Request> leg_request_;

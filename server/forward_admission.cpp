@@ -8,29 +8,18 @@
 // A place among the requests that run at once, and the wait for one.
 namespace spillway::server {
 
-namespace {
-
-constexpr Duration kBusyRetry = seconds(1);  // what a refused client is told to wait
-
-Answer over_capacity(std::string message) {
-  Answer busy = refusal(503, "over_capacity", "", std::move(message));
-  busy.retry_after = kBusyRetry;
-  return busy;
-}
-
-}  // namespace
-
 bool Forward::admit() {
   admitted_ = worker_.gateway().admission().admit();
   return admitted_;
 }
 
 // A client that leaves meanwhile gives its turn up.
-Awaitable<std::optional<Answer>> Forward::wait_for_turn() {
+Awaitable<void> Forward::wait_for_turn() {
   Admission& admission = worker_.gateway().admission();
   auto wake = [this] { wait_timer_.cancel(); };
   auto queued = admission.queue(worker_.io(), request_.key_name, std::move(wake));
-  if (!queued) co_return over_capacity("The gateway is at its limit of requests at once.");
+  if (!queued)
+    co_return leave_unwritten(over_capacity("The gateway is at its limit of requests at once."));
   Admission::Settlement turn(admission, std::move(queued));
   connection_.watch([this](ClientConnection::Ending why) { end_early(why); });
   const TimePoint until = worker_.now() + config_.limits.queue_timeout;
@@ -40,12 +29,13 @@ Awaitable<std::optional<Answer>> Forward::wait_for_turn() {
     co_await wait_timer_.async_wait(to(ec));
   }
   admitted_ = turn.settle();
-  if (client_left() || (admitted_ && !ended_early())) co_return std::nullopt;
+  if (client_left() || (admitted_ && !ended_early())) co_return;
   connection_.stop_watching();
   release();
-  if (ended_early()) co_return over_capacity("The gateway is shutting down.");
-  co_return over_capacity(
-      "The gateway is at its limit of requests at once, and none of them ended in time.");
+  leave_unwritten(over_capacity(ended_early()
+                                    ? "The gateway is shutting down."
+                                    : "The gateway is at its limit of requests at once, and none "
+                                      "of them ended in time."));
 }
 
 // Before the last write: a client that has its answer may send its next request at once.

@@ -79,7 +79,7 @@ Awaitable<void> Forward::send_plain() {
   if (!written) ending_ = ClientConnection::Ending::client_left;
 }
 
-Awaitable<std::optional<Answer>> Forward::give_up(attempt::GiveUp why) {
+Awaitable<void> Forward::give_up(const attempt::GiveUp& why) {
   release();
   detail_ = why.failure.detail;
   if (why.committed == CommitPoint::nothing_sent) {
@@ -87,11 +87,11 @@ Awaitable<std::optional<Answer>> Forward::give_up(attempt::GiveUp why) {
     answer.retry_after = why.retry_after;
     answer.should_not_retry = why.should_not_retry;
     add_routing(answer.extra_headers, Naming::group_only);
-    co_return answer;
+    leave_unwritten(std::move(answer));
+    co_return;
   }
   co_await end_broken(why.failure);
   record(status_, why.failure.error_class, bytes_sent());
-  co_return std::nullopt;
 }
 
 // Where the status is out already.
@@ -111,12 +111,17 @@ Awaitable<void> Forward::end_broken(const Failure& why) {
     connection_.close();
 }
 
-Awaitable<std::optional<Answer>> Forward::say_why_it_ended() {
+Awaitable<void> Forward::say_why_it_ended() {
   abandon_calls(client_left() ? ErrorClass::client_closed : ErrorClass::unavailable);
   if (client_left()) {
     record(499, ErrorClass::client_closed, bytes_sent());
-    co_return std::nullopt;
+    co_return;
   }
+  const attempt::GiveUp why = shutting_down();
+  co_await give_up(why);
+}
+
+attempt::GiveUp Forward::shutting_down() const {
   attempt::GiveUp why;
   why.failure.error_class = ErrorClass::unavailable;
   why.failure.status = default_status(ErrorClass::unavailable);
@@ -125,7 +130,7 @@ Awaitable<std::optional<Answer>> Forward::say_why_it_ended() {
       "The gateway is shutting down and could not wait for the answer any longer.";
   why.failure.detail = "the grace period for stopping was over";
   why.committed = loop_->committed();
-  co_return co_await give_up(std::move(why));
+  return why;
 }
 
 void Forward::add_routing(std::string& lines, Naming naming) const {

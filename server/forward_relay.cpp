@@ -24,8 +24,9 @@ attempt::Event Forward::take_plain(CallLeg& leg) {
   return attempt::Completed{leg.call().leg};
 }
 
-Awaitable<attempt::Event> Forward::give_stream(CallLeg& leg) {
-  const attempt::Completed completed(leg.call().leg);
+// `ending` is what came of it.
+Awaitable<void> Forward::give_stream(CallLeg& leg, attempt::Event& ending) {
+  ending = attempt::Completed(leg.call().leg);
   StreamRelay& relay = leg.relay();
   UpstreamCall& upstream = leg.upstream();
   for (;;) {
@@ -36,27 +37,28 @@ Awaitable<attempt::Event> Forward::give_stream(CallLeg& leg) {
       const bool behind = writer_.must_flush();
       if (written && behind) written = co_await writer_.flush();
       if (!written) end_early(ClientConnection::Ending::client_left);
-      if (!written) co_return completed;
+      if (!written) co_return;
       upstream.read_at_most(behind ? kBehindBytes : SIZE_MAX);
       let_go_of_body();
     }
     if (!relay.open()) break;
     std::optional<CallFault> fault;
     if (!upstream.next_pieces(fault)) fault = co_await upstream.read_body(leg.reading_deadline());
-    auto failure = leg.take_stream(fault);
-    if (failure) co_return *std::move(failure);
+    if (leg.stream_has_failed(fault, ending)) co_return;
   }
-  if (relay.state() == StreamState::failed) co_return leg.stream_failure();
+  if (relay.state() == StreamState::failed) {
+    ending = leg.stream_failure();
+    co_return;
+  }
   co_await end_content();
   // The last chunk is the connection's business only: the client has its whole answer.
   if (!upstream.body_done()) co_await upstream.read_body(worker_.now() + kStreamTailTimeout);
-  co_return completed;
 }
 
 // Binary answers, and plain ones too large to hold: relayed as they come. A cut ends the client's
 // connection.
-Awaitable<attempt::Event> Forward::give_bytes(CallLeg& leg) {
-  const attempt::Completed completed(leg.call().leg);
+Awaitable<void> Forward::give_bytes(CallLeg& leg, attempt::Event& ending) {
+  ending = attempt::Completed(leg.call().leg);
   UpstreamCall& upstream = leg.upstream();
   std::string held = leg.take_held();
   std::vector<std::string_view> pieces(1, held);
@@ -67,17 +69,19 @@ Awaitable<attempt::Event> Forward::give_bytes(CallLeg& leg) {
       const bool behind = writer_.must_flush();
       if (written && behind) written = co_await writer_.flush();
       if (!written) end_early(ClientConnection::Ending::client_left);
-      if (!written) co_return completed;
+      if (!written) co_return;
       upstream.read_at_most(behind ? kBehindBytes : SIZE_MAX);
       let_go_of_body();
     }
     if (upstream.body_done()) break;
     const auto fault = co_await upstream.read_body(worker_.now() + config_.timeouts.stream_idle);
-    if (fault) co_return leg.failed(fault->outcome);
+    if (fault) {
+      ending = leg.failed(fault->outcome);
+      co_return;
+    }
     pieces = upstream.pieces();
   }
   co_await end_content();
-  co_return completed;
 }
 
 // The answer is out. Whether the client stays or goes from here on says nothing about it.

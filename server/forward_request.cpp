@@ -13,6 +13,13 @@
 // What a request asks for, and what is refused before anybody is asked.
 namespace spillway::server {
 
+bool Forward::is_refused() {
+  auto refused = read_request();
+  if (!refused) refused = refuse_before_routing(match_);
+  if (refused) leave_unwritten(std::move(*refused));
+  return unwritten_ != nullptr;
+}
+
 std::optional<Answer> Forward::read_request() {
   const auto mistaken = [](BodyError& error) {
     return refusal(400, error.code, error.param, std::move(error.message));

@@ -31,7 +31,7 @@ class Listener {
 
   void start();   // the workers' threads
   void accept();  // begins to
-  void join();   // waits for the threads
+  void join();    // waits for the threads
   void use(const SnapshotPtr& snapshot);
   void allow(std::size_t connections) { most_connections_ = connections; }
   void shed();

@@ -19,8 +19,6 @@ namespace {
 
 constexpr Duration kWriteTimeout = seconds(60);  // for answers of the gateway's own
 
-constexpr Duration kBusyRetry = seconds(1);  // what a refused client is told to wait
-
 constexpr std::string_view kAllMethods = "GET, HEAD, POST, OPTIONS";
 
 bool sane_id(std::string_view id) {
@@ -32,12 +30,6 @@ bool sane_id(std::string_view id) {
          });
 }
 
-Answer out_of_memory() {
-  Answer refused = refusal(503, "over_capacity", "", "The gateway has no memory for the request.");
-  refused.retry_after = kBusyRetry;
-  return refused;
-}
-
 Answer nothing_there(Audience audience) {
   if (audience == Audience::operators)
     return refusal(404, "", "",
@@ -46,6 +38,19 @@ Answer nothing_there(Audience audience) {
   return refusal(404, "", "",
                  "There is nothing at this path. Spillway answers OpenAI's API below /v1, such as "
                  "POST /v1/chat/completions.");
+}
+
+AnswerPtr boxed(std::optional<Answer> answer) {
+  return answer ? std::make_unique<Answer>(std::move(*answer)) : nullptr;
+}
+
+// Of a request that did not come whole; the connection cannot be used again.
+AnswerPtr refusal_of(const HeadFault& fault) {
+  auto refused =
+      boxed(fault.status == 503 ? out_of_memory() : refusal(fault.status, "", "", fault.message));
+  if (fault.status == 405) refused->allow = kAllMethods;
+  refused->close = true;
+  return refused;
 }
 
 bool allowed_method(const Route& route, std::string_view method) {
@@ -69,47 +74,50 @@ Awaitable<void> Session::run() {
     ClientRequest request;
     const auto fault = co_await connection_.read_head(snapshot->config, request);
     if (fault) {
-      if (fault->answer) {
-        Answer refused = refusal(fault->answer->status, "", "", fault->answer->message);
-        request.id = worker_.make_request_id();
-        if (refused.status == 405) refused.allow = kAllMethods;
-        refused.close = true;
-        request.keep_alive = false;
-        co_await answer(request, snapshot->config, std::move(refused));
-      }
+      if (fault->answer) co_await refuse(request, snapshot->config, refusal_of(*fault->answer));
       break;
     }
     snapshot = worker_.snapshot();  // the wait may have been long
-    const Next next = co_await serve_or_refuse(request, std::move(snapshot));
+    const auto before = connection_.bytes_written();
+    Next next = Next::close;
+    bool starved = false;
+    try {
+      next = co_await serve(request, snapshot);
+    } catch (const std::bad_alloc&) {
+      if (connection_.bytes_written() != before) throw;
+      starved = true;
+    }
+    // Memory that cannot be had ends one request: while nothing was answered, by a 503.
+    if (starved) co_await refuse_starved(request, snapshot->config);
     worker_.request_memory().take_back(request);
     if (next == Next::close || !connection_.is_open()) break;
   }
   co_await connection_.finish();
 }
 
-// Memory that cannot be had ends one request: while nothing was answered, by a 503.
-Awaitable<Session::Next> Session::serve_or_refuse(ClientRequest& request, SnapshotPtr snapshot) {
-  const auto before = connection_.bytes_written();
-  try {
-    co_return co_await serve(request, snapshot);
-  } catch (const std::bad_alloc&) {
-    if (connection_.bytes_written() != before) throw;
-  }
-  request.body = {};
-  request.ready_at = worker_.now();
-  Answer refused = out_of_memory();
-  refused.close = true;
-  co_return co_await answer(request, snapshot->config, std::move(refused));
+// A request whose head is none.
+Awaitable<void> Session::refuse(ClientRequest& request, const Config& config, AnswerPtr refused) {
+  request.id = worker_.make_request_id();
+  request.keep_alive = false;
+  co_await answer(request, config, std::move(refused));
 }
 
-Awaitable<Session::Next> Session::serve(ClientRequest& request, SnapshotPtr snapshot) {
+Awaitable<void> Session::refuse_starved(ClientRequest& request, const Config& config) {
+  request.body = {};
+  request.ready_at = worker_.now();
+  auto refused = std::make_unique<Answer>(out_of_memory());
+  refused->close = true;
+  co_await answer(request, config, std::move(refused));
+}
+
+Awaitable<Session::Next> Session::serve(ClientRequest& request, const SnapshotPtr& snapshot) {
   const Config& config = snapshot->config;
   auto id = request.header("x-request-id");
   if (!id) id = request.header("x-litellm-call-id");
   request.id = id && sane_id(*id) ? std::string(*id) : worker_.make_request_id();
 
   const Route* route = nullptr;
-  auto refused = check_head(request, config, route, request.key_name);
+  AnswerPtr refused = boxed(check_head(request, config, route, request.key_name));
   const bool here = request.whole() && request.body.size() <= config.limits.body;
   if (!refused && !here) {
     const auto fault = co_await connection_.read_body(config, request);
@@ -117,24 +125,19 @@ Awaitable<Session::Next> Session::serve(ClientRequest& request, SnapshotPtr snap
       record_unanswered(request, config);
       co_return Next::close;
     }
-    if (fault && fault->answer->status == 503)
-      refused = out_of_memory();
-    else if (fault)
-      refused = refusal(fault->answer->status, "", "", fault->answer->message);
-    if (fault) refused->close = true;
+    if (fault) refused = refusal_of(*fault->answer);
   } else if (refused && request.framing != BodyFraming::none) {
     refused->close = true;  // its body was not read
   }
   request.ready_at = worker_.now();
-  if (refused) co_return co_await answer(request, config, std::move(*refused));
-  if (route->handler != Handler::forward) {
-    Answer page = own_page(*route, request, *snapshot);
-    co_return co_await answer(request, config, std::move(page));
-  }
+  if (!refused && route->handler != Handler::forward)
+    refused = boxed(own_page(*route, request, *snapshot));
+  if (refused) co_return co_await answer(request, config, std::move(refused));
   const bool promised = keeps(request);
   Forward forward(worker_, connection_, request, snapshot, *route, promised);
-  auto unanswered = co_await forward.run();
-  if (unanswered) co_return co_await answer(request, config, std::move(*unanswered), &forward);
+  co_await forward.run();
+  AnswerPtr unwritten = forward.take_unwritten();
+  if (unwritten) co_return co_await answer(request, config, std::move(unwritten), &forward);
   // Whoever was promised another answer gets it, unless there is no time left.
   const bool keep = promised && !worker_.draining() && !forward.must_close();
   co_return keep&& connection_.is_open() ? Next::keep : Next::close;
@@ -224,9 +227,8 @@ bool Session::keeps(const ClientRequest& request) const {
          worker_.gateway().memory().pressure() == MemoryPressure::none;
 }
 
-Awaitable<Session::Next> Session::answer(const ClientRequest& request, const Config& config,
-                                         Answer answer, Forward* forward) {
-  const bool keep = keeps(request) && !answer.close;
+std::string Session::head_of(const ClientRequest& request, const Config& config,
+                             const Answer& answer, bool keep) {
   ResponseHead head(worker_, answer.status);
   head.add_common(request, config, keep);
   if (answer.status == 401) head.add("WWW-Authenticate", "Bearer");
@@ -256,14 +258,20 @@ Awaitable<Session::Next> Session::answer(const ClientRequest& request, const Con
     head.add("Content-Type", answer.content_type);
     head.add("Content-Length", answer.body.size());
   }
-  const std::string text = head.finish();
-  const std::string_view body = answer.body;
-  const std::string_view pieces[] = {text, same(request.method, "HEAD") ? body.substr(0, 0) : body};
+  return head.finish();
+}
+
+Awaitable<Session::Next> Session::answer(const ClientRequest& request, const Config& config,
+                                         AnswerPtr answer, Forward* forward) {
+  const bool keep = keeps(request) && !answer->close;
+  const std::string head = head_of(request, config, *answer, keep);
+  const bool headless = same(request.method, "HEAD");
+  const std::string_view pieces[] = {head, headless ? std::string_view() : answer->body};
   const std::size_t bytes = pieces[0].size() + pieces[1].size();
   if (forward)
-    forward->record(answer, bytes);
+    forward->record(*answer, bytes);
   else
-    record(request, config, answer, bytes);
+    record(request, config, *answer, bytes);
   const bool written = co_await connection_.write(pieces, worker_.now() + kWriteTimeout);
   if (!written) co_return Next::close;
   if (keep) co_return Next::keep;

@@ -30,11 +30,14 @@ class Session {
  private:
   enum class Next { keep, close };
 
-  Awaitable<Next> serve(ClientRequest& request, SnapshotPtr snapshot);
-  Awaitable<Next> serve_or_refuse(ClientRequest& request, SnapshotPtr snapshot);
+  Awaitable<Next> serve(ClientRequest& request, const SnapshotPtr& snapshot);
+  Awaitable<void> refuse(ClientRequest& request, const Config& config, AnswerPtr refused);
+  Awaitable<void> refuse_starved(ClientRequest& request, const Config& config);
   // `forward` if the answer is one that it left to be written.
-  Awaitable<Next> answer(const ClientRequest& request, const Config& config, Answer answer,
+  Awaitable<Next> answer(const ClientRequest& request, const Config& config, AnswerPtr answer,
                          Forward* forward = nullptr);
+  std::string head_of(const ClientRequest& request, const Config& config, const Answer& answer,
+                      bool keep);
   Answer own_page(const Route& route, const ClientRequest& request, const Snapshot& snapshot);
   std::optional<Answer> check_head(const ClientRequest& request, const Config& config,
                                    const Route*& route, std::string& key_name);

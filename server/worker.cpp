@@ -109,17 +109,13 @@ void Worker::begin(Socket::native_handle_type handle, bool ipv6) {
 
 Awaitable<void> Worker::serve(Socket socket) {
   try {
-    co_await attend(std::move(socket));
+    Session session(*this, std::move(socket));
+    const Attended attended(*this, session);
+    co_await session.run();
   } catch (const std::exception& error) {
     log_error(fmt::format("a session failed: {}", error.what()));
   }
   connection_ended();
-}
-
-Awaitable<void> Worker::attend(Socket socket) {
-  Session session(*this, std::move(socket));
-  const Attended attended(*this, session);
-  co_await session.run();
 }
 
 void Worker::connection_ended() {

@@ -82,7 +82,6 @@ class Worker {
 
   void begin(Socket::native_handle_type socket, bool ipv6);
   Awaitable<void> serve(Socket socket);
-  Awaitable<void> attend(Socket socket);
   class Attended;
   void connection_ended();
   Awaitable<void> housekeeping();

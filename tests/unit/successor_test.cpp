@@ -39,7 +39,8 @@ struct Scene {
   explicit Scene(const std::string& script)
       : successor(io, ProgramCall{{"sh", "-c", script}, {}},
                   [this](const Successor::Outcome& told) { outcome = told; }) {
-    successor.start(STDIN_FILENO);
+    const NamedSocket listener{STDIN_FILENO, "http"};
+    successor.start({listener});
   }
 
   asio::io_context io;
