@@ -72,23 +72,32 @@ Awaitable<std::size_t> ClientConnection::read_some(char* data, std::size_t size,
   co_return n;
 }
 
-Awaitable<std::optional<ReadFault>> ClientConnection::read_head(const Config& config,
-                                                                ClientRequest& request) {
-  const HeadLimits limits{config.limits.head, config.limits.headers};
-  RequestHeadCheck check(limits, &request.fields);
+void ClientConnection::expect_request(const Config& config) {
   timed_out_ = false;
   idle_ = carried_.empty();
   deadline_.arm(worker_.now() +
                 (first_ || !idle_ ? config.timeouts.head : config.timeouts.keepalive));
+}
+
+void ClientConnection::begin_wait(coroutine::Chain::Waiting waiting) {
+  wait_error_ = {};
+  // Whoever sends ahead lets others have their turn between its requests.
+  if (!carried_.empty() || (tls_ && tls_->has_pending()))
+    return asio::post(worker_.io(), [go = std::move(waiting)]() mutable { go.go_on(); });
+  watch_.notify(socket_, wait_error_, std::move(waiting));
+}
+
+Awaitable<std::optional<ReadFault>> ClientConnection::read_head(const Config& config,
+                                                                ClientRequest& request) {
+  const HeadLimits limits{config.limits.head, config.limits.headers};
+  RequestHeadCheck check(limits, &request.fields);
   // Usually a head comes in one piece, and is not copied here.
   std::string begun = std::exchange(carried_, {});
   std::string_view received = begun;
-  // Whoever sends ahead lets others have their turn between its requests.
-  if (!begun.empty()) co_await asio::post(worker_.io(), asio::deferred);
-  bool at_hand = tls_ && tls_->has_pending();
+  bool at_hand = begun.empty() || (tls_ && tls_->has_pending());
   while (check.feed(received) == RequestHeadCheck::State::need_more) {
     if (begun.empty()) received = begun = received;  // out of the read buffer, before waiting
-    error_code ec;
+    error_code ec = std::exchange(wait_error_, {});
     if (!at_hand) co_await watch_.readable(socket_, ec);
     const auto buffer = worker_.read_buffer().use();
     std::size_t n = 0;

@@ -39,6 +39,16 @@ class ClientConnection {
     }
   };
 
+  // For the next request. Until some of it is there, a coroutine waits that needs nothing else:
+  //   expect_request(config);
+  //   co_await first_bytes();
+  // Then read_head() says what has come, or that the time is over.
+  void expect_request(const Config& config);
+  auto first_bytes() {
+    return coroutine::Wait(
+        [this](coroutine::Chain::Waiting waiting) { begin_wait(std::move(waiting)); });
+  }
+
   // Reads the next request's head into `request`, which is new, and with it what has come of the
   // body. Answers nothing itself.
   Awaitable<std::optional<ReadFault>> read_head(const Config& config, ClientRequest& request);
@@ -86,6 +96,7 @@ class ClientConnection {
   // So much of a promised body must have come before the rest gets memory.
   static constexpr std::size_t kBodyStepBytes = 1024 * 1024;
 
+  void begin_wait(coroutine::Chain::Waiting waiting);
   static void take_head(RequestHeadCheck& check, std::string_view received, ClientRequest& request);
   void take_body(std::string_view received, ClientRequest& request);
   Awaitable<std::optional<ReadFault>> read_fixed_body(ClientRequest& request);
@@ -110,7 +121,8 @@ class ClientConnection {
   Deadline second_look_;  // while unread data hides the end of the stream
   std::function<void(Ending)> on_ending_;
   std::string peer_;
-  std::string carried_;  // received and not used yet: the next request's beginning, or a chunk's
+  std::string carried_;    // received and not used yet: the next request's beginning, or a chunk's
+  error_code wait_error_;  // of first_bytes()
   unsigned reads_without_wait_ = 0;
   bool timed_out_ = false;
   bool writing_ = false;

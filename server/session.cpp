@@ -70,29 +70,36 @@ Awaitable<void> Session::run() {
   }
   // Whoever has just shaken hands may have sent a request with that.
   while (!worker_.draining() || std::exchange(agreed, false)) {
-    SnapshotPtr snapshot = worker_.snapshot();
-    ClientRequest request;
-    const auto fault = co_await connection_.read_head(snapshot->config, request);
-    if (fault) {
-      if (fault->answer) co_await refuse(request, snapshot->config, refusal_of(*fault->answer));
-      break;
-    }
-    snapshot = worker_.snapshot();  // the wait may have been long
-    const auto before = connection_.bytes_written();
-    Next next = Next::close;
-    bool starved = false;
-    try {
-      next = co_await serve(request, snapshot);
-    } catch (const std::bad_alloc&) {
-      if (connection_.bytes_written() != before) throw;
-      starved = true;
-    }
-    // Memory that cannot be had ends one request: while nothing was answered, by a 503.
-    if (starved) co_await refuse_starved(request, snapshot->config);
-    worker_.request_memory().take_back(request);
+    connection_.expect_request(worker_.snapshot()->config);
+    co_await connection_.first_bytes();
+    const Next next = co_await serve_next();
     if (next == Next::close || !connection_.is_open()) break;
   }
   co_await connection_.finish();
+}
+
+Awaitable<Session::Next> Session::serve_next() {
+  SnapshotPtr snapshot = worker_.snapshot();
+  ClientRequest request;
+  const auto fault = co_await connection_.read_head(snapshot->config, request);
+  if (fault) {
+    if (fault->answer) co_await refuse(request, snapshot->config, refusal_of(*fault->answer));
+    co_return Next::close;
+  }
+  snapshot = worker_.snapshot();  // the head may have taken long
+  const auto before = connection_.bytes_written();
+  Next next = Next::close;
+  bool starved = false;
+  try {
+    next = co_await serve(request, snapshot);
+  } catch (const std::bad_alloc&) {
+    if (connection_.bytes_written() != before) throw;
+    starved = true;
+  }
+  // Memory that cannot be had ends one request: while nothing was answered, by a 503.
+  if (starved) co_await refuse_starved(request, snapshot->config);
+  worker_.request_memory().take_back(request);
+  co_return next;
 }
 
 // A request whose head is none.

@@ -30,6 +30,7 @@ class Session {
  private:
   enum class Next { keep, close };
 
+  Awaitable<Next> serve_next();
   Awaitable<Next> serve(ClientRequest& request, const SnapshotPtr& snapshot);
   Awaitable<void> refuse(ClientRequest& request, const Config& config, AnswerPtr refused);
   Awaitable<void> refuse_starved(ClientRequest& request, const Config& config);
