@@ -175,7 +175,12 @@ void read_admin(Section& parent, Context& context, Config& config) {
   Section section(&node, context);
   if (node.kind != NodeKind::scalar && !section.has("listen"))
     context.fault(node, "listen is missing: HOST:PORT, such as 127.0.0.1:9090");
-  if (const auto address = read_listen(section, context))
+  const auto address = read_listen(section, context);
+  if (address && address->port != 0 && address->host == config.listen_host &&
+      address->port == config.listen_port)
+    context.fault(*section.get("listen"),
+                  "is the address that clients are served at; give each its own");
+  else if (address)
     config.admin = AdminSettings{.listen_host = address->host, .listen_port = address->port};
   section.finish();
 }

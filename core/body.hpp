@@ -65,7 +65,7 @@ std::span<const std::string_view> core_read_keys();
 // ASCII lower case.
 std::string fold(std::string_view key);
 
-// Checks the types of what is read: `model` a non-empty
+// `read_keys` has those of core_read_keys(). Checks the types of what is read: `model` a non-empty
 // string of at most kModelNameBytes, `stream` a boolean or null, and where the endpoint defines
 // them `messages` an array, `n` an integer or null; `api_base`, `base_url`, `api_key` at the top
 // level are refused (a client may not choose where its call goes). Only `model` is required.

@@ -6,6 +6,7 @@ namespace spillway {
 
 FairQueue::Joined FairQueue::join(std::string_view key, std::size_t places) {
   Joined joined;
+  std::optional<Lines::iterator> longest_line;
   if (size_ >= places) {
     if (places == 0) return joined;
     const auto own = lines_.find(key);
@@ -14,15 +15,24 @@ FairQueue::Joined FairQueue::join(std::string_view key, std::size_t places) {
         lines_, {}, [](const Lines::value_type& line) { return line.second.size(); });
     // Of two that differ by one, neither has a better claim.
     if (longest->second.size() < waiting + 2) return joined;
-    joined.displaced = *longest->second.rbegin();
-    remove(longest, *joined.displaced);
+    longest_line = longest;
   }
+  add(key, last_ticket_ + 1);  // first: there may be no memory for it
   joined.ticket = ++last_ticket_;
-  auto line = lines_.find(key);
-  if (line == lines_.end()) line = lines_.emplace(key, std::set<Ticket>()).first;
-  line->second.insert(*joined.ticket);
-  ++size_;
+  if (longest_line) {
+    joined.displaced = *(*longest_line)->second.rbegin();
+    remove(*longest_line, *joined.displaced);
+  }
   return joined;
+}
+
+void FairQueue::add(std::string_view key, Ticket ticket) {
+  const auto line = lines_.find(key);
+  if (line == lines_.end())
+    lines_.emplace(key, std::set<Ticket>{ticket});
+  else
+    line->second.insert(ticket);
+  ++size_;
 }
 
 std::optional<FairQueue::Ticket> FairQueue::next() {

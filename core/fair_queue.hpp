@@ -38,6 +38,7 @@ class FairQueue {
 
  private:
   using Lines = std::map<std::string, std::set<Ticket>, std::less<>>;  // by key; none is empty
+  void add(std::string_view key, Ticket ticket);
   void remove(Lines::iterator line, Ticket ticket);
 
   Lines lines_;

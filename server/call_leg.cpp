@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/ascii.hpp"
+#include "core/redaction.hpp"
 #include "core/splice.hpp"
 #include "server/gateway.hpp"
 #include "server/gather_write.hpp"
@@ -151,6 +152,7 @@ attempt::Event CallLeg::failed(const AttemptOutcome& outcome) const {
   attempt::Failed event;
   event.leg = call_.leg;
   event.failure = classify(outcome, upstream, request_.worker.wall_now());
+  redact(event.failure, deployment);
   event.failure.client_deadline |= passed_client_deadline(outcome, call_, request_.worker.now());
   event.failure.excused |= event.failure.about_account && client_names_account(deployment);
   if (event.failure.hint) request_.worker.metrics().count_hint(event.failure.hint->source);

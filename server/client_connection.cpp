@@ -105,10 +105,10 @@ Awaitable<std::optional<ReadFault>> ClientConnection::read_head(const Config& co
     at_hand = tls_ && n == buffer.size();
     if (timed_out_) ec = asio::error::timed_out;
     if (ec == asio::error::would_block) continue;
-    if (request.fields.capacity() == 0) worker_.request_memory().lend(request);
     if (ec == asio::error::timed_out && !begun.empty())
       co_return ReadFault::refuse(408, "The request head did not arrive in time.");
     if (ec) co_return ReadFault::gone();
+    if (request.fields.capacity() == 0) worker_.request_memory().lend(request);
     if (idle_) {
       idle_ = false;
       if (!first_) deadline_.arm(worker_.now() + config.timeouts.head);

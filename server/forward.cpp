@@ -67,7 +67,14 @@ Awaitable<void> Forward::run() {
   } catch (...) {
     error = std::current_exception();
   }
-  if (running_ > 0) co_await join_legs();
+  // What the legs that lost still do with the request ends before it does.
+  if (running_ > 0) {
+    cancel_legs();
+    const auto join = [this](coroutine::Chain::Waiting waiting) {
+      joining_.emplace(std::move(waiting));
+    };
+    co_await coroutine::Wait(join);
+  }
   if (starved && bytes_sent() == 0) {
     abandon_calls(ErrorClass::internal);
     release();
@@ -132,10 +139,14 @@ void Forward::abandon_calls(ErrorClass why) {
   if (loop_) loop_->abandon(why, worker_.now());
 }
 
-void Forward::end_early(ClientConnection::Ending why) {
-  if (!ending_) ending_ = why;
+void Forward::cancel_legs() {
   for (const auto& leg : legs_)
     if (leg) leg->cancel();
+}
+
+void Forward::end_early(ClientConnection::Ending why) {
+  if (!ending_) ending_ = why;
+  cancel_legs();
   wait_timer_.cancel();
   if (client_left()) connection_.close();
 }
@@ -171,7 +182,10 @@ void Forward::enter_race(const std::shared_ptr<CallLeg>& leg) {
   OnEnd on_end = [this](std::exception_ptr error) {
     --running_;
     if (error) leg_error_ = error;
-    wait_timer_.cancel();
+    if (!joining_)
+      wait_timer_.cancel();
+    else if (running_ == 0)
+      end_join();
   };
   try {
     spawn(run(leg, *loop_), std::move(on_end));
@@ -238,15 +252,11 @@ void Forward::call_off_other(const CallLeg& winner) {
   legs_[other].reset();  // its coroutine keeps it for as long as that takes
 }
 
-// What the legs that lost still do with the request ends before it does.
-Awaitable<void> Forward::join_legs() {
-  for (const auto& leg : legs_)
-    if (leg) leg->cancel();
-  while (running_ > 0) {
-    wait_timer_.expires_at(TimePoint::max());
-    error_code ec;
-    co_await wait_timer_.async_wait(to(ec));
-  }
+// May be the end of this object.
+void Forward::end_join() {
+  coroutine::Chain::Waiting waiting = std::move(*joining_);
+  joining_.reset();
+  waiting.go_on();
 }
 
 // An answer that does not tell its usage counts as what was expected of it. What was said in vain

@@ -70,7 +70,8 @@ class Forward {
   bool must_be_given(const CallLeg& leg) const;
   void conclude(CallLeg& leg, attempt::Event& event);
   void call_off_other(const CallLeg& winner);
-  Awaitable<void> join_legs();
+  void cancel_legs();
+  void end_join();
 
   // What the call came to, given to the client.
   attempt::Event take_plain(CallLeg& leg);
@@ -123,6 +124,7 @@ class Forward {
   std::array<bool, attempt::kLegs> racing_{};                  // run() is under way, or not heeded
   unsigned running_ = 0;                                       // legs' coroutines of their own
   std::exception_ptr leg_error_;                               // what one of those threw
+  std::optional<coroutine::Chain::Waiting> joining_;           // for them to end
   std::optional<TimePoint> hedge_at_;
   CallLeg* answering_ = nullptr;                  // whose content the client is given
   std::shared_ptr<StreamTranscript> transcript_;  // while the stream could be continued elsewhere

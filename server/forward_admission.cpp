@@ -34,8 +34,8 @@ Awaitable<void> Forward::wait_for_turn() {
   release();
   leave_unwritten(over_capacity(ended_early()
                                     ? "The gateway is shutting down."
-                                    : "The gateway is at its limit of requests at once, and none "
-                                      "of them ended in time."));
+                                    : "The gateway is at its limit of requests at once, and no "
+                                      "place came free in time."));
 }
 
 // Before the last write: a client that has its answer may send its next request at once.

@@ -192,7 +192,7 @@ std::string Forward::litellm_lines(Naming naming) const {
 }
 
 Duration Forward::overhead() const {
-  return worker_.now() - request_.ready_at - waited_;
+  return worker_.now_anew() - request_.ready_at - waited_;
 }
 
 void Forward::record(const Answer& unwritten, std::size_t bytes) {

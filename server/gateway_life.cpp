@@ -45,8 +45,13 @@ void Gateway::become_ready() {
   // Whoever this process replaces tells the supervisor itself: it is still the one that is heard.
   if (inherited_.ready < 0) return tell_supervisor("READY=1");
   constexpr char kReady = '1';
-  if (::write(inherited_.ready, &kReady, 1) != 1) log_warn("the predecessor does not listen");
+  const bool heard = ::write(inherited_.ready, &kReady, 1) == 1;
   ::close(inherited_.ready);
+  if (heard) return;
+  // Nobody is served by whoever was given up.
+  log_error("the predecessor does not wait for this process any more");
+  shut_down_logs();
+  ::_exit(1);
 }
 
 // A supervisor that wants signs of life gets them while all threads give theirs.
@@ -67,8 +72,8 @@ Awaitable<void> Gateway::watch_workers() {
 void Gateway::wait_for_signal() {
   signals_.async_wait([this](error_code ec, int number) {
     if (ec) return;
+    wait_for_signal();  // first: what is done about this one may fail
     on_signal(number);
-    wait_for_signal();
   });
 }
 

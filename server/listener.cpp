@@ -1,9 +1,11 @@
 #include "server/listener.hpp"
 
 #include <fmt/format.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "server/listening_socket.hpp"
@@ -26,6 +28,7 @@ Listener::Listener(Gateway& gateway, asio::io_context& io, Audience audience, un
 void Listener::listen(Acceptor acceptor) {
   acceptor_ = std::move(acceptor);
   ipv6_ = acceptor_.local_endpoint().protocol() == Tcp::v6();
+  acceptor_.native_non_blocking(true);
 }
 
 std::string Listener::address() const {
@@ -60,9 +63,8 @@ Awaitable<void> Listener::accept_clients() {
     if (connections() >= most_connections_) {
       ec = asio::error::no_descriptors;
     } else {
-      Socket socket(io_);
-      co_await acceptor_.async_accept(socket, to(ec));
-      if (!ec) hand_over(std::move(socket));
+      co_await acceptor_.async_wait(Acceptor::wait_read, to(ec));
+      if (!ec && accepting_) accept_all(ec);
     }
     if (!accepting_ || ec == asio::error::operation_aborted) break;
     // Out of descriptors or of room: the backlog holds new clients until something ends.
@@ -73,13 +75,25 @@ Awaitable<void> Listener::accept_clients() {
   }
 }
 
-void Listener::hand_over(Socket socket) {
+// Whoever has arrived, as far as there is room. Takes no memory, so that a moment without any does
+// not end the accepting.
+void Listener::accept_all(error_code& ec) {
+  while (connections() < most_connections_) {
+    const int handle = ::accept4(acceptor_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC);
+    if (handle < 0) {
+      if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+        ec.assign(errno, boost::system::system_category());
+      return;
+    }
+    hand_over(handle);
+  }
+}
+
+void Listener::hand_over(int handle) {
   const auto least = std::ranges::min_element(workers_, {}, [](const auto& worker) {
     return std::pair(worker->stuck(), worker->connections());
   });
-  error_code ec;
-  const auto handle = socket.release(ec);
-  if (!ec) (*least)->adopt(handle, ipv6_);
+  (*least)->adopt(handle, ipv6_);
 }
 
 void Listener::use(const SnapshotPtr& snapshot) {

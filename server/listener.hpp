@@ -2,7 +2,7 @@
 // to the one with the fewest, up to a limit beyond which it waits in the kernel's backlog.
 //
 // A gateway has one for everybody; or, where spillway.admin is set, one for callers of models and
-// one for operators. The two share no thread and no limit, so that neither a flood of callers nor
+// one for operators. The two share no worker and no limit, so that neither a flood of callers nor
 // their draining keeps the operators' pages from answering, and a flood there reaches no caller.
 #pragma once
 
@@ -53,7 +53,8 @@ class Listener {
  private:
   Awaitable<void> accept_clients();
   std::size_t connections() const;
-  void hand_over(Socket socket);
+  void accept_all(error_code& ec);
+  void hand_over(int handle);
 
   asio::io_context& io_;
   Acceptor acceptor_;

@@ -12,6 +12,8 @@ namespace spillway::server {
 // Belongs to one worker.
 class RequestMemory {
  public:
+  RequestMemory() { kept_.reserve(kMostKept); }
+
   // Lends a request that has just begun to arrive what it will fill.
   void lend(ClientRequest& request) {
     if (kept_.empty()) {

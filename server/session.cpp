@@ -279,7 +279,11 @@ Awaitable<Session::Next> Session::answer(const ClientRequest& request, const Con
     forward->record(*answer, bytes);
   else
     record(request, config, *answer, bytes);
-  const bool written = co_await connection_.write(pieces, worker_.now() + kWriteTimeout);
+  bool written = false;
+  try {
+    written = co_await connection_.write(pieces, worker_.now() + kWriteTimeout);
+  } catch (const std::bad_alloc&) {  // recorded it is, and so not answered otherwise
+  }
   if (!written) co_return Next::close;
   if (keep) co_return Next::keep;
   co_await connection_.linger();

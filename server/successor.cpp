@@ -72,7 +72,10 @@ class Preparation {
     for (const int descriptor : descriptors) placed = ::dup2(descriptor, place++) >= 0 && placed;
     if (::close_range(static_cast<unsigned>(place), ~0U, 0) != 0)  // a kernel before 5.9
       for (; place < most_descriptors_; ++place) ::close(place);
-    if (placed) ::execvpe(argument_list_[0], argument_list_.data(), environment_list_.data());
+    // A file that is no program must not be run as a script, as execvpe() would.
+    const bool named = std::strchr(argument_list_[0], '/') != nullptr;
+    const auto execute = named ? ::execve : ::execvpe;
+    if (placed) execute(argument_list_[0], argument_list_.data(), environment_list_.data());
     ::_exit(kNotStarted);
   }
 

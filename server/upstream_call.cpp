@@ -32,7 +32,7 @@ Awaitable<std::optional<CallFault>> UpstreamCall::send_rest(Buffers request, Tim
     if (fault) co_return fault;
     if (connection_->write_at_once(request, write_error_)) co_return std::nullopt;
   }
-  const TimePoint begun = worker_.now();
+  const TimePoint begun = worker_.now_anew();
   co_await connection_->write(std::move(request), deadline, write_error_);
   waited_ += worker_.now() - begun;
   if (write_error_ == asio::error::timed_out)
@@ -50,7 +50,7 @@ bool UpstreamCall::take_pooled(attempt::Call::Connection wanted) {
 }
 
 Awaitable<std::optional<CallFault>> UpstreamCall::open_connection(TimePoint deadline) {
-  const TimePoint begun = worker_.now();
+  const TimePoint begun = worker_.now_anew();
   connection_ = std::make_unique<UpstreamConnection>(worker_, deployment_.origin);
   if (cancelled_) connection_->close();
   const TimePoint connect_by = std::min(deadline, begun + config_.timeouts.connect);
@@ -82,7 +82,7 @@ void UpstreamCall::keep_received() {
 // More behind what has been received and not parsed.
 void UpstreamCall::begin_read(TimePoint deadline) {
   keep_received();
-  reading_since_ = worker_.now();
+  reading_since_ = worker_.now_anew();
   connection_->begin_read(deadline);
 }
 

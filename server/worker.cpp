@@ -19,18 +19,41 @@ namespace {
 
 constexpr Duration kHousekeeping = seconds(5);
 
+template <typename Clock>
+struct Reading {
+  std::uint64_t turn = 0;
+  typename Clock::time_point time;
+};
+template <typename Clock>
+thread_local Reading<Clock> reading;
+
+template <typename Clock>
+typename Clock::time_point read_anew() {
+  reading<Clock> = {coroutine_turn(), Clock::now()};
+  return reading<Clock>.time;
+}
+
 // Callbacks that are no coroutine's look for themselves.
 template <typename Clock>
 typename Clock::time_point time_of_turn() {
-  struct Reading {
-    std::uint64_t turn = 0;
-    typename Clock::time_point time;
-  };
-  thread_local Reading reading;
   const std::uint64_t turn = coroutine_turn();
-  if (turn == 0) return Clock::now();
-  if (reading.turn != turn) reading = Reading{turn, Clock::now()};
-  return reading.time;
+  return turn != 0 && reading<Clock>.turn == turn ? reading<Clock>.time : read_anew<Clock>();
+}
+
+// Whatever comes of it, the handle is not left open.
+void take_over(Socket& socket, Socket::native_handle_type handle, bool ipv6, error_code& ec) {
+  try {
+    socket.assign(ipv6 ? Tcp::v6() : Tcp::v4(), handle, ec);
+  } catch (...) {
+    ::close(handle);
+    throw;
+  }
+  if (ec) ::close(handle);
+}
+
+void tell_failure(const std::exception& error) noexcept try {
+  log_error(fmt::format("a session failed: {}", error.what()));
+} catch (const std::bad_alloc&) {
 }
 
 }  // namespace
@@ -97,13 +120,12 @@ void Worker::begin(Socket::native_handle_type handle, bool ipv6) {
   try {
     Socket socket(io_);
     error_code ec;
-    socket.assign(ipv6 ? Tcp::v6() : Tcp::v4(), handle, ec);
-    if (ec) ::close(handle);
+    take_over(socket, handle, ipv6, ec);
     socket.set_option(Tcp::no_delay(true), ec);
     spawn(serve(std::move(socket)));
   } catch (const std::exception& error) {
-    log_error(fmt::format("a session cannot begin: {}", error.what()));
     connection_ended();
+    log_error(fmt::format("a session cannot begin: {}", error.what()));
   }
 }
 
@@ -113,7 +135,7 @@ Awaitable<void> Worker::serve(Socket socket) {
     const Attended attended(*this, session);
     co_await session.run();
   } catch (const std::exception& error) {
-    log_error(fmt::format("a session failed: {}", error.what()));
+    tell_failure(error);
   }
   connection_ended();
 }
@@ -136,7 +158,11 @@ Awaitable<void> Worker::housekeeping() {
 bool Worker::looks_stuck() {
   if (gave_sign_.exchange(false, std::memory_order_relaxed)) {
     silent_looks_.store(0, std::memory_order_relaxed);
-    asio::post(io_, [this] { gave_sign_.store(true, std::memory_order_relaxed); });
+    try {
+      asio::post(io_, [this] { gave_sign_.store(true, std::memory_order_relaxed); });
+    } catch (const std::bad_alloc&) {  // not the worker's fault
+      gave_sign_.store(true, std::memory_order_relaxed);
+    }
   } else {
     silent_looks_.fetch_add(1, std::memory_order_relaxed);
   }
@@ -159,12 +185,14 @@ void Worker::drain() {
   });
 }
 
-void Worker::shed() {
+// Asked for again at the next look if there is not even the memory for that.
+void Worker::shed() try {
   asio::post(io_, [this] {
     pool_.clear();
     for (Session* session : sessions_) session->close_if_kept();
     release_coroutine_memory();
   });
+} catch (const std::bad_alloc&) {
 }
 
 void Worker::cut() {
@@ -192,6 +220,10 @@ const std::string& Worker::http_date() {
 
 TimePoint Worker::now() {
   return time_of_turn<std::chrono::steady_clock>();
+}
+
+TimePoint Worker::now_anew() {
+  return read_anew<std::chrono::steady_clock>();
 }
 
 WallTime Worker::wall_now() {

@@ -55,6 +55,9 @@ class Worker {
   // look at the clock costs as much as a hundred instructions.
   static TimePoint now();
   static WallTime wall_now();
+  // The time, which now() gives from here on for the rest of the turn. For where waiting begins,
+  // and for what the gateway itself took.
+  static TimePoint now_anew();
   const std::string& http_date();  // the Date header's value, made once a second
   asio::io_context& io() { return io_; }
   DeadlineQueue& deadlines() { return deadlines_; }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from behaviours import answer, error, status
+from behaviours import answer, error, status, stream
 from concurrency import at_once
 from edge import CHAT
 from error_table import NO_RETRIES
@@ -53,6 +55,37 @@ def test_secrets_never_show(gateway, upstream):
     for request in second.requests:
         assert request.header("authorization") == "Bearer sk-canary-env"
         assert b"master" not in request.head and b"bob" not in request.head
+
+
+@pytest.mark.row("X5")
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("code", [400, 401, 402, 403, 404, 409, 422, 429, 500, 503, 529])
+def test_a_credential_that_a_provider_repeats_is_not_passed_on(gateway, upstream, code, streamed):
+    leaky = upstream(default=error(code, "Incorrect API key provided: Bearer sk-canary-upstream"))
+    running = gateway(
+        deployment(leaky, api_key="sk-canary-upstream"),
+        router=NO_RETRIES,
+        arguments=("--log-level", "debug"),
+    )
+    response = running.post(CHAT, {"model": "m", "messages": [], "stream": streamed})
+    assert response.status >= 400
+    running.stop()
+    shown = [response.body, running.stdout.text.encode(), running.stderr.text.encode()]
+    for text in [*shown, *(value.encode() for _, value in response.headers)]:
+        assert b"canary" not in text, text
+
+
+@pytest.mark.row("X5")
+@pytest.mark.parametrize("before", [0, 1], ids=["at-once", "after-content"])
+def test_a_credential_in_an_event_of_error_is_not_passed_on(gateway, upstream, before):
+    content = {"choices": [{"index": 0, "delta": {"content": "Once"}}]}
+    leak = {"error": {"message": "bad Bearer sk-canary-upstream", "type": "server_error"}}
+    events = [f"data: {json.dumps(event)}\n\n".encode() for event in [content] * before + [leak]]
+    leaky = upstream(default=stream(*events))
+    running = gateway(deployment(leaky, api_key="sk-canary-upstream"), router=NO_RETRIES)
+    response = running.post(CHAT, {"model": "m", "messages": [], "stream": True})
+    assert b"canary" not in response.body, response.body
+    assert b"[redacted]" in response.body
 
 
 @pytest.mark.row("X11")
