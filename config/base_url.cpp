@@ -5,6 +5,8 @@
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
 
+#include "core/http_syntax.hpp"
+
 namespace spillway::config {
 
 namespace {
@@ -56,6 +58,9 @@ std::expected<BaseUrl, std::string> parse_base_url(std::string_view text) {
       return std::unexpected("holds a host name that is not ASCII");
     }
   }
+  const bool numeric_ipv6 = out.origin.host.find(':') != std::string::npos;
+  if (!numeric_ipv6 && !http::is_host(out.origin.host))
+    return std::unexpected("holds a host name that is none, such as one with an empty label");
   const std::uint16_t standard = out.origin.tls ? 443 : 80;
   out.origin.port = url.has_port() && !url.port().empty() ? url.port_number() : standard;
   const auto path = url.encoded_path();
