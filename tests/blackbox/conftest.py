@@ -24,6 +24,7 @@ from edge import SMALL  # noqa: E402
 from gateway import Gateway, clean_environment  # noqa: E402
 from redis_server import RedisServer  # noqa: E402
 from settings import configuration, deployment  # noqa: E402
+from successors import Upgrades, adopt_orphans  # noqa: E402
 from upstream import Upstream  # noqa: E402
 
 pytest_plugins = ["reliability"]
@@ -176,6 +177,15 @@ def redis(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
     yield start
     for server in started:
         server.kill()
+
+
+@pytest.fixture
+def upgrade(gateway):
+    """Successors of gateways, which end with the test."""
+    adopt_orphans()
+    upgrades = Upgrades()
+    yield upgrades
+    upgrades.stop()
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,6 @@ from loop import Gate
 from reloading import hang_up, reconfigure
 from settings import configuration, deployment
 from streams import open_stream
-from successors import Upgrades, adopt_orphans
 from tls import TlsGatewayFactory, client_context
 from wire import Client, request_bytes
 
@@ -225,14 +224,6 @@ def test_a_reload_reaches_both_listeners(gateway, upstream):
     hang_up(running)
     eventually(lambda: b'"new"' in ask_admin(running, "/router/state").body)
     eventually(lambda: running.chat("other").header("x-spillway-deployment") == "new")
-
-
-@pytest.fixture
-def upgrade(gateway):
-    adopt_orphans()
-    upgrades = Upgrades()
-    yield upgrades
-    upgrades.stop()
 
 
 def test_a_successor_takes_both_listeners_over(gateway, upstream, upgrade):

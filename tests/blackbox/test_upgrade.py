@@ -17,18 +17,10 @@ from loop import Gate
 from reloading import config_file, hang_up, reconfigure, replace
 from settings import deployment
 from streams import open_stream
-from successors import Upgrades, adopt_orphans, wait_for_exit
+from successors import adopt_orphans, wait_for_exit
 from wire import request_bytes
 
 UNWATCHED = {"reload_on_change": False}
-
-
-@pytest.fixture
-def upgrade(gateway):
-    adopt_orphans()
-    upgrades = Upgrades()
-    yield upgrades
-    upgrades.stop()
 
 
 class KeptAlive:

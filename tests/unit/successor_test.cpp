@@ -49,7 +49,7 @@ struct Scene {
 };
 
 std::string waits_after(const std::string& words, const Folder& folder) {
-  return words + ": > " + folder.fifo() + "; exec sleep 1000";
+  return words + ": > " + folder.fifo() + "; kill -STOP $$";
 }
 
 TEST_CASE("a successor that has said that it serves is not ended, though nobody has heard it yet") {
