@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import time
 
 from book import Asked
@@ -200,7 +201,9 @@ def stopped_reader(caller: Caller) -> None:
         client.send(caller.bytes_of(request, caller.body(request)))
         try:
             client.read_until(client.read_head(), b"xxx")
-            time.sleep(STOPPED_SECONDS)
+            given_up = select.poll()
+            given_up.register(client.socket, 0)  # errors and hang-ups only
+            given_up.poll(STOPPED_SECONDS * 1000)
         except (Closed, OSError, AssertionError) as error:
             request.note = f"{type(error).__name__} before the first content"
     request.end = "left"
