@@ -11,6 +11,7 @@ FROM ${BASE} AS build
 WORKDIR /src
 COPY docker/install_dependencies.sh docker/
 RUN docker/install_dependencies.sh build
+COPY docker docker
 COPY CMakeLists.txt CMakePresets.json providers.json ./
 COPY core core
 COPY config config

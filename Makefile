@@ -8,7 +8,7 @@ IMAGE ?= spillway
 ARGS ?= --demo
 # Frame pointers for the stacks, function names for their reader; warnings are the other builds' business.
 PROFILE_FLAGS = -O2 -g1 -fno-omit-frame-pointer -w
-TUNED_FLAGS = -G Ninja -DCMAKE_BUILD_TYPE=Release -DSPILLWAY_LTO=ON -DBUILD_TESTING=OFF
+TRAINING_FLAGS = -G Ninja -DCMAKE_BUILD_TYPE=Release -DSPILLWAY_LTO=ON -DBUILD_TESTING=OFF -DSPILLWAY_TRAINING=record
 FUZZ_SECONDS ?= 600
 SOAK_SECONDS ?= 1800
 FUZZ_JOBS ?= $(JOBS)
@@ -31,18 +31,15 @@ build: ## Build the release program, build/spillway
 	@cmake --build --preset release --parallel $(JOBS) --target spillway
 	@install -m 755 build/release/spillway build/spillway
 
-.PHONY: tuned
-tuned: ## Build build/spillway for speed: compiled by what a first build did under the benchmark's load (15 minutes)
+.PHONY: training
+training: ## Make docker/training anew: what release builds are compiled by (15 minutes)
 	@docker/install_dependencies.sh bench
 	@mkdir -p build && cmake --preset release >build/configure.log
 	@cmake --build --preset release --parallel $(JOBS) --target bench_programs
-	@rm -rf build/tuned/profile
-	@cmake -S . -B build/tuned $(TUNED_FLAGS) -DSPILLWAY_PROFILE=record >build/configure-tuned.log
-	@cmake --build build/tuned --parallel $(JOBS) --target spillway
-	@tests/bench/train.py build/tuned/spillway
-	@cmake -S . -B build/tuned $(TUNED_FLAGS) -DSPILLWAY_PROFILE=use >build/configure-tuned.log
-	@cmake --build build/tuned --parallel $(JOBS) --target spillway
-	@install -m 755 build/tuned/spillway build/spillway
+	@rm -rf build/training/training
+	@cmake -S . -B build/training $(TRAINING_FLAGS) >build/configure-training.log
+	@cmake --build build/training --parallel $(JOBS) --target spillway
+	@tests/bench/train.py build/training
 
 .PHONY: run
 run: build ## Build and serve the demo on port 4000 (ARGS="--config FILE" serves your own configuration)

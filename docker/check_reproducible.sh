@@ -34,7 +34,7 @@ main() {
 build() {
   local folder=$1
   mkdir -p "$folder"
-  cp -r CMakeLists.txt CMakePresets.json providers.json core config server "$folder"
+  cp -r CMakeLists.txt CMakePresets.json providers.json docker core config server "$folder"
   (
     cd "$folder"
     cmake --preset release -DBUILD_TESTING=OFF -DCMAKE_MESSAGE_LOG_LEVEL=WARNING

@@ -1,0 +1,9 @@
+#!/bin/bash
+# Runs a compiler with the sources named from where it runs, so that what it makes does not depend on where they lie.
+#
+#   docker/compile_relative.sh SOURCES PATH_TO_SOURCES COMPILER ARGUMENT...
+set -euo pipefail
+readonly sources=$1 path=${2%/}
+shift 2
+arguments=("${@/#$sources\//$path/}")
+exec "${arguments[@]/#-I$sources/-I$path}"
