@@ -99,7 +99,7 @@ Action AttemptLoop::on(const attempt::Failed& event, TimePoint now) {
 
   // A verdict on the request tells the client more than the trouble met on the way to it.
   if (&visited == &itinerary_.first() && (!first_failure_ || is_verdict(failure)))
-    first_failure_ = failure;
+    first_failure_ = std::make_unique<Failure>(failure);
   visited.note_failure(failed.call.deployment, failure, now);
   hopeless_ |= recourse(failure).elsewhere == Elsewhere::nowhere;
   if (calling()) return Continue{};  // the other leg may still answer

@@ -19,6 +19,7 @@
 #pragma once
 
 #include <array>
+#include <memory>
 #include <optional>
 #include <span>
 
@@ -119,8 +120,9 @@ class AttemptLoop {
   TimePoint begun_;
   Itinerary itinerary_;
   std::array<Slot, attempt::kLegs> slots_;
-  std::optional<Failure> first_failure_;   // of the first group: what the client is told at the end
-  std::optional<Failure> stream_failure_;  // what cut the stream that was begun
+  // Seldom there, and large.
+  std::unique_ptr<Failure> first_failure_;   // of the first group: what the client is told at last
+  std::unique_ptr<Failure> stream_failure_;  // what cut the stream that was begun
   InlineVector<AttemptRecord, 2> records_;
   unsigned fresh_calls_ = 0;  // to deployments that had not failed this request
   Duration waited_{};         // of max_wait, backoffs not counted

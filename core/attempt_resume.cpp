@@ -12,7 +12,7 @@ using attempt::GiveUp;
 // Another deployment of the group, then the fallbacks; nobody is waited for or asked again. The
 // client is told what broke its stream, not what came of the attempts to mend it.
 Action AttemptLoop::resume(const Slot& cut, const attempt::Failed& event, TimePoint now) {
-  if (!stream_failure_) stream_failure_ = event.failure;
+  if (!stream_failure_) stream_failure_ = std::make_unique<Failure>(event.failure);
   const GiveUp broken{.failure = *stream_failure_, .committed = committed_, .retry_after = {}};
   if (!event.resumable || !config_.stream_recovery || !config_.router.failover) return broken;
   const Resume asked_to = cut.call.resume;

@@ -87,7 +87,7 @@ StreamRelay::Verdict StreamRelay::judge_done() {
 
 StreamRelay::Verdict StreamRelay::in_band_error(std::string_view body) {
   error_body_.assign(body);
-  failure_ = InBandError{error_body_, {}};
+  failure_ = std::make_unique<AttemptOutcome>(InBandError{error_body_, {}});
   return Verdict::error;
 }
 

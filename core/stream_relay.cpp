@@ -261,7 +261,7 @@ void StreamRelay::diverge() {
 }
 
 void StreamRelay::fail_protocol(std::string detail) {
-  failure_ = ProtocolViolation{std::move(detail)};
+  failure_ = std::make_unique<AttemptOutcome>(ProtocolViolation{std::move(detail)});
   state_ = StreamState::failed;
 }
 

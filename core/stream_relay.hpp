@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <forward_list>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -125,7 +126,7 @@ class StreamRelay {
   // What output_ views that is not the driver's; until clear_output().
   std::forward_list<std::string> kept_;
   std::string error_body_;
-  std::optional<AttemptOutcome> failure_;
+  std::unique_ptr<AttemptOutcome> failure_;
   TokenUsage usage_;
   std::uint64_t events_ = 0;
   std::uint64_t dropped_ = 0;

@@ -103,9 +103,9 @@ Awaitable<void> CallLeg::run(AttemptLoop& loop) {
   if (!fault)
     begin_answer(loop);
   else if (fault->stale)
-    ending_ = attempt::StaleConnection{call_.leg};
+    ending_ = std::make_unique<attempt::Event>(attempt::StaleConnection{call_.leg});
   else
-    ending_ = failed(fault->outcome);
+    fail(fault->outcome);
   while (!ending_ && !settled_) {
     if (!upstream_.next_pieces(fault)) fault = co_await upstream_.read_body(reading_deadline());
     take_pieces(fault);
@@ -113,7 +113,7 @@ Awaitable<void> CallLeg::run(AttemptLoop& loop) {
   ready_ = true;
 }
 
-Awaitable<std::optional<CallFault>> CallLeg::send() {
+Awaitable<CallFaultPtr> CallLeg::send() {
   const Deployment& deployment = request_.config.at(call_.deployment);
   const std::string* text = &request_.client.body;
   const BodyView* view = &request_.body;
@@ -142,11 +142,19 @@ Awaitable<std::optional<CallFault>> CallLeg::send() {
   boost::container::small_vector<std::string_view, 8> pieces(1, head);
   pieces.insert(pieces.end(), body.pieces().begin(), body.pieces().end());
   Buffers buffers = as_buffers(pieces);
-  if (upstream_.send_at_once(buffers, call_.connection)) co_return std::nullopt;
+  if (upstream_.send_at_once(buffers, call_.connection)) co_return nullptr;
   co_return co_await upstream_.send_rest(std::move(buffers), call_.deadline);
 }
 
-attempt::Event CallLeg::failed(const AttemptOutcome& outcome) const {
+attempt::Event CallLeg::outcome() const {
+  return ending_ ? *ending_ : attempt::Event(attempt::Completed{call_.leg});
+}
+
+void CallLeg::fail(const AttemptOutcome& outcome) {
+  ending_ = std::make_unique<attempt::Event>(failed(outcome));
+}
+
+attempt::Failed CallLeg::failed(const AttemptOutcome& outcome) const {
   const Deployment& deployment = request_.config.at(call_.deployment);
   const UpstreamName upstream{deployment.provider, deployment.id};
   attempt::Failed event;
@@ -183,7 +191,7 @@ void CallLeg::begin_answer(AttemptLoop& loop) {
   }
   const auto encoding = find_header(upstream_.headers(), "content-encoding");
   if (encoding && !encoding->empty() && !equals_ignoring_case(*encoding, "identity")) {
-    ending_ = failed(ProtocolViolation{"the answer is compressed although that was not asked for"});
+    fail(ProtocolViolation{"the answer is compressed although that was not asked for"});
     return;
   }
   loop.next(attempt::HeadArrived(call_.leg), now);
@@ -205,11 +213,11 @@ TimePoint CallLeg::reading_deadline() const {
                                    : deadline_;
 }
 
-void CallLeg::take_pieces(std::optional<CallFault>& fault) {
-  if (reading_ == Reading::error) return take_error(fault.has_value());
+void CallLeg::take_pieces(CallFaultPtr& fault) {
+  if (reading_ == Reading::error) return take_error(fault != nullptr);
   if (reading_ == Reading::first_content) return take_first_content(fault);
   if (fault)
-    ending_ = failed(fault->outcome);
+    fail(fault->outcome);
   else if (reading_ == Reading::first_bytes)
     take_first_bytes();
   else
@@ -231,14 +239,14 @@ void CallLeg::take_error(bool cut) {
   answer.status = upstream_.status();
   answer.headers = upstream_.headers();
   answer.body = held_;
-  ending_ = failed(answer);
+  fail(answer);
 }
 
 // An answer that begins like JSON is held until it has shown whether it is an error.
 void CallLeg::take_first_bytes() {
   hold_pieces();
   if (held_.empty()) {
-    if (upstream_.body_done()) ending_ = failed(ProtocolViolation{"the answer is empty"});
+    if (upstream_.body_done()) fail(ProtocolViolation{"the answer is empty"});
     return;
   }
   if (begins_like_json(held_)) {
@@ -260,7 +268,7 @@ void CallLeg::take_plain() {
   const bool short_of_memory =
       request_.worker.gateway().memory().pressure() == MemoryPressure::refusing;
   if (held_.size() > (short_of_memory ? bounds::kHeldWhenShortBytes : bounds::kHeldAnswerBytes)) {
-    if (request_.wants_event_stream()) ending_ = failed(not_a_stream());
+    if (request_.wants_event_stream()) fail(not_a_stream());
     answer_ = Answer::bytes;
     settled_ = true;
   } else if (upstream_.body_done()) {
@@ -277,44 +285,36 @@ void CallLeg::judge_plain() {
   if (!wrong && request_.wants_event_stream()) wrong = not_a_stream();
   if (auto* error = wrong ? std::get_if<InBandError>(&*wrong) : nullptr)
     error->headers = upstream_.headers();
-  if (wrong) ending_ = failed(*wrong);
+  if (wrong) fail(*wrong);
   settled_ = true;
 }
 
-void CallLeg::take_first_content(std::optional<CallFault>& fault) {
-  ending_ = take_stream(fault);
-  if (ending_ || (relay_->open() && relay_->output().empty())) return;
-  if (relay_->output().empty() && relay_->state() == StreamState::failed)
-    ending_ = stream_failure();
+void CallLeg::take_first_content(CallFaultPtr& fault) {
+  if (!take_stream(fault) || (relay_->open() && relay_->output().empty())) return;
+  if (relay_->output().empty() && relay_->state() == StreamState::failed) fail_stream();
   settled_ = true;
 }
 
 // ------------------------------------------------------------------------------------- a stream
 
-bool CallLeg::stream_has_failed(std::optional<CallFault>& fault, attempt::Event& why) {
-  Ending failure = take_stream(fault);
-  if (failure) why = *std::move(failure);
-  return failure.has_value();
-}
-
-CallLeg::Ending CallLeg::take_stream(std::optional<CallFault>& fault) {
+bool CallLeg::take_stream(CallFaultPtr& fault) {
   if (fault) {
     name_stream_phase(*fault, relay_->begun());
-    return failed(fault->outcome);
+    fail(fault->outcome);
+    return false;
   }
   for (const std::string_view piece : upstream_.pieces()) relay_->feed(piece);
   if (relay_->open() && upstream_.body_done()) relay_->finish();
-  return std::nullopt;
+  return true;
 }
 
-attempt::Event CallLeg::stream_failure() const {
+void CallLeg::fail_stream() {
   AttemptOutcome outcome = relay_->failure();
   if (auto* error = std::get_if<InBandError>(&outcome)) error->headers = upstream_.headers();
-  attempt::Event event = failed(outcome);
-  auto& told = std::get<attempt::Failed>(event);
-  told.failure.excused |= relay_->diverged();
-  told.begun_anew = relay_->diverged() && resume_ == Resume::prefix && !transcript_->caught_up();
-  return event;
+  attempt::Failed event = failed(outcome);
+  event.failure.excused |= relay_->diverged();
+  event.begun_anew = relay_->diverged() && resume_ == Resume::prefix && !transcript_->caught_up();
+  ending_ = std::make_unique<attempt::Event>(std::move(event));
 }
 
 }  // namespace spillway::server

@@ -56,8 +56,11 @@ class CallLeg : private ReadBuffer::Borrower {
   bool ready() const { return ready_; }  // run() has returned
 
   // --- after run() ---
-  // What the loop is to be told; nullopt: there is something to give.
-  const std::optional<attempt::Event>& ending() const { return ending_; }
+  // What the loop is to be told; nullptr: there is something to give.
+  using Ending = std::unique_ptr<attempt::Event>;
+  const Ending& ending() const { return ending_; }
+  // The same, once that was given.
+  attempt::Event outcome() const;
   enum class Answer { stream, plain, bytes };
   Answer answer() const { return answer_; }
   // Of a stream.
@@ -78,29 +81,27 @@ class CallLeg : private ReadBuffer::Borrower {
   bool at_boundary() const { return !relay_ || relay_->at_boundary(); }
   bool terminal_relayed() const { return relay_ && relay_->terminal_relayed(); }
 
-  // What has come of a stream, or why nothing more will, goes into the relay; what it failed with.
-  std::optional<attempt::Event> take_stream(std::optional<CallFault>& fault);
-  // The same; `why` is what has ended it, if anything has.
-  bool stream_has_failed(std::optional<CallFault>& fault, attempt::Event& why);
+  // What has come of a stream goes into the relay; false: nothing more will, as ending() says.
+  bool take_stream(CallFaultPtr& fault);
   // Until when the next of it is waited for.
   TimePoint reading_deadline() const;
-  // When the relay has failed.
-  attempt::Event stream_failure() const;
-  attempt::Event failed(const AttemptOutcome& outcome) const;
+  // Each is the ending. When the relay has failed:
+  void fail_stream();
+  void fail(const AttemptOutcome& outcome);
 
  private:
-  using Ending = std::optional<attempt::Event>;
+  attempt::Failed failed(const AttemptOutcome& outcome) const;
   void take_home() override;
   bool client_names_account(const Deployment& deployment) const;
-  Awaitable<std::optional<CallFault>> send();
+  Awaitable<CallFaultPtr> send();
   // What the pieces that arrive are taken for, until run() is over.
   enum class Reading { error, first_bytes, plain, first_content };
   void begin_answer(AttemptLoop& loop);
-  void take_pieces(std::optional<CallFault>& fault);
+  void take_pieces(CallFaultPtr& fault);
   void take_error(bool cut);
   void take_first_bytes();
   void take_plain();
-  void take_first_content(std::optional<CallFault>& fault);
+  void take_first_content(CallFaultPtr& fault);
   void judge_plain();
   void hold_pieces();
 

@@ -34,6 +34,12 @@ struct ClientRequest {
   TimePoint head_at{};   // the head was complete
   TimePoint ready_at{};  // the body was complete
 
+  // It stays for long: only what it needs.
+  void tighten() {
+    fields.shrink_to_fit();
+    headers = fields;
+  }
+
   // Nothing of the body is still to come.
   bool whole() const {
     return framing == BodyFraming::none ||

@@ -89,39 +89,56 @@ Awaitable<void> Forward::run() {
 }
 
 Awaitable<void> Forward::run_attempts() {
-  attempt::Event event = attempt::Begin();
+  Step step = next_step(attempt::Begin());
   for (;;) {
-    attempt::Action action = loop_->next(event, worker_.now());
-    if (ended_early()) break;  // whatever a call ended in says nothing about its deployment
-    auto* const next_call = std::get_if<attempt::Call>(&action);
-    if (next_call || std::holds_alternative<attempt::Continue>(action)) {
-      CallLeg* leg = next_call ? begin_call(std::move(*next_call)) : nullptr;
-      if (leg)
+    if (step == Step::run_leg || step == Step::race) {
+      CallLeg* leg = leg_;
+      if (step == Step::run_leg)
         co_await leg->run(*loop_);
       else
         leg = co_await race();
-      event = what_came_of(leg);
+      if (leg) end_race_of(*leg);
       if (leg && must_be_given(*leg)) {
         if (leg->answer() == CallLeg::Answer::bytes)
-          co_await give_bytes(*leg, event);
+          co_await give_bytes(*leg);
         else
-          co_await give_stream(*leg, event);
+          co_await give_stream(*leg);
       }
-      if (leg) conclude(*leg, event);
-    } else if (const auto* wait = std::get_if<attempt::Wait>(&action)) {
-      co_await wait_until(wait->until);
-      event = attempt::TimerFired();
-    } else if (const auto* why = std::get_if<attempt::GiveUp>(&action)) {
-      co_return co_await give_up(*why);
-    } else {
+      step = conclude(leg);
+    } else if (step == Step::wait) {
+      co_await wait_until(wait_until_);
+      step = ended_early() ? Step::end_early : next_step(attempt::TimerFired());
+    } else if (step == Step::give_up) {
+      co_return co_await give_up(*given_up_);
+    } else if (step == Step::finish) {
       co_await send_plain();
       record(client_left() ? 499 : status_,
              client_left() ? std::optional(ErrorClass::client_closed) : std::nullopt, bytes_sent());
       co_return;
+    } else {
+      co_return co_await say_why_it_ended();
     }
-    if (ended_early()) break;
   }
-  co_return co_await say_why_it_ended();
+}
+
+Forward::Step Forward::next_step(const attempt::Event& event) {
+  attempt::Action action = loop_->next(event, worker_.now());
+  // Whatever a call ended in says nothing about its deployment.
+  if (ended_early()) return Step::end_early;
+  if (auto* const call = std::get_if<attempt::Call>(&action)) {
+    leg_ = begin_call(std::move(*call));
+    return leg_ ? Step::run_leg : Step::race;
+  }
+  if (std::holds_alternative<attempt::Continue>(action)) return Step::race;
+  if (const auto* const wait = std::get_if<attempt::Wait>(&action)) {
+    wait_until_ = wait->until;
+    return Step::wait;
+  }
+  if (auto* const why = std::get_if<attempt::GiveUp>(&action)) {
+    given_up_ = std::make_unique<attempt::GiveUp>(std::move(*why));
+    return Step::give_up;
+  }
+  return Step::finish;
 }
 
 Awaitable<void> Forward::wait_until(TimePoint until) {
@@ -203,7 +220,7 @@ Awaitable<CallLeg*> Forward::race() {
     for (const bool failed : {true, false}) {
       for (std::size_t i = 0; i < legs_.size(); ++i) {
         const bool arrived = racing_[i] && legs_[i]->ready();
-        if (arrived && legs_[i]->ending().has_value() == failed) co_return legs_[i].get();
+        if (arrived && (legs_[i]->ending() != nullptr) == failed) co_return legs_[i].get();
       }
     }
     if (hedge_at_ && worker_.now() >= *hedge_at_) {
@@ -216,20 +233,23 @@ Awaitable<CallLeg*> Forward::race() {
   }
 }
 
-attempt::Event Forward::what_came_of(CallLeg* leg) {
-  if (!leg) return attempt::HedgeDue();
-  racing_[static_cast<std::size_t>(leg->call().leg)] = false;
-  if (leg->ending()) return *leg->ending();
-  call_off_other(*leg);
-  if (must_be_given(*leg)) return attempt::Begin();  // known when that is done
-  return take_plain(*leg);
+void Forward::end_race_of(CallLeg& leg) {
+  racing_[static_cast<std::size_t>(leg.call().leg)] = false;
+  if (!leg.ending()) call_off_other(leg);
 }
 
 bool Forward::must_be_given(const CallLeg& leg) const {
   return !leg.ending() && leg.answer() != CallLeg::Answer::plain;
 }
 
-void Forward::conclude(CallLeg& leg, attempt::Event& event) {
+Forward::Step Forward::conclude(CallLeg* leg) {
+  const attempt::Event event = leg ? what_came_of(*leg) : attempt::HedgeDue();
+  return ended_early() ? Step::end_early : next_step(event);
+}
+
+attempt::Event Forward::what_came_of(CallLeg& leg) {
+  if (!leg.ending() && leg.answer() == CallLeg::Answer::plain) take_plain(leg);
+  attempt::Event event = leg.outcome();
   const bool completed = std::holds_alternative<attempt::Completed>(event);
   if (completed && leg.answer() == CallLeg::Answer::stream && leg.resumed())
     worker_.metrics().count_recovered_stream();
@@ -240,6 +260,7 @@ void Forward::conclude(CallLeg& leg, attempt::Event& event) {
     failed->resumable = transcript_ && transcript_->resumable();
     failed->by_prefix = failed->resumable && continues_by_prefix(request_.body);
   }
+  return event;
 }
 
 // Its provider has begun to work, and counts that as it likes.

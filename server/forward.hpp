@@ -48,8 +48,11 @@ class Forward {
 
  private:
   enum class Naming { group_only, with_deployment };
+  // What the loop wants done. Small, because streams wait between two steps.
+  enum class Step { run_leg, race, wait, finish, give_up, end_early };
 
   Awaitable<void> run_attempts();
+  Step next_step(const attempt::Event& event);
   // Fills body_, about_ and match_.
   std::optional<Answer> read_request();
   std::optional<Answer> refuse_before_routing(const std::optional<ModelMatch>& match) const;
@@ -65,18 +68,21 @@ class Forward {
   CallLeg* begin_call(attempt::Call call);
   void enter_race(const std::shared_ptr<CallLeg>& leg);
   Awaitable<CallLeg*> race();  // who has come to an end; nullptr: a hedge is due
-  // What the loop is told of it; where something must be given first, once that is done.
-  attempt::Event what_came_of(CallLeg* leg);
+  // It has come to an end: if it has something to give, it is the only one from now on.
+  void end_race_of(CallLeg& leg);
   bool must_be_given(const CallLeg& leg) const;
-  void conclude(CallLeg& leg, attempt::Event& event);
+  // The loop is told what came of it, once what there was to give was given; nullptr: a hedge is
+  // due.
+  Step conclude(CallLeg* leg);
+  attempt::Event what_came_of(CallLeg& leg);
   void call_off_other(const CallLeg& winner);
   void cancel_legs();
   void end_join();
 
   // What the call came to, given to the client.
-  attempt::Event take_plain(CallLeg& leg);
-  Awaitable<void> give_stream(CallLeg& leg, attempt::Event& ending);
-  Awaitable<void> give_bytes(CallLeg& leg, attempt::Event& ending);
+  void take_plain(CallLeg& leg);
+  Awaitable<void> give_stream(CallLeg& leg);
+  Awaitable<void> give_bytes(CallLeg& leg);
   Awaitable<void> end_content();
   Awaitable<void> wait_until(TimePoint until);
 
@@ -125,6 +131,9 @@ class Forward {
   unsigned running_ = 0;                                       // legs' coroutines of their own
   std::exception_ptr leg_error_;                               // what one of those threw
   std::optional<coroutine::Chain::Waiting> joining_;           // for them to end
+  CallLeg* leg_ = nullptr;                                     // of Step::run_leg
+  TimePoint wait_until_{};                                     // of Step::wait
+  std::unique_ptr<attempt::GiveUp> given_up_;                  // of Step::give_up
   std::optional<TimePoint> hedge_at_;
   CallLeg* answering_ = nullptr;                  // whose content the client is given
   std::shared_ptr<StreamTranscript> transcript_;  // while the stream could be continued elsewhere

@@ -36,10 +36,14 @@ void Forward::begin_content(CallLeg& leg, bool event_stream) {
   first_token_at_ = worker_.now();
   status_ = leg.upstream().status();
   event_stream_ = event_stream;
+  if (!writer_.started()) {
+    overhead_ = overhead() - uncounted_wait(leg.begun(), leg.upstream().waited());
+    writer_.begin(stream_head(&leg.upstream(), event_stream));
+  }
+  leg.upstream().forget_headers();
   let_go_of_body();
-  if (writer_.started()) return;
-  overhead_ = overhead() - uncounted_wait(leg.begun(), leg.upstream().waited());
-  writer_.begin(stream_head(&leg.upstream(), event_stream));
+  request_.tighten();
+  body_->members.shrink_to_fit();
 }
 
 // Once nobody else can be asked, a large request must not weigh on a long stream. A leg that lost

@@ -16,17 +16,14 @@ constexpr Duration kStreamTailTimeout = milliseconds(100);  // for the last chun
 }  // namespace
 
 // Sent when the loop has heard of it.
-attempt::Event Forward::take_plain(CallLeg& leg) {
+void Forward::take_plain(CallLeg& leg) {
   usage_ = leg.plain_usage();
   status_ = leg.upstream().status();
   first_token_at_ = worker_.now();
   answering_ = &leg;
-  return attempt::Completed{leg.call().leg};
 }
 
-// `ending` is what came of it.
-Awaitable<void> Forward::give_stream(CallLeg& leg, attempt::Event& ending) {
-  ending = attempt::Completed(leg.call().leg);
+Awaitable<void> Forward::give_stream(CallLeg& leg) {
   StreamRelay& relay = leg.relay();
   UpstreamCall& upstream = leg.upstream();
   for (;;) {
@@ -42,14 +39,11 @@ Awaitable<void> Forward::give_stream(CallLeg& leg, attempt::Event& ending) {
       let_go_of_body();
     }
     if (!relay.open()) break;
-    std::optional<CallFault> fault;
+    CallFaultPtr fault;
     if (!upstream.next_pieces(fault)) fault = co_await upstream.read_body(leg.reading_deadline());
-    if (leg.stream_has_failed(fault, ending)) co_return;
+    if (!leg.take_stream(fault)) co_return;
   }
-  if (relay.state() == StreamState::failed) {
-    ending = leg.stream_failure();
-    co_return;
-  }
+  if (relay.state() == StreamState::failed) co_return leg.fail_stream();
   co_await end_content();
   // The last chunk is the connection's business only: the client has its whole answer.
   if (!upstream.body_done()) co_await upstream.read_body(worker_.now() + kStreamTailTimeout);
@@ -57,8 +51,7 @@ Awaitable<void> Forward::give_stream(CallLeg& leg, attempt::Event& ending) {
 
 // Binary answers, and plain ones too large to hold: relayed as they come. A cut ends the client's
 // connection.
-Awaitable<void> Forward::give_bytes(CallLeg& leg, attempt::Event& ending) {
-  ending = attempt::Completed(leg.call().leg);
+Awaitable<void> Forward::give_bytes(CallLeg& leg) {
   UpstreamCall& upstream = leg.upstream();
   std::string held = leg.take_held();
   std::vector<std::string_view> pieces(1, held);
@@ -75,10 +68,7 @@ Awaitable<void> Forward::give_bytes(CallLeg& leg, attempt::Event& ending) {
     }
     if (upstream.body_done()) break;
     const auto fault = co_await upstream.read_body(worker_.now() + config_.timeouts.stream_idle);
-    if (fault) {
-      ending = leg.failed(fault->outcome);
-      co_return;
-    }
+    if (fault) co_return leg.fail(fault->outcome);
     pieces = upstream.pieces();
   }
   co_await end_content();

@@ -27,10 +27,7 @@ StreamWriter::StreamWriter(Worker& worker, ClientConnection& connection, Options
     : worker_(worker),
       connection_(connection),
       options_(options),
-      comment_due_(worker.deadlines(), [this] { send_comment(); }),
-      comment_stuck_(worker.deadlines(), [this] {
-        if (comment_under_way()) connection_.end(ClientConnection::Ending::client_left);
-      }) {}
+      comment_due_(worker.deadlines(), [this] { send_comment(); }) {}
 
 StreamWriter::~StreamWriter() {
   if (comment_) comment_->writer = nullptr;
@@ -68,8 +65,17 @@ void StreamWriter::send_comment() {
   comment_->writing = true;
   comment_->writer = this;
   go_on_with_comment();
-  if (comment_under_way()) comment_stuck_.arm(worker_.now() + options_.write_timeout);
+  if (comment_under_way()) guard_comment();
   rearm();
+}
+
+// A client that takes no comment for so long is gone.
+void StreamWriter::guard_comment() {
+  if (!comment_stuck_)
+    comment_stuck_ = std::make_unique<Deadline>(worker_.deadlines(), [this] {
+      if (comment_under_way()) connection_.end(ClientConnection::Ending::client_left);
+    });
+  comment_stuck_->arm(worker_.now() + options_.write_timeout);
 }
 
 // Nobody waits for it, so that it is no coroutine.
@@ -119,7 +125,7 @@ bool StreamWriter::write(std::span<const std::string_view> pieces) {
   Buffers buffers = as_buffers(all);
   error_code ec;
   if (!comment_under_way()) {
-    comment_stuck_.disarm();
+    if (comment_stuck_) comment_stuck_->disarm();
     if (comment_ && comment_->failed) return false;
     connection_.write_at_once(buffers, ec);
   }
@@ -132,7 +138,7 @@ bool StreamWriter::write(std::span<const std::string_view> pieces) {
 Awaitable<bool> StreamWriter::flush() {
   comment_due_.disarm();
   if (comment_under_way()) co_await comment_written();
-  comment_stuck_.disarm();
+  if (comment_stuck_) comment_stuck_->disarm();
   if (comment_ && comment_->failed) co_return false;
   const std::string text = std::exchange(unsent_, {});
   const std::string_view pieces[] = {text};

@@ -15,9 +15,12 @@ namespace {
 constexpr std::string_view kStatusLineStart = "HTTP/1.";
 constexpr std::size_t kUsualFields = 16;
 
-CallFault violation(std::string what) {
-  CallFault fault{ProtocolViolation{std::move(what)}, false};
-  return fault;
+CallFaultPtr fault_of(AttemptOutcome outcome, bool stale = false) {
+  return std::make_unique<CallFault>(std::move(outcome), stale);
+}
+
+CallFaultPtr violation(std::string what) {
+  return fault_of(ProtocolViolation{std::move(what)});
 }
 
 }  // namespace
@@ -26,18 +29,18 @@ bool UpstreamCall::send_at_once(Buffers& request, attempt::Call::Connection conn
   return take_pooled(connection) && connection_->write_at_once(request, write_error_);
 }
 
-Awaitable<std::optional<CallFault>> UpstreamCall::send_rest(Buffers request, TimePoint deadline) {
+Awaitable<CallFaultPtr> UpstreamCall::send_rest(Buffers request, TimePoint deadline) {
   if (!connection_) {
     auto fault = co_await open_connection(deadline);
     if (fault) co_return fault;
-    if (connection_->write_at_once(request, write_error_)) co_return std::nullopt;
+    if (connection_->write_at_once(request, write_error_)) co_return nullptr;
   }
   const TimePoint begun = worker_.now_anew();
   co_await connection_->write(std::move(request), deadline, write_error_);
   waited_ += worker_.now() - begun;
   if (write_error_ == asio::error::timed_out)
     co_return transport(TransportPhase::send, write_error_);
-  co_return std::nullopt;
+  co_return nullptr;
 }
 
 bool UpstreamCall::take_pooled(attempt::Call::Connection wanted) {
@@ -49,7 +52,7 @@ bool UpstreamCall::take_pooled(attempt::Call::Connection wanted) {
   return connection_ != nullptr;
 }
 
-Awaitable<std::optional<CallFault>> UpstreamCall::open_connection(TimePoint deadline) {
+Awaitable<CallFaultPtr> UpstreamCall::open_connection(TimePoint deadline) {
   const TimePoint begun = worker_.now_anew();
   connection_ = std::make_unique<UpstreamConnection>(worker_, deployment_.origin);
   if (cancelled_) connection_->close();
@@ -57,21 +60,19 @@ Awaitable<std::optional<CallFault>> UpstreamCall::open_connection(TimePoint dead
   auto proxy = proxy_for(config_.proxy, deployment_.origin);
   const auto problem = co_await connection_->connect(std::move(proxy), connect_by);
   waited_ += worker_.now() - begun;
-  if (!problem) co_return std::nullopt;
+  if (!problem) co_return nullptr;
   if (problem->cause == TransportCause::exhausted) worker_.pool().clear();  // for the next one
-  CallFault fault{*problem, false};
-  co_return fault;
+  co_return fault_of(*problem);
 }
 
-CallFault UpstreamCall::transport(TransportPhase phase, const error_code& ec) const {
+CallFaultPtr UpstreamCall::transport(TransportPhase phase, const error_code& ec) const {
   TransportFailure failure;
   failure.phase = phase;
   failure.cause = ec == asio::error::timed_out ? TransportCause::timed_out : TransportCause::failed;
   failure.detail = ec == asio::error::timed_out ? "deadline passed" : ec.message();
   const bool stale =
       connection_->reused && !any_byte_ && !cancelled_ && failure.cause == TransportCause::failed;
-  CallFault fault{std::move(failure), stale};
-  return fault;
+  return fault_of(std::move(failure), stale);
 }
 
 void UpstreamCall::keep_received() {
@@ -93,7 +94,7 @@ void UpstreamCall::end_read(std::string_view arrived) {
   received_ = received_.empty() ? arrived : kept_.append(arrived);
 }
 
-Awaitable<std::optional<CallFault>> UpstreamCall::read_head(TimePoint deadline) {
+Awaitable<CallFaultPtr> UpstreamCall::read_head(TimePoint deadline) {
   for (;;) {
     error_code ec;
     std::string_view arrived;
@@ -103,10 +104,10 @@ Awaitable<std::optional<CallFault>> UpstreamCall::read_head(TimePoint deadline) 
     if (ec) {
       if (any_byte_ && ec != asio::error::timed_out)
         co_return violation("the connection closed inside the response head");
-      CallFault fault = transport(TransportPhase::await_head, ec);
+      CallFaultPtr fault = transport(TransportPhase::await_head, ec);
       // A provider may refuse a request before it has read all of it: only if it says nothing does
       // the failed write say why.
-      const bool sent_in_vain = write_error_ && !any_byte_ && !fault.stale;
+      const bool sent_in_vain = write_error_ && !any_byte_ && !fault->stale;
       if (sent_in_vain) fault = transport(TransportPhase::send, write_error_);
       co_return fault;
     }
@@ -116,7 +117,7 @@ Awaitable<std::optional<CallFault>> UpstreamCall::read_head(TimePoint deadline) 
 }
 
 // Fills head_ once the final head is there.
-std::optional<CallFault> UpstreamCall::parse_head() {
+CallFaultPtr UpstreamCall::parse_head() {
   for (;;) {
     const std::size_t compared = std::min(received_.size(), kStatusLineStart.size());
     if (received_.substr(0, compared) != kStatusLineStart.substr(0, compared))
@@ -127,7 +128,7 @@ std::optional<CallFault> UpstreamCall::parse_head() {
                  : received_.size() >= bounds::kUpstreamHeadBytes)
       return violation("the response head is too large");
     searched_ = complete ? 0 : received_.size();
-    if (!complete) return std::nullopt;
+    if (!complete) return nullptr;
     auto fault = parse_fields(end + 4);
     if (fault || status() >= 200) return fault;
     if (status() == 101) return violation("101 Switching Protocols was not asked for");
@@ -136,7 +137,7 @@ std::optional<CallFault> UpstreamCall::parse_head() {
   }
 }
 
-std::optional<CallFault> UpstreamCall::parse_fields(std::size_t bytes) {
+CallFaultPtr UpstreamCall::parse_fields(std::size_t bytes) {
   head_bytes_.assign(received_.substr(0, bytes));
   received_.remove_prefix(bytes);
   fields_.reserve(kUsualFields);
@@ -144,10 +145,10 @@ std::optional<CallFault> UpstreamCall::parse_fields(std::size_t bytes) {
   if (!head) return violation(std::move(head.error()));
   head_ = *head;
   body_ = BodyReader(head->framing, head->content_length);
-  return std::nullopt;
+  return nullptr;
 }
 
-bool UpstreamCall::next_pieces(std::optional<CallFault>& fault) {
+bool UpstreamCall::next_pieces(CallFaultPtr& fault) {
   pieces_.clear();
   if (body_.done()) return true;
   error_code ec;
@@ -156,8 +157,8 @@ bool UpstreamCall::next_pieces(std::optional<CallFault>& fault) {
   return ec || !pieces_.empty() || body_.done();
 }
 
-Awaitable<std::optional<CallFault>> UpstreamCall::read_body(TimePoint deadline) {
-  std::optional<CallFault> fault;
+Awaitable<CallFaultPtr> UpstreamCall::read_body(TimePoint deadline) {
+  CallFaultPtr fault;
   while (!next_pieces(fault)) {
     error_code ec;
     std::string_view arrived;

@@ -23,6 +23,7 @@ struct CallFault {
   bool stale =
       false;  // a reused connection was closed before any response byte: ask again on a fresh one
 };
+using CallFaultPtr = std::unique_ptr<CallFault>;  // nullptr: none
 
 class UpstreamCall {
  public:
@@ -36,17 +37,22 @@ class UpstreamCall {
   // left is in `request`, for send_rest(). That the provider did not read all of it is no fault
   // yet: its answer says more.
   bool send_at_once(Buffers& request, attempt::Call::Connection connection);
-  Awaitable<std::optional<CallFault>> send_rest(Buffers request, TimePoint deadline);
+  Awaitable<CallFaultPtr> send_rest(Buffers request, TimePoint deadline);
   // Up to and including the response head; interim responses are passed over.
-  Awaitable<std::optional<CallFault>> read_head(TimePoint deadline);
+  Awaitable<CallFaultPtr> read_head(TimePoint deadline);
 
   int status() const { return head_->status; }
-  Headers headers() const { return fields_; }
+  Headers headers() const { return fields_; }  // none after forget_headers()
+  // Once they have been passed on: a stream may last.
+  void forget_headers() {
+    fields_ = std::vector<HeaderView>();
+    head_bytes_ = std::string();
+  }
 
   // The next pieces of the de-chunked body, in pieces(); valid until anything is waited for. None
   // are left once body_done(). False: they have not arrived; read_body() waits for them.
-  bool next_pieces(std::optional<CallFault>& fault);
-  Awaitable<std::optional<CallFault>> read_body(TimePoint deadline);
+  bool next_pieces(CallFaultPtr& fault);
+  Awaitable<CallFaultPtr> read_body(TimePoint deadline);
   // At a time; there are never more than the worker's read buffer holds.
   void read_at_most(std::size_t bytes) { connection_->read_at_most(bytes); }
   const std::vector<std::string_view>& pieces() const { return pieces_; }
@@ -67,12 +73,12 @@ class UpstreamCall {
 
  private:
   bool take_pooled(attempt::Call::Connection wanted);
-  Awaitable<std::optional<CallFault>> open_connection(TimePoint deadline);
-  std::optional<CallFault> parse_head();
-  std::optional<CallFault> parse_fields(std::size_t head_bytes);
+  Awaitable<CallFaultPtr> open_connection(TimePoint deadline);
+  CallFaultPtr parse_head();
+  CallFaultPtr parse_fields(std::size_t head_bytes);
   void begin_read(TimePoint deadline);
   void end_read(std::string_view arrived);
-  CallFault transport(TransportPhase phase, const error_code& ec) const;
+  CallFaultPtr transport(TransportPhase phase, const error_code& ec) const;
 
   Worker& worker_;
   const Config& config_;
