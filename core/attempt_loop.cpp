@@ -48,7 +48,9 @@ void AttemptLoop::abandon(ErrorClass why, TimePoint now) {
 
 // --- what happened -------------------------------------------------------------------------------
 
+// Time counts from here: the request may have waited for its turn.
 Action AttemptLoop::on(const attempt::Begin&, TimePoint now) {
+  begun_ = now;
   fleet_.count_request(group(), now);
   return decide(now);
 }

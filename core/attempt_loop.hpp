@@ -47,6 +47,7 @@ class AttemptLoop {
   // deployments.
   void abandon(ErrorClass why, TimePoint now);
 
+  const RequestTraits& traits() const { return traits_; }
   unsigned attempts() const;                                         // finished and under way
   unsigned fallbacks() const { return itinerary_.fallbacks(); }      // fallback groups entered
   GroupIndex group() const { return itinerary_.current().group(); }  // the one being asked now

@@ -56,7 +56,6 @@ Awaitable<void> Forward::run() {
   if (leg_request_->wants_event_stream())
     writer_.start_comments([this] { return head_before_content(); },
                            [this] { return !answering_ || answering_->at_boundary(); });
-  loop_.emplace(config_, fleet_, *match_, about_, worker_.now());
   std::exception_ptr error;
   bool starved = false;
   try {
@@ -269,7 +268,7 @@ void Forward::call_off_other(const CallLeg& winner) {
   const std::size_t other = 1 - static_cast<std::size_t>(winner.call().leg);
   if (!std::exchange(racing_[other], false)) return;
   legs_[other]->cancel();
-  fleet_.used_tokens(legs_[other]->call().deployment, about_.tokens, worker_.now());
+  fleet_.used_tokens(legs_[other]->call().deployment, loop_->traits().tokens, worker_.now());
   legs_[other].reset();  // its coroutine keeps it for as long as that takes
 }
 
@@ -291,7 +290,8 @@ void Forward::note_usage(CallLeg& leg) {
   const bool answered = streamed ? leg.relay().begun() : answering_ == &leg;
   if (!answered) return;
   const TokenUsage& usage = streamed ? leg.relay().usage() : usage_;
-  const std::uint64_t tokens = usage.known ? usage.prompt + usage.completion : about_.tokens;
+  const std::uint64_t tokens =
+      usage.known ? usage.prompt + usage.completion : loop_->traits().tokens;
   fleet_.used_tokens(leg.call().deployment, tokens, worker_.now());
 }
 

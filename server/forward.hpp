@@ -53,10 +53,10 @@ class Forward {
 
   Awaitable<void> run_attempts();
   Step next_step(const attempt::Event& event);
-  // Fills body_, about_ and match_.
-  std::optional<Answer> read_request();
-  std::optional<Answer> refuse_before_routing(const std::optional<ModelMatch>& match) const;
   bool is_refused();
+  // Fills body_, match_ and `about`.
+  std::optional<Answer> read_request(RequestTraits& about);
+  std::optional<Answer> refuse_before_routing(const RequestTraits& about) const;
   void leave_unwritten(Answer answer) { unwritten_ = std::make_unique<Answer>(std::move(answer)); }
 
   bool admit();
@@ -123,9 +123,8 @@ class Forward {
   WorkerFleet fleet_;
   AnswerPtr unwritten_;
   std::optional<BodyView> body_;
-  RequestTraits about_;
   std::optional<CallLeg::Request> leg_request_;
-  std::optional<AttemptLoop> loop_;                            // from run_attempts() on
+  std::optional<AttemptLoop> loop_;                            // unless it was refused
   std::array<std::shared_ptr<CallLeg>, attempt::kLegs> legs_;  // the latest of each
   std::array<bool, attempt::kLegs> racing_{};                  // run() is under way, or not heeded
   unsigned running_ = 0;                                       // legs' coroutines of their own

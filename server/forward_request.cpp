@@ -14,13 +14,17 @@
 namespace spillway::server {
 
 bool Forward::is_refused() {
-  auto refused = read_request();
-  if (!refused) refused = refuse_before_routing(match_);
-  if (refused) leave_unwritten(std::move(*refused));
+  RequestTraits about;
+  auto refused = read_request(about);
+  if (!refused) refused = refuse_before_routing(about);
+  if (refused)
+    leave_unwritten(std::move(*refused));
+  else
+    loop_.emplace(config_, fleet_, *match_, std::move(about), worker_.now());
   return unwritten_ != nullptr;
 }
 
-std::optional<Answer> Forward::read_request() {
+std::optional<Answer> Forward::read_request(RequestTraits& about) {
   const auto mistaken = [](BodyError& error) {
     return refusal(400, error.code, error.param, std::move(error.message));
   };
@@ -29,14 +33,14 @@ std::optional<Answer> Forward::read_request() {
   body_ = std::move(*view);
   auto options = read_request_options(config_, request_.body, *body_, request_.headers);
   if (!options) return mistaken(options.error());
-  about_.endpoint = endpoint_;
-  about_.streaming = body_->stream;
-  about_.options = std::move(*options);
-  about_.tokens = expected_tokens(request_bytes_);
+  about.endpoint = endpoint_;
+  about.streaming = body_->stream;
+  about.options = std::move(*options);
+  about.tokens = expected_tokens(request_bytes_);
   if (config_.router.pre_call_checks)
-    about_.least_input_tokens = least_input_tokens(request_.body, *body_);
-  about_.affinity = affinity_of(config_.router.affinity, request_.body, *body_, request_.headers,
-                                request_.key_name);
+    about.least_input_tokens = least_input_tokens(request_.body, *body_);
+  about.affinity = affinity_of(config_.router.affinity, request_.body, *body_, request_.headers,
+                               request_.key_name);
   continuable_ = config_.stream_recovery && may_be_continued(endpoint_, request_.body, *body_);
   match_ = find_model(config_, body_->model);
   // As in LiteLLM, a name that nobody knows goes where everything else goes at last.
@@ -44,14 +48,14 @@ std::optional<Answer> Forward::read_request() {
   return std::nullopt;
 }
 
-std::optional<Answer> Forward::refuse_before_routing(const std::optional<ModelMatch>& match) const {
-  if (!match)
+std::optional<Answer> Forward::refuse_before_routing(const RequestTraits& about) const {
+  if (!match_)
     return refusal(404, "model_not_found", "model",
                    fmt::format("The model '{}' is not configured here. GET /v1/models lists those "
                                "that are.",
                                body_->model));
-  const ModelGroup& group = config_.at(match->group);
-  const bool has_fallback = !group.fallbacks.empty() || about_.options.fallbacks;
+  const ModelGroup& group = config_.at(match_->group);
+  const bool has_fallback = !group.fallbacks.empty() || about.options.fallbacks;
   if (group.deployments.empty() && !has_fallback) {
     std::string reasons;
     for (const DeploymentIndex index : group.left_out)

@@ -73,7 +73,6 @@ std::optional<ProxyRoute> proxy_for(const ProxySettings& settings, const Origin&
 UpstreamConnection::UpstreamConnection(Worker& worker, Origin origin)
     : worker_(worker),
       socket_(worker.io()),
-      resolving_(worker.io()),
       origin_(std::move(origin)),
       deadline_(worker.deadlines(),
                 [this] {
@@ -104,9 +103,10 @@ Awaitable<std::optional<TransportFailure>> UpstreamConnection::connect(
 Awaitable<std::optional<TransportFailure>> UpstreamConnection::connect_tcp(std::string host,
                                                                            std::uint16_t port,
                                                                            TimePoint deadline) {
-  resolving_.expires_at(deadline);
+  resolving_ = std::make_unique<Timer>(worker_.io(), deadline);
   const Resolver::Answer answer =
-      co_await worker_.resolver().resolve(std::move(host), resolving_, worker_.now());
+      co_await worker_.resolver().resolve(std::move(host), *resolving_, worker_.now());
+  resolving_.reset();
   if (answer.error) co_return failure(TransportPhase::resolve, answer.error);
   error_code ec = asio::error::host_not_found;
   auto left = static_cast<int>(answer.addresses.size());
@@ -313,7 +313,7 @@ bool UpstreamConnection::nothing_buffered() const {
 
 void UpstreamConnection::close() {
   closed_ = true;
-  resolving_.cancel();
+  if (resolving_) resolving_->cancel();
   error_code ignored;
   socket_.close(ignored);
 }

@@ -95,7 +95,7 @@ class UpstreamConnection {
 
   Worker& worker_;
   Socket socket_;
-  Timer resolving_;  // waits for the look-up of the host
+  std::unique_ptr<Timer> resolving_;  // waits for the look-up of the host, while that lasts
   Origin origin_;
   std::unique_ptr<TlsSocket> tls_;
   Deadline deadline_;
