@@ -1,12 +1,13 @@
 #include "config/document.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
-#include <sstream>
 #include <utility>
 #include <vector>
 
@@ -97,6 +98,28 @@ class Includer {
   std::size_t included_ = 0;
 };
 
+class File {
+ public:
+  explicit File(int descriptor) : descriptor_(descriptor) {}
+  ~File() {
+    if (is_open()) ::close(descriptor_);
+  }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  bool is_open() const { return descriptor_ >= 0; }
+  int descriptor() const { return descriptor_; }
+
+ private:
+  int descriptor_;
+};
+
+std::string why_not_read(int error) {
+  if (error == ENOENT || error == ENOTDIR) return "does not exist";
+  if (error == EACCES) return "may not be read by the user that this program runs as";
+  if (error == ENXIO) return "is not a regular file";  // sockets cannot even be opened
+  return std::string("cannot be read: ") + std::strerror(error);
+}
+
 bool starts_as_json(std::string_view text) {
   const std::size_t first = text.find_first_not_of(" \t\r\n\xEF\xBB\xBF");
   return first != std::string_view::npos && text[first] == '{';
@@ -104,24 +127,25 @@ bool starts_as_json(std::string_view text) {
 
 }  // namespace
 
+// Opening waits for nobody: what has no other end yet (a FIFO) is looked at, and refused.
 std::expected<std::string, std::string> read_text(const fs::path& path) {
-  std::error_code error;
-  if (fs::is_directory(path, error)) return std::unexpected("is a directory");
-  std::ifstream stream(path, std::ios::binary);
-  if (!stream) return std::unexpected(std::string("cannot be read: ") + std::strerror(errno));
+  const File file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  if (!file.is_open()) return std::unexpected(why_not_read(errno));
+  struct stat about {};
+  if (::fstat(file.descriptor(), &about) != 0) return std::unexpected(why_not_read(errno));
+  if (S_ISDIR(about.st_mode)) return std::unexpected("is a directory");
+  if (!S_ISREG(about.st_mode)) return std::unexpected(why_not_read(ENXIO));
   // By steps: the bound is far above what most files hold.
   std::string text;
-  for (std::size_t step = kReadStep; stream && text.size() <= kMaxFileBytes; step *= 2) {
+  for (std::size_t step = kReadStep; text.size() <= kMaxFileBytes; step *= 2) {
     const std::size_t begin = text.size();
     text.resize(std::min(begin + step, kMaxFileBytes + 1));
-    stream.read(text.data() + begin, static_cast<std::streamsize>(text.size() - begin));
-    text.resize(begin + static_cast<std::size_t>(stream.gcount()));
+    const auto got = ::read(file.descriptor(), text.data() + begin, text.size() - begin);
+    if (got < 0) return std::unexpected(why_not_read(errno));
+    text.resize(begin + static_cast<std::size_t>(got));
+    if (got == 0) return text;
   }
-  if (stream.bad()) return std::unexpected("cannot be read");
-  if (text.size() > kMaxFileBytes) {
-    return std::unexpected(fmt::format("is larger than {} MiB", kMaxFileBytes / 1024 / 1024));
-  }
-  return text;
+  return std::unexpected(fmt::format("is larger than {} MiB", kMaxFileBytes / 1024 / 1024));
 }
 
 std::optional<Node> read_tree(std::string_view text, std::uint32_t file, Report& report) {

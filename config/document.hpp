@@ -14,7 +14,8 @@
 
 namespace spillway::config {
 
-// The file's text, or why there is none. At most kMaxFileBytes.
+// The text of a regular file, or of what a link to one leads to; or why there is none ("does not
+// exist"). At most kMaxFileBytes. Does not wait for anybody to write.
 std::expected<std::string, std::string> read_text(const std::filesystem::path& path);
 
 // JSON if the name ends in .json or the text starts as JSON, else YAML. nullopt only after a fault.

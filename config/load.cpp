@@ -47,7 +47,9 @@ class Loader {
     }
     const fs::path& path = *sources_.config_file;
     report_.depends_on(path);
-    const auto text = read_text(path);
+    auto text = read_text(path);
+    // Far more often one that is being written, or was lost, than one that is meant to be so.
+    if (text && text->empty()) text = std::unexpected("is empty");
     if (!text) {
       report_.fault({.file = report_.add_file(path.string())}, "", text.error());
       return std::unexpected(report_.take_faults());

@@ -164,7 +164,7 @@ bool is_host(std::string_view text) {
   const std::size_t colon = std::min(text.find(':'), text.size());
   const std::string_view name = text.substr(0, colon);
   // RFC 1034 section 3.1: only the root's label, behind the last dot, is empty.
-  const bool labels = name.find("..") == std::string_view::npos;
+  const bool labels = !name.starts_with('.') && name.find("..") == std::string_view::npos;
   const bool named = !name.empty() && labels && is_registered_name(name);
   return named && (colon == text.size() || is_port(text.substr(colon + 1)));
 }

@@ -45,23 +45,6 @@ ConfigurationSource::Reading ConfigurationSource::read() const {
   return reading;
 }
 
-ConfigurationSource::Reading ConfigurationSource::read_again() const {
-  namespace fs = std::filesystem;
-  if (text_ || !sources_.config_file) return read();
-  const fs::path& file = *sources_.config_file;
-  std::error_code ec;
-  const bool regular = fs::is_regular_file(file, ec);
-  const bool whole = !regular || fs::file_size(file, ec) > 0;
-  if (ec || (regular && whole)) return read();
-  Reading reading;
-  config::Notice notice;
-  notice.file = file.string();
-  notice.message = regular ? "is empty" : "is not a regular file, and cannot be read twice";
-  reading.notices.push_back(std::move(notice));
-  reading.files.push_back(file);
-  return reading;
-}
-
 std::vector<std::string> ConfigurationSource::shortcomings(const Config& config) const {
   std::vector<std::string> found = unusable_ca_files(config);
   if (auto problem = tls_problem(config)) found.push_back(*std::move(problem));

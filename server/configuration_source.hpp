@@ -38,9 +38,6 @@ class ConfigurationSource {
 
   // Never throws for bad input. Any thread; reads files, so it may take a while.
   Reading read() const;
-  // The same, while a configuration is in use: an empty file, which means every provider to a
-  // program that starts, is then taken for one that is being written.
-  Reading read_again() const;
 
   // True if reading again could give anything else.
   bool can_change() const { return !text_; }

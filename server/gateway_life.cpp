@@ -93,9 +93,10 @@ void Gateway::on_signal(int number) {
 }
 
 void Gateway::reopen_logs() {
-  for (const std::string& problem : reopen_log_files())
-    log_warn(fmt::format("the log goes on as it was: {}", problem));
-  log_info("SIGUSR1: log files were opened again");
+  const std::vector<std::string> problems = reopen_log_files();
+  for (const std::string& problem : problems)
+    log_warn(fmt::format("SIGUSR1: the log goes on as it was: {}", problem));
+  if (problems.empty()) log_info("SIGUSR1: log files were opened again");
 }
 
 // The program is started anew, beside this process, and takes over when it is ready.

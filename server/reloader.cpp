@@ -90,7 +90,7 @@ void Reloader::read() {
 
 Reloader::Reading Reloader::read_or_fail() const {
   try {
-    return source_.read_again();
+    return source_.read();
   } catch (const std::exception& error) {
     return failure(error.what());
   }

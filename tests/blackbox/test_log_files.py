@@ -91,9 +91,13 @@ def test_a_file_that_cannot_be_opened_again_goes_on_as_it_was(gateway, upstream,
     running = gateway(deployment(upstream()), spillway=logging_to(folder / "access.log"))
     folder.rename(tmp_path / "moved")
     reopen(running)
-    running.wait_for_message("the log goes on as it was")
+    running.wait_for_message("SIGUSR1: the log goes on as it was")
     running.chat(headers=[("x-request-id", "one")])
     eventually(lambda: ids_in(tmp_path / "moved" / "access.log") == ["one"])
+    folder.mkdir()
+    reopen(running)
+    running.wait_for_message("log files were opened again")
+    assert running.stderr.text.count("SIGUSR1") == 2, "it succeeds or fails, not both"
 
 
 def test_a_reload_may_name_another_file(gateway, upstream, access):

@@ -170,14 +170,23 @@ def check(binary, tmp_path, env):
     file = tmp_path / "config.yaml"
     file.write_text(json.dumps(configuration(deployment(None, api_key="os.environ/KEY"))))
     command = [binary, "check", "--config", str(file)]
-    return subprocess.run(command, env=clean_environment(env), capture_output=True, text=True)
+    return subprocess.run(command, env=clean_environment(env), capture_output=True, text=True, timeout=60)
 
 
 @pytest.mark.row("X6")
 def test_a_file_that_is_not_there_is_a_fault_that_names_it(binary, tmp_path):
     told = check(binary, tmp_path, {"KEY_FILE": str(tmp_path / "nowhere")})
     assert told.returncode == 1
-    assert f"KEY_FILE: {tmp_path}/nowhere cannot be read: No such file" in told.stderr
+    assert f"KEY_FILE: {tmp_path}/nowhere does not exist" in told.stderr
+
+
+@pytest.mark.row("X6")
+def test_a_pipe_that_nobody_writes_to_is_refused_instead_of_waited_for(binary, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    told = check(binary, tmp_path, {"KEY_FILE": str(pipe)})
+    assert told.returncode == 1
+    assert f"KEY_FILE: {pipe} is not a regular file" in told.stderr
 
 
 @pytest.mark.row("X6")

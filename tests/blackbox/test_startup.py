@@ -12,6 +12,8 @@ from behaviours import after, plausible
 from concurrency import in_background
 from gateway import Gateway, clean_environment
 from loop import Gate
+from reloading import config_file as config_of
+from reloading import replace
 from settings import configuration, deployment
 from state import deployment_state
 
@@ -72,6 +74,20 @@ def test_check_refuses_what_serve_refuses(binary, tmp_path):
     for told in (checked, served):
         assert told.returncode == 1
         assert "no deployment is usable" in told.stderr
+
+
+def test_an_empty_file_is_refused_at_start_as_a_reload_refuses_it(
+    binary, config_file, gateway, upstream
+):
+    running = gateway(deployment(upstream()))
+    replace(reloaded := config_of(running), "")
+    running.wait_for_message(f"{reloaded}: is empty")
+    empty = config_file(deployment(upstream()))
+    empty.write_text("")
+    for command in ("check", "serve"):
+        told = run(binary, command, "--config", empty, env={"OPENAI_API_KEY": "sk-x"})
+        assert told.returncode == 1
+        assert told.stderr == f"{empty}: is empty\n"
 
 
 def test_check_whose_report_cannot_be_written_fails(binary, config_file, upstream):

@@ -1,3 +1,5 @@
+#include <sys/stat.h>
+
 #include <catch2/catch_test_macros.hpp>
 
 #include "config/bounds.hpp"
@@ -57,6 +59,38 @@ TEST_CASE("Files of authorities are among those that loading depends on") {
   std::vector<std::filesystem::path> files;
   REQUIRE(load(sources, &files).has_value());
   CHECK(files.back() == authorities);
+}
+
+TEST_CASE("What is not a regular file with something in it is refused at once, and by its name") {
+  const Directory directory;
+  const std::string fifo = (directory.path() / "fifo").string();
+  REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+  const auto link = directory.path() / "link";
+  std::filesystem::create_symlink(fifo, link);
+  const std::pair<std::filesystem::path, std::string> rows[] = {
+      {directory.write("empty.yaml", ""), "is empty"},
+      {directory.path() / "none.yaml", "does not exist"},
+      {directory.path(), "is a directory"},
+      {fifo, "is not a regular file"},
+      {link, "is not a regular file"},
+      {"/dev/zero", "is not a regular file"},
+  };
+  for (const auto& [path, wrong] : rows) {
+    const auto result = load_file(path);
+    REQUIRE_FALSE(result.has_value());
+    REQUIRE(result.error().size() == 1);
+    CHECK(to_string(result.error()[0]) == path.string() + ": " + wrong);
+  }
+}
+
+TEST_CASE("A file of providers that is none to read is refused at once") {
+  const Directory directory;
+  const auto path = directory.write("config.yaml", kModel);
+  const auto fifo = path.parent_path() / "providers.json";
+  REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+  const auto result = load_file(path);
+  REQUIRE_FALSE(result.has_value());
+  CHECK(to_string(result.error()[0]) == fifo.string() + ": is not a regular file");
 }
 
 TEST_CASE("Faults in an included file name that file") {

@@ -1,4 +1,6 @@
 // Secrets that come in files: NAME_FILE names the file that holds NAME.
+#include <sys/stat.h>
+
 #include <catch2/catch_test_macros.hpp>
 #include <cstdlib>
 #include <filesystem>
@@ -28,6 +30,11 @@ class Folder {
     const fs::path path = path_ / name;
     std::ofstream(path, std::ios::binary) << text;
     fs::permissions(path, permissions);
+    return path.string();
+  }
+  std::string fifo(const std::string& name) const {
+    const fs::path path = path_ / name;
+    REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
     return path.string();
   }
   std::string missing() const { return (path_ / "nothing-here").string(); }
@@ -66,6 +73,16 @@ TEST_CASE("A variable that is not set is read from the file that its _FILE names
   CHECK(told(report).empty());
 }
 
+TEST_CASE("A secret may stand behind a link, as orchestrators lay them out") {
+  const Folder folder;
+  const fs::path link = fs::path(folder.path()) / "link";
+  fs::create_symlink(folder.file("key", "sk-secret"), link);
+  Report report;
+  const Variables variables({{"KEY_FILE", link.string()}}, report);
+  CHECK(variables.find("KEY") == "sk-secret");
+  CHECK(told(report).empty());
+}
+
 TEST_CASE("A file is read only when its variable is wanted") {
   const Folder folder;
   Report report;
@@ -78,7 +95,8 @@ TEST_CASE("A file that cannot be used is a fault that names it, once") {
   const Folder folder;
   const std::string large(spillway::config::kMaxSecretBytes + 1, 's');
   for (const std::string& file :
-       {folder.missing(), folder.path(), folder.file("empty", "\n"), folder.file("large", large)}) {
+       {folder.missing(), folder.path(), folder.file("empty", "\n"), folder.file("large", large),
+        folder.fifo("fifo"), std::string("/dev/zero")}) {
     Report report;
     const Variables variables({{"KEY_FILE", file}}, report);
     CHECK(variables.find("KEY") == std::nullopt);

@@ -163,7 +163,7 @@ TEST_CASE("An API base that could mislead is refused") {
        {"", "host/v1", "//host/v1", "ftp://host/v1", "https:///v1", "https://user:pw@host/v1",
         "https://host/v1?x=1", "https://host/v1#x", "https://host:0/v1", "https://host:99999/v1",
         "https://ho st/v1", "https://h\r\nost/", "https://h%0d%0a/", "https://host/a b",
-        "file:///etc/passwd", "https://api..host/v1"}) {
+        "file:///etc/passwd", "https://api..host/v1", "https://.host/v1", "https://./v1"}) {
     INFO(url);
     CHECK_FALSE(parse_base_url(url).has_value());
   }

@@ -181,7 +181,7 @@ TEST_CASE("Host is one host with an optional port") {
       Case{"[1:2]", 400}, Case{"[1::2::3]", 400}, Case{"[12345::]", 400}, Case{"[::1.2.3]", 400},
       Case{"[::256.1.1.1]", 400}, Case{"[1.2.3.4::]", 400}, Case{"[fe80::1%25eth0]", 400},
       Case{"[1:2:3:4:5:6:7::8]", 400}, Case{"a%4", 400}, Case{"a\\b", 400}, Case{"a\x80", 400},
-      Case{"a.", 0}, Case{"a..b", 400}, Case{"..:80", 400});
+      Case{"a.", 0}, Case{"a..b", 400}, Case{"..:80", 400}, Case{".a", 400}, Case{".", 400});
   CAPTURE(host);
   CHECK(judge(from_host(host)) == status);
 }
