@@ -4,8 +4,8 @@
 
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
-#include <filesystem>
 
+#include "config/router_settings.hpp"
 #include "config/scalars.hpp"
 
 namespace spillway::config {
@@ -64,9 +64,8 @@ class UrlReader {
   bool read_option(std::string_view key, const std::string& value, RedisSettings& out) const {
     if (key == "db") return read_database(value, out);
     if (key == "ssl_ca_certs") {
-      std::error_code ignored;
-      if (!std::filesystem::is_regular_file(value, ignored)) {
-        fault("names a file of trusted certificates (ssl_ca_certs) that is not there");
+      if (const std::string wrong = authorities_fault(value); !wrong.empty()) {
+        fault("names a file of trusted certificates (ssl_ca_certs) that " + wrong);
         return false;
       }
       out.ca_file = value;

@@ -43,6 +43,14 @@ void Report::add(std::vector<Notice>& list, Severity severity, const Place& plac
                   .message = std::move(message)});
 }
 
+std::string Report::describe(const Place& place, std::string_view path) const {
+  return to_string({.file = names_[place.file],
+                    .line = place.line,
+                    .column = place.column,
+                    .path = std::string(path),
+                    .message = {}});
+}
+
 void Report::fault(const Place& place, std::string_view path, std::string message) {
   add(faults_, Severity::fault, place, path, std::move(message));
 }

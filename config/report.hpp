@@ -34,6 +34,9 @@ class Report {
   void depends_on(std::filesystem::path file) { files_.push_back(std::move(file)); }
   std::vector<std::filesystem::path> take_files() { return std::exchange(files_, {}); }
 
+  // A place as notices have it: "config.yaml:7:12: spillway.tls.key".
+  std::string describe(const Place& place, std::string_view path) const;
+
   void fault(const Place& place, std::string_view path, std::string message);
   void warn(const Place& place, std::string_view path, std::string message);
 

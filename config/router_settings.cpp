@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <array>
-#include <filesystem>
 
+#include "config/document.hpp"
 #include "config/litellm_keys.hpp"
 #include "config/redis_settings.hpp"
 #include "config/request_routing.hpp"
@@ -113,6 +113,12 @@ void read_cooldown_rules(Section& section, Context& context, CooldownRules& rule
   read_policy(section.get("allowed_fails_policy"), context, rules.allowed_fails_policy);
 }
 
+std::string authorities_fault(const std::string& file) {
+  const auto text = read_text(file);
+  if (!text) return text.error();
+  return text->find("CERTIFICATE-----") == std::string::npos ? "holds no PEM certificate" : "";
+}
+
 void read_ssl_verify(Section& section, Context& context, std::string& ca_file) {
   const auto value = section.text("ssl_verify");
   if (!value) return;
@@ -124,11 +130,12 @@ void read_ssl_verify(Section& section, Context& context, std::string& ca_file) {
     }
     return;
   }
-  std::error_code error;
-  if (!std::filesystem::is_regular_file(*value, error)) {
-    context.fault(node,
-                  fmt::format("must be a file of trusted certificates; {} is none", shown(node)));
-    return;
+  if (const std::string wrong = authorities_fault(*value); !wrong.empty()) {
+    context.report.depends_on(*value);
+    const bool one_line = node.text.find('\n') == std::string::npos;
+    const std::string named = one_line ? fmt::format("\"{}\"", node.text) : shown(node);
+    return context.fault(
+        node, fmt::format("must be a file of trusted certificates; {} {}", named, wrong));
   }
   ca_file = *value;
 }

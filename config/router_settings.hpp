@@ -39,6 +39,9 @@ void read_cooldown_rules(Section& section, Context& context, CooldownRules& rule
 // The same for a deployment: what it tolerates replaces what the router does, as a whole.
 void read_deployment_cooldown_rules(Section& section, Context& context, CooldownRules& rules);
 
+// What is wrong with a file of certificates to trust ("does not exist"), or an empty text.
+std::string authorities_fault(const std::string& file);
+
 // ssl_verify: a certificate file to trust, or true. Verification cannot be turned off.
 void read_ssl_verify(Section& section, Context& context, std::string& ca_file);
 

@@ -135,6 +135,13 @@ std::optional<std::string> Section::text(std::string_view key) {
       key, [](const std::string& value) { return std::optional(value); }, "a text");
 }
 
+std::optional<NamedFile> Section::file(std::string_view key) {
+  const auto path = text(key);
+  if (!path) return std::nullopt;
+  const Node& node = *get(key);
+  return NamedFile{.path = *path, .setting = context_.report.describe(node.place, node.path)};
+}
+
 std::optional<bool> Section::boolean(std::string_view key) {
   return parsed<bool>(key, parse_boolean, "true or false");
 }

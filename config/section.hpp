@@ -14,6 +14,7 @@
 #include "config/environment.hpp"
 #include "config/node.hpp"
 #include "config/report.hpp"
+#include "core/config.hpp"
 #include "core/time.hpp"
 
 namespace spillway::config {
@@ -50,6 +51,8 @@ class Section {
   const Node* member(std::string_view key);
 
   std::optional<std::string> text(std::string_view key);
+  // A text that names a file; nobody has looked whether it is there.
+  std::optional<NamedFile> file(std::string_view key);
   std::optional<bool> boolean(std::string_view key);
   std::optional<std::uint64_t> count(std::string_view key, Range<std::uint64_t> range);
   std::optional<double> number(std::string_view key, Range<double> range);

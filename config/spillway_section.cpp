@@ -83,7 +83,7 @@ void read_access_log(Section& parent, Context& context, AccessLog& log) {
     }
   }
   log.sample = section.number("sample", {0, 1}).value_or(log.sample);
-  log.file = section.text("file").value_or(log.file);
+  log.file = section.file("file").value_or(log.file);
   section.finish();
 }
 

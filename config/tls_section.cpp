@@ -8,16 +8,16 @@ namespace spillway::config {
 
 namespace {
 
-std::string read_file_name(Section& section, std::string_view key, const Node& place,
-                           Context& context) {
+NamedFile read_file_name(Section& section, std::string_view key, const Node& place,
+                         Context& context) {
   const Node* node = section.get(key);
   if (node == nullptr) {
     context.fault(place, fmt::format("{} is missing: the path of a PEM file", key));
     return {};
   }
-  const auto name = section.text(key);
+  const auto name = section.file(key);
   if (name && name->empty()) context.fault(*node, "must be the path of a PEM file");
-  return name.value_or("");
+  return name.value_or(NamedFile{});
 }
 
 }  // namespace

@@ -224,12 +224,21 @@ struct Limits {
 
 enum class TlsVersion : std::uint8_t { v1_2, v1_3 };
 
+// A file that a setting names, and where the setting stands, for messages about the file. Equal are
+// those that name the same file.
+struct NamedFile {
+  std::string path;
+  std::string setting{};  // "config.yaml:7:12: spillway.tls.key"
+  bool empty() const { return path.empty(); }
+  bool operator==(const NamedFile& other) const { return path == other.path; }
+};
+
 // How clients are spoken to where they are to be encrypted. Files are PEM, and read again whenever
 // they change.
 struct TlsSettings {
-  std::string certificate;  // the server's own first, then what leads to a root
-  std::string key;
-  std::string client_ca;  // whose certificates clients must show; empty: none is asked for
+  NamedFile certificate;  // the server's own first, then what leads to a root
+  NamedFile key;
+  NamedFile client_ca;  // whose certificates clients must show; empty: none is asked for
   TlsVersion min_version = TlsVersion::v1_2;
   bool operator==(const TlsSettings&) const = default;
 };
@@ -251,7 +260,7 @@ enum class AccessLogFormat : std::uint8_t { json, logfmt, off };
 struct AccessLog {
   AccessLogFormat format = AccessLogFormat::json;
   double sample = 1.0;  // share of the successful requests that is written; failures always are
-  std::string file{};   // empty: the standard output
+  NamedFile file{};     // empty: the standard output
 };
 
 // Proxies for upstream calls (HTTPS_PROXY, HTTP_PROXY, NO_PROXY), as read from the environment.

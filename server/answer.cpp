@@ -161,15 +161,16 @@ Answer refusal(int status, std::string_view code, std::string_view param, std::s
   return answer_for(failure);
 }
 
-Answer over_capacity(std::string message) {
+Answer over_capacity(std::string message, std::string_view detail) {
   constexpr Duration kBusyRetry = seconds(1);
   Answer busy = refusal(503, "over_capacity", "", std::move(message));
   busy.retry_after = kBusyRetry;
+  busy.detail = detail;
   return busy;
 }
 
 Answer out_of_memory() {
-  return over_capacity("The gateway has no memory for the request.");
+  return over_capacity("The gateway has no memory for the request.", "out of memory");
 }
 
 Answer answer_for(const Failure& failure) {

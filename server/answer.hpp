@@ -51,6 +51,7 @@ struct Answer {
   std::string extra_headers;                             // complete lines: what was tried
   bool close = false;                                    // the connection cannot be used again
   ErrorClass error_class = ErrorClass::invalid_request;  // for records, when status >= 400
+  std::string_view detail;  // for records: what the status does not tell; a constant's text
 };
 
 // In coroutines, whose frames are kept for as long as a stream takes.
@@ -59,8 +60,9 @@ using AnswerPtr = std::unique_ptr<Answer>;
 // A client's own mistake, or the gateway's own inability: DESIGN.md section 4, last paragraph.
 Answer refusal(int status, std::string_view code, std::string_view param, std::string message);
 
-// What the gateway has no room for now; the client is told when to come back.
-Answer over_capacity(std::string message);
+// What the gateway has no room for now; the client is told when to come back, and the log, in
+// `detail`, what there is too little of.
+Answer over_capacity(std::string message, std::string_view detail);
 Answer out_of_memory();
 
 // The answer for a failure that came out of the attempts.

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "server/log_files.hpp"
 #include "server/tls_client.hpp"
 #include "server/tls_listener.hpp"
 
@@ -39,8 +40,8 @@ ConfigurationSource::Reading ConfigurationSource::read() const {
   // here.
   if (reading.config->tls && !reading.fit()) {
     const TlsSettings& tls = *reading.config->tls;
-    for (const std::string& file : {tls.certificate, tls.key, tls.client_ca})
-      if (!file.empty()) reading.files.emplace_back(file);
+    for (const NamedFile& file : {tls.certificate, tls.key, tls.client_ca})
+      if (!file.empty()) reading.files.emplace_back(file.path);
   }
   return reading;
 }
@@ -48,6 +49,9 @@ ConfigurationSource::Reading ConfigurationSource::read() const {
 std::vector<std::string> ConfigurationSource::shortcomings(const Config& config) const {
   std::vector<std::string> found = unusable_ca_files(config);
   if (auto problem = tls_problem(config)) found.push_back(*std::move(problem));
+  const NamedFile& log = config.access_log.file;
+  if (const std::string problem = log_file_problem(log.path); !problem.empty())
+    found.push_back(fmt::format("{}: {}", log.setting, problem));
   if (!config::any_usable(config))
     found.emplace_back(
         "no deployment is usable: set a provider's key in the environment, give a --config, or try "

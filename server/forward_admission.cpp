@@ -19,7 +19,9 @@ Awaitable<void> Forward::wait_for_turn() {
   auto wake = [this] { wait_timer_.cancel(); };
   auto queued = admission.queue(worker_.io(), request_.key_name, std::move(wake));
   if (!queued)
-    co_return leave_unwritten(over_capacity("The gateway is at its limit of requests at once."));
+    co_return leave_unwritten(over_capacity(
+        "The gateway is at its limit of requests at once.",
+        config_.limits.queue > 0 ? "the queue is full" : "at the limit of requests at once"));
   Admission::Settlement turn(admission, std::move(queued));
   connection_.watch([this](ClientConnection::Ending why) { end_early(why); });
   const TimePoint until = worker_.now() + config_.limits.queue_timeout;
@@ -32,10 +34,13 @@ Awaitable<void> Forward::wait_for_turn() {
   if (client_left() || (admitted_ && !ended_early())) co_return;
   connection_.stop_watching();
   release();
-  leave_unwritten(over_capacity(ended_early()
-                                    ? "The gateway is shutting down."
-                                    : "The gateway is at its limit of requests at once, and no "
-                                      "place came free in time."));
+  if (ended_early())
+    co_return leave_unwritten(over_capacity("The gateway is shutting down.", "shutting down"));
+  leave_unwritten(
+      over_capacity("The gateway is at its limit of requests at once, and no place came free in "
+                    "time.",
+                    worker_.now() < until ? "gave up its place in the full queue to another key"
+                                          : "no place came free in time"));
 }
 
 // Before the last write: a client that has its answer may send its next request at once.

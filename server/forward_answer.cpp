@@ -200,6 +200,7 @@ Duration Forward::overhead() const {
 }
 
 void Forward::record(const Answer& unwritten, std::size_t bytes) {
+  if (detail_.empty()) detail_ = unwritten.detail;
   record(unwritten.status, unwritten.error_class, bytes);
 }
 

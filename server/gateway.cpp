@@ -138,11 +138,12 @@ int Gateway::run() {
 // Requests keep the snapshot they began with; those that begin from now on get this one.
 std::string Gateway::use(Config next) {
   if (next.access_log.file != running().access_log.file) {
-    const std::string problem = use_access_log_file(next.access_log.file);
-    if (!problem.empty()) return fmt::format("spillway.access_log.file: {}", problem);
+    const NamedFile& log = next.access_log.file;
+    const std::string problem = use_access_log_file(log.path);
+    if (!problem.empty()) return fmt::format("{}: {}", log.setting, problem);
   }
   if (tls_ && !tls_->reload(*next.tls)) {
-    use_access_log_file(running().access_log.file);
+    use_access_log_file(running().access_log.file.path);
     return "spillway.tls names files that are of no use";
   }
   memory_.use(next.limits.memory);

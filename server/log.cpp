@@ -10,7 +10,9 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -21,6 +23,12 @@
 
 namespace spillway::server {
 namespace {
+
+constexpr int kFileFlags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK;
+
+std::string because(int error, const std::string& path) {
+  return fmt::format("{}: {}", path, std::strerror(error));
+}
 
 // Writes to a descriptor without stdio, whose lock a stalled reader would hold until the process
 // ends.
@@ -91,9 +99,8 @@ class Channel {
       path_.clear();
       return {};
     }
-    const int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK;
-    const int opened = ::open(path.c_str(), flags, 0640);
-    if (opened < 0) return fmt::format("{}: {}", path, std::strerror(errno));
+    const int opened = ::open(path.c_str(), kFileFlags | O_CREAT, 0640);
+    if (opened < 0) return because(errno, path);
     path_ = path;
     if (file_ < 0) {
       file_ = opened;
@@ -105,6 +112,7 @@ class Channel {
     ::close(opened);
     return {};
   }
+  bool has_file() const { return !path_.empty(); }
   std::string reopen() { return path_.empty() ? std::string() : use_file(std::string(path_)); }
 
   // Waits for the writing thread as long as kLogDrain; a reader who stalls longer does not keep the
@@ -185,6 +193,28 @@ std::string use_log_file(const std::string& path) {
 std::string use_access_log_file(const std::string& path) {
   return request_log().use_file(path);
 }
+
+std::string log_file_problem(const std::string& path) {
+  if (path.empty()) return {};
+  const int opened = ::open(path.c_str(), kFileFlags);
+  if (opened >= 0) {
+    ::close(opened);
+    return {};
+  }
+  if (errno != ENOENT) return because(errno, path);
+  // It would be made, if that is allowed where it is to be.
+  const std::string folder = std::filesystem::path(path).parent_path();
+  const char* const made_in = folder.empty() ? "." : folder.c_str();
+  const bool can_be_made = ::faccessat(AT_FDCWD, made_in, W_OK | X_OK, AT_EACCESS) == 0;
+  return can_be_made ? std::string() : because(errno, path);
+}
+
+void tell_operator(LogLevel level, std::string_view message) {
+  const std::string_view kind = level == LogLevel::warn ? "warning: " : "";
+  std::fputs(fmt::format("{}{}\n", kind, message).c_str(), stderr);
+  if (program_log().has_file()) program_log().write(level_of(level), message);
+}
+
 std::vector<std::string> reopen_log_files() {
   std::vector<std::string> problems;
   for (Channel* channel : {&program_log(), &request_log()})

@@ -32,7 +32,9 @@ using spillway::config::Sources;
 namespace server = spillway::server;
 using server::ConfigurationSource;
 using server::Inheritance;
+using server::LogLevel;
 using server::ProgramCall;
+using server::tell_operator;
 
 constexpr const char* kMasterKeyVariable = "SPILLWAY_MASTER_KEY";
 // A generated key on its way to the process that takes over.
@@ -135,8 +137,8 @@ Sources sources_from(const Arguments& arguments) {
 
 void print(const std::vector<Notice>& notices) {
   for (const Notice& notice : notices)
-    say("{}{}\n", notice.severity == Severity::warning ? "warning: " : "",
-        spillway::config::to_string(notice));
+    tell_operator(notice.severity == Severity::warning ? LogLevel::warn : LogLevel::error,
+                  spillway::config::to_string(notice));
 }
 
 int check(const Arguments& arguments) {
@@ -207,21 +209,20 @@ int health_check(const Arguments& arguments) {
 }
 
 void show_log_level(const std::string& level) {
-  if (level == "debug") server::set_log_level(server::LogLevel::debug);
-  if (level == "warn") server::set_log_level(server::LogLevel::warn);
-  if (level == "error") server::set_log_level(server::LogLevel::error);
+  if (level == "debug") server::set_log_level(LogLevel::debug);
+  if (level == "warn") server::set_log_level(LogLevel::warn);
+  if (level == "error") server::set_log_level(LogLevel::error);
 }
 
-// Says what cannot be opened.
-bool open_logs(const std::string& own, const std::string& access) {
-  const std::string own_problem = server::use_log_file(own);
-  if (!own_problem.empty()) say("--log-file: {}\n", own_problem);
-  const std::string access_problem = server::use_access_log_file(access);
-  if (!access_problem.empty()) say("spillway.access_log.file: {}\n", access_problem);
-  return own_problem.empty() && access_problem.empty();
+// False: it cannot be opened, as was said.
+bool opened(const std::string& problem, std::string_view setting) {
+  if (!problem.empty()) tell_operator(LogLevel::error, fmt::format("{}: {}", setting, problem));
+  return problem.empty();
 }
 
 int serve(const Arguments& arguments, ProgramCall call, Inheritance inherited) {
+  // First of all, so that it holds whatever is wrong with the rest.
+  const bool logs = opened(server::use_log_file(arguments.log_file), "--log-file");
   Sources sources = sources_from(arguments);
   std::string generated;
   const bool has_key = is_given(sources.environment, kMasterKeyVariable) ||
@@ -246,15 +247,18 @@ int serve(const Arguments& arguments, ProgramCall call, Inheritance inherited) {
   if (!reading.config) return 1;
   if (reading.generated_key_counts) server::tell_generated_key(generated);
   say("{}", spillway::config::describe(*reading.config));
-  for (const std::string& shortcoming : reading.shortcomings) say("{}\n", shortcoming);
-  if (!reading.fit()) return 1;
-  if (!open_logs(arguments.log_file, reading.config->access_log.file)) return 1;
+  for (const std::string& shortcoming : reading.shortcomings)
+    tell_operator(LogLevel::error, shortcoming);
+  const spillway::NamedFile& access_log = reading.config->access_log.file;
+  if (!reading.fit() || !logs ||
+      !opened(server::use_access_log_file(access_log.path), access_log.setting))
+    return 1;
   const bool encrypted = reading.config->tls.has_value();
   server::Gateway gateway(
       {std::move(source), std::move(reading), std::move(call), std::move(inherited)});
   const auto at = gateway.listen();
   if (!at) {
-    say("{}\n", at.error());
+    tell_operator(LogLevel::error, at.error());
     return 1;
   }
   const std::string_view scheme = encrypted ? "https" : "http";
@@ -295,16 +299,16 @@ int main(int argc, char** argv) {
   Arguments arguments;
   if (const auto done = parse(argc, argv, arguments)) return *done;
   if (!arguments.core_dumps) keep_memory_private();
+  int code = 1;
   try {
     if (arguments.health_check) return health_check(arguments);
     if (arguments.check) return check(arguments);
     if (arguments.explain) return explain(arguments);
     show_log_level(arguments.log_level);
-    const int code = serve(arguments, {{argv, argv + argc}, {}}, std::move(inherited));
-    server::shut_down_logs();
-    return code;
+    code = serve(arguments, {{argv, argv + argc}, {}}, std::move(inherited));
   } catch (const std::exception& error) {
-    say("spillway: {}\n", error.what());
-    return 1;
+    tell_operator(LogLevel::error, fmt::format("spillway: {}", error.what()));
   }
+  server::shut_down_logs();
+  return code;
 }

@@ -297,6 +297,7 @@ void Session::record(const ClientRequest& request, const Config& config, const A
   AccessRecord line = line_of(request);
   line.status = answer.status;
   if (answer.status >= 400) line.error_class = answer.error_class;
+  line.detail = answer.detail;
   line.request_bytes = request.body.size();
   line.response_bytes = bytes;
   write_access_log(line, config.access_log, worker_.random());

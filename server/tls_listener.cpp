@@ -9,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "config/document.hpp"
 #include "core/bounds.hpp"
 #include "server/log.hpp"
 
@@ -21,16 +22,40 @@ constexpr const char* kCiphers = "ECDHE+AESGCM:ECDHE+CHACHA20";
 constexpr std::string_view kHttp11 = "http/1.1";
 constexpr unsigned char kSessionContext[] = "spillway";
 
-std::string queued_error() {
+enum class Pem : std::uint8_t { certificate, key };
+
+// Of a text that OpenSSL, whose errors are queued, has not made what was wanted of.
+std::string what_is_wrong(std::string_view text, Pem wanted) {
   const unsigned long first = ERR_get_error();
-  if (ERR_SYSTEM_ERROR(first))
-    return error_code(ERR_GET_REASON(first), asio::error::get_system_category()).message();
+  const bool mismatch =
+      ERR_GET_LIB(first) == ERR_LIB_X509 && (ERR_GET_REASON(first) == X509_R_KEY_VALUES_MISMATCH ||
+                                             ERR_GET_REASON(first) == X509_R_KEY_TYPE_MISMATCH);
+  if (mismatch) return "holds a key that does not belong to the certificate";
+  const auto holds = [text](std::string_view part) {
+    return text.find(part) != std::string_view::npos;
+  };
+  const bool key = wanted == Pem::key;
+  if (!holds(key ? "PRIVATE KEY-----" : "CERTIFICATE-----"))
+    return fmt::format("holds no PEM {}", key ? "key" : "certificate");
+  if (key && holds("ENCRYPTED"))
+    return "holds an encrypted key, and there is nobody to be asked for its passphrase";
   const char* const reason = ERR_reason_error_string(first);
-  return reason ? reason : "is of no use";
+  return fmt::format("holds a {} that is damaged or not supported ({})",
+                     key ? "key" : "certificate", reason ? reason : "without a reason");
 }
 
-std::unexpected<std::string> unusable(std::string_view what, const std::string& file) {
-  return std::unexpected(fmt::format("spillway.tls: {} {}: {}", what, file, queued_error()));
+std::unexpected<std::string> unusable(const NamedFile& file, std::string_view why) {
+  return std::unexpected(fmt::format("{}: {} {}", file.setting, file.path, why));
+}
+
+// `use` reads the file by its name, and tells whether it could.
+template <typename Use>
+std::expected<void, std::string> read_pem(const NamedFile& file, Pem wanted, Use use) {
+  const auto text = config::read_text(file.path);  // or OpenSSL would wait for a pipe's other end
+  if (!text) return unusable(file, text.error());
+  ERR_clear_error();
+  if (!use(file.path.c_str())) return unusable(file, what_is_wrong(*text, wanted));
+  return {};
 }
 
 // Nobody is there to be asked.
@@ -76,31 +101,36 @@ std::int64_t end_of(const X509* certificate) {
 }  // namespace
 
 std::expected<TlsListener::Context, std::string> TlsListener::read(const TlsSettings& settings) {
-  ERR_clear_error();
   Context context(SSL_CTX_new(TLS_server_method()));
   if (!context) throw std::bad_alloc();
   SSL_CTX* raw = context.get();
   set_rules(raw, settings);
-  if (SSL_CTX_use_certificate_chain_file(raw, settings.certificate.c_str()) != 1)
-    return unusable("certificate", settings.certificate);
-  if (SSL_CTX_use_PrivateKey_file(raw, settings.key.c_str(), SSL_FILETYPE_PEM) != 1)
-    return unusable("key", settings.key);
-  if (SSL_CTX_check_private_key(raw) != 1) return unusable("key", settings.key);
-  if (!settings.client_ca.empty()) {
-    if (SSL_CTX_load_verify_file(raw, settings.client_ca.c_str()) != 1)
-      return unusable("client_ca", settings.client_ca);
-    STACK_OF(X509_NAME)* const names = SSL_load_client_CA_file(settings.client_ca.c_str());
-    if (!names) return unusable("client_ca", settings.client_ca);
+  auto done = read_pem(settings.certificate, Pem::certificate, [raw](const char* file) {
+    return SSL_CTX_use_certificate_chain_file(raw, file) == 1;
+  });
+  if (!done) return std::unexpected(std::move(done.error()));
+  done = read_pem(settings.key, Pem::key, [raw](const char* file) {
+    return SSL_CTX_use_PrivateKey_file(raw, file, SSL_FILETYPE_PEM) == 1;
+  });
+  if (!done) return std::unexpected(std::move(done.error()));
+  if (SSL_CTX_check_private_key(raw) != 1)  // one of another kind
+    return unusable(settings.key, "holds a key that does not belong to the certificate");
+  if (settings.client_ca.empty()) return context;
+  done = read_pem(settings.client_ca, Pem::certificate, [raw](const char* file) {
+    if (SSL_CTX_load_verify_file(raw, file) != 1) return false;
+    STACK_OF(X509_NAME)* const names = SSL_load_client_CA_file(file);
     SSL_CTX_set_client_CA_list(raw, names);  // which owns them from here on
-    SSL_CTX_set_verify(raw, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
-  }
+    return names != nullptr;
+  });
+  if (!done) return std::unexpected(std::move(done.error()));
+  SSL_CTX_set_verify(raw, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   return context;
 }
 
 TlsListener::Stamps TlsListener::stamps_of(const TlsSettings& settings) {
-  const auto stamp = [](const std::string& file) {
+  const auto stamp = [](const NamedFile& file) {
     struct stat about {};
-    if (file.empty() || ::stat(file.c_str(), &about) != 0) return Stamp{};
+    if (file.empty() || ::stat(file.path.c_str(), &about) != 0) return Stamp{};
     return Stamp{static_cast<std::int64_t>(about.st_dev), static_cast<std::int64_t>(about.st_ino),
                  about.st_size, about.st_mtim.tv_sec, about.st_mtim.tv_nsec};
   };
@@ -133,7 +163,7 @@ bool TlsListener::reload(TlsSettings settings) {
 void TlsListener::use(Context context) {
   const X509* certificate = SSL_CTX_get0_certificate(context.get());
   if (X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0)
-    log_warn(fmt::format("spillway.tls: certificate {}: has expired", settings_.certificate));
+    log_warn(fmt::format("spillway.tls: certificate {}: has expired", settings_.certificate.path));
   expires_at_.store(end_of(certificate), std::memory_order_relaxed);
   loaded_.fetch_add(1, std::memory_order_relaxed);
   looks_ = 0;
@@ -162,7 +192,7 @@ void TlsListener::look_at_files() {
   looks_ = 0;
   if (reload(settings_) && !old_keys)
     log_info(fmt::format("spillway.tls: certificate {} has changed, and is in use",
-                         settings_.certificate));
+                         settings_.certificate.path));
 }
 
 std::unique_ptr<TlsSocket> TlsListener::make_socket(Socket& socket) const {

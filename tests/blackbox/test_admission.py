@@ -57,6 +57,11 @@ def said(upstream):
     return [request.json()["messages"][0]["content"] for request in upstream.requests]
 
 
+def why_refused(running):
+    """What the log says of the one request that was refused, and the client is not told."""
+    return running.wait_for_log(lambda line: line["status"] == 503)["detail"]
+
+
 def test_a_request_above_the_limit_waits_for_its_turn(busy):
     running = busy()
     second = ask(running, text="second")
@@ -75,6 +80,7 @@ def test_requests_above_the_queue_are_refused_at_once(busy):
     refused = ask(running).result(20)
     assert (refused.status, refused.error["code"]) == (503, "over_capacity")
     assert refused.header("retry-after") == "1"
+    assert why_refused(running) == "the queue is full"
     running.gate.open()
     assert waiting.result(20).status == 200
 
@@ -85,6 +91,7 @@ def test_a_turn_that_does_not_come_in_time_is_503(busy):
     late = ask(running).result(20)
     assert (late.status, late.error["code"]) == (503, "over_capacity")
     assert late.header("retry-after") == "1"
+    assert why_refused(running) == "no place came free in time"
     wait_for(running, 1, 0)
     assert running.upstream.count == 1
 
@@ -133,6 +140,7 @@ def test_a_flood_makes_room_in_the_queue_for_another_key(busy):
     other = ask(running, "other", "other")
     displaced = flood[1].result(20)
     assert (displaced.status, displaced.error["code"]) == (503, "over_capacity")
+    assert why_refused(running) == "gave up its place in the full queue to another key"
     running.gate.open()
     assert other.result(20).status == 200
     assert flood[0].result(20).status == 200

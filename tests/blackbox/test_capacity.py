@@ -19,6 +19,8 @@ def test_more_requests_than_allowed_at_once_are_503_until_one_ends(gateway, upst
         refused = running.chat()
         assert (refused.status, refused.error["code"]) == (503, "over_capacity")
         assert refused.header("retry-after") == "1"
+        line = running.wait_for_log(lambda line: line["status"] == 503)
+        assert line["detail"] == "at the limit of requests at once"
         gate.open()
         assert first.result(20).status == 200
     assert running.chat().status == 200

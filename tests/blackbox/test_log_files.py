@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -71,17 +72,62 @@ def test_no_line_is_lost_when_the_files_are_rotated(gateway, upstream, access, t
     assert ids_in(access), "the last ones are in the new file"
 
 
-def test_a_file_that_cannot_be_opened_stops_the_start(binary, upstream, tmp_path):
+@pytest.fixture
+def run(binary, upstream, tmp_path):
+    """Runs the program with an access log at `file` until it ends."""
+
+    def run(*arguments, file=""):
+        config = configuration(deployment(upstream()), spillway=logging_to(file))
+        (tmp_path / "config.yaml").write_text(json.dumps(config))
+        return subprocess.run(
+            [binary, *map(str, arguments), "--config", tmp_path / "config.yaml"],
+            env=clean_environment(), capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+
+    return run
+
+
+def test_a_file_that_cannot_be_opened_stops_the_start(run, tmp_path):
     nowhere = tmp_path / "no" / "such" / "folder.log"
-    file = tmp_path / "config.yaml"
-    file.write_text(json.dumps(configuration(deployment(upstream()), spillway=logging_to(nowhere))))
-    told = subprocess.run(
-        [binary, "--config", file, "--listen", "127.0.0.1:0", "--log-file", nowhere],
-        env=clean_environment(), capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    told = run("--listen", "127.0.0.1:0", "--log-file", nowhere, file=nowhere)
     assert told.returncode == 1
     for setting in ("spillway.access_log.file", "--log-file"):
         assert f"{setting}: {nowhere}: No such file or directory" in told.stderr
+
+
+def test_check_says_which_log_file_could_not_be_opened_and_where_it_is_named(run, tmp_path):
+    for file, wrong in (
+        (tmp_path / "no" / "access.log", "No such file or directory"),
+        (tmp_path / "config.yaml" / "access.log", "Not a directory"),
+        (tmp_path, "Is a directory"),
+    ):
+        told = run("check", file=file)
+        assert told.returncode == 1
+        place = f"{tmp_path}/config.yaml:1:"
+        assert told.stderr.startswith(place), told.stderr
+        assert told.stderr.endswith(f": spillway.access_log.file: {file}: {wrong}\n")
+
+
+def test_check_leaves_log_files_as_they_are(run, access):
+    assert run("check", file=access).returncode == 0
+    assert not access.exists(), "it would be made by a start only"
+    access.write_text("a line\n")
+    assert run("check", file=access).returncode == 0
+    assert access.read_text() == "a line\n"
+
+
+def test_what_keeps_the_program_from_starting_is_in_its_log_as_well(run, tmp_path):
+    log = tmp_path / "own.log"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        told = run("--log-file", log, "--listen", address)
+    assert told.returncode == 1 and "in use" in told.stderr
+    assert told.stderr.splitlines()[-1] in log.read_text()
+    told = run("--log-file", log, "--listen", "nowhere", file=tmp_path / "no" / "access.log")
+    assert "--listen: must be HOST:PORT" in told.stderr
+    assert " error --listen: must be HOST:PORT" in log.read_text()
+    told = run("--log-file", log, file=tmp_path / "no" / "access.log")
+    assert "access.log: No such file or directory" in log.read_text()
 
 
 @pytest.mark.row("S11")

@@ -318,6 +318,8 @@ def test_memory_that_runs_short_costs_idle_connections_first_and_new_requests_th
         assert len(held) < 300
     assert (refused.status, refused.error["code"]) == (503, "over_capacity")
     assert refused.header("retry-after") == "1"
+    line = running.wait_for_log(lambda line: line["status"] == 503)
+    assert line["detail"] == "out of memory"
     assert running.resident_bytes() < running.memory
 
     running.gate.open()

@@ -96,7 +96,7 @@ def test_memory_that_cannot_be_had_is_a_503_for_one_request(
         assert refused.header("retry-after") == "1"
         assert running.chat().status == 200, "there is enough for others"
     (line,) = [line for line in running.access_log() if line["status"] == 503]
-    assert line["path"] == CHAT
+    assert (line["path"], line["detail"]) == (CHAT, "out of memory")
     interposed.starve(0)
     assert running.post(CHAT, body).status == 200, "and again for it"
     assert served.count == 2

@@ -407,31 +407,73 @@ def test_a_pair_that_does_not_fit_leaves_the_old_one_in_use(
     eventually(lambda: metric(running, 'spillway_tls_certificate_reads_total{result="used"}') == 2)
 
 
+def write_odd_files(folder, certificates):
+    """What people put where a certificate or a key should be."""
+    (folder / "empty").touch()
+    (folder / "folder").mkdir()
+    os.mkfifo(folder / "pipe")
+    good = (certificates.folder / "gateway.pem").read_text()
+    (folder / "cut.pem").write_text(good[: len(good) // 2])
+    for name, *how in (
+        ("encrypted", "pkey", "-aes256", "-passout", "pass:x"),
+        ("old", "rsa", "-traditional", "-aes256", "-passout", "pass:x"),
+    ):
+        kind = "RSA" if name == "old" else "EC"
+        made = {"EC": ["ecparam", "-name", "prime256v1", "-genkey", "-noout"], "RSA": ["genrsa"]}
+        key = subprocess.run(["openssl", *made[kind]], capture_output=True, check=True).stdout
+        (folder / f"{kind}.key").write_bytes(key)
+        command = ["openssl", how[0], "-in", folder / f"{kind}.key", *how[1:]]
+        subprocess.run([*command, "-out", folder / name], capture_output=True, check=True)
+
+
+FOREIGN = "holds a key that does not belong to the certificate"
+ENCRYPTED = "holds an encrypted key, and there is nobody to be asked for its passphrase"
+
+
 @pytest.mark.parametrize(
-    "settings, words",
+    "setting, file, words",
     [
-        ({"certificate": "/nowhere.pem"}, "certificate /nowhere.pem: No such file"),
-        ({"key": "/nowhere.key"}, "key /nowhere.key: No such file"),
-        ({"client_ca": "/nowhere.ca"}, "client_ca /nowhere.ca: No such file"),
-        ({"key": "good.key"}, "key values mismatch"),
-        ({"certificate": "gateway.key"}, "no start line"),
+        ("certificate", "nowhere", "does not exist"),
+        ("certificate", "empty", "holds no PEM certificate"),
+        ("certificate", "EC.key", "holds no PEM certificate"),
+        ("certificate", "cut.pem", "holds a certificate that is damaged or not supported"),
+        ("certificate", "pipe", "is not a regular file"),
+        ("key", "nowhere", "does not exist"),
+        ("key", "folder", "is a directory"),
+        ("key", "pipe", "is not a regular file"),
+        ("key", "cut.pem", "holds no PEM key"),
+        ("key", "EC.key", FOREIGN),
+        ("key", "RSA.key", FOREIGN),
+        ("key", "encrypted", ENCRYPTED),
+        ("key", "old", ENCRYPTED),
+        ("client_ca", "nowhere", "does not exist"),
+        ("client_ca", "EC.key", "holds no PEM certificate"),
+        ("client_ca", "pipe", "is not a regular file"),
     ],
-    ids=lambda value: None if isinstance(value, str) else next(iter(value)),
 )
 def test_files_that_cannot_be_used_are_named_at_start(
-    binary, tmp_path, certificates, upstream, settings, words
+    binary, tmp_path, certificates, upstream, setting, file, words
 ):
-    folder = certificates.folder
-    files = {"certificate": "gateway.pem", "key": "gateway.key", **settings}
-    tls = {name: str(folder / file) for name, file in files.items()}
+    write_odd_files(tmp_path, certificates)
+    tls = {name: str(certificates.folder / f"gateway.{suffix}")
+           for name, suffix in (("certificate", "pem"), ("key", "key"))}  # fmt: skip
+    tls[setting] = str(tmp_path / file)
     path = tmp_path / "config.yaml"
-    path.write_text(json.dumps(configuration(deployment(upstream()), spillway={"tls": tls})))
+    config = configuration(deployment(upstream()), spillway={"tls": tls})
+    path.write_text(json.dumps(config, indent=2))
+    (line,) = [
+        number for number, text in enumerate(path.read_text().splitlines(), 1)
+        if f'"{setting}": ' in text
+    ]  # fmt: skip
     for command in ("check", "serve"):
         told = subprocess.run(
             [binary, command, "--config", path], capture_output=True, text=True, timeout=20
         )
-        assert told.returncode == 1 and "spillway.tls: " in told.stderr
-        assert words in told.stderr
+        assert told.returncode == 1
+        (fault,) = [text for text in told.stderr.splitlines() if "spillway.tls" in text]
+        place, rest = fault.split(f": spillway.tls.{setting}: ")
+        assert place.startswith(f"{path}:{line}:")
+        assert rest.startswith(f"{tmp_path}/{file} {words}")
 
 
 # --- the health check -----------------------------------------------------------------------------

@@ -108,14 +108,32 @@ TEST_CASE("Per-deployment settings are read with LiteLLM's names") {
 
 TEST_CASE("A certificate file is taken as the CA; verification cannot be switched off") {
   const testing::Directory directory;
-  const std::string file = directory.write("ca.pem", "x").string();
+  const std::string file = directory.write("ca.pem", testing::kCertificate).string();
   const auto result = loaded(entry({"model: openai/x", "api_key: k", "ssl_verify: " + file}));
   CHECK(only_deployment(result).origin.ca_file == file);
   const auto off = loaded(entry({"model: openai/x", "api_key: k", "ssl_verify: false"}));
   CHECK(only_deployment(off).origin.ca_file.empty());
   CHECK(has_warning(off, "certificates are always verified"));
-  CHECK_FALSE(
-      faults(entry({"model: openai/x", "api_key: k", "ssl_verify: /no/such/file"})).empty());
+}
+
+TEST_CASE("A file of authorities that holds none is a fault that says what it is instead") {
+  const testing::Directory directory;
+  const auto fault = [](const std::string& file) {
+    const std::string told =
+        only_fault(entry({"model: openai/x", "api_key: k", "ssl_verify: " + file}));
+    const std::string begin =
+        "config.yaml:6:19: model_list[0].litellm_params.ssl_verify: must be a file of trusted "
+        "certificates; \"" +
+        file + "\" ";
+    REQUIRE(told.starts_with(begin));
+    return told.substr(begin.size());
+  };
+  CHECK(fault("/no/such/file") == "does not exist");
+  CHECK(fault("/tmp") == "is a directory");
+  CHECK(fault("/dev/zero") == "is not a regular file");
+  CHECK(fault("none.pem") == "does not exist");
+  CHECK(fault(directory.write("key.pem", "-----BEGIN PRIVATE KEY-----\n").string()) ==
+        "holds no PEM certificate");
 }
 
 TEST_CASE("Names that cannot be matched or logged are faults") {

@@ -49,7 +49,7 @@ TEST_CASE("Loading tells which files its outcome depends on, also those that are
 
 TEST_CASE("Files of authorities are among those that loading depends on") {
   const Directory directory;
-  const auto authorities = directory.write("ours.pem", "");
+  const auto authorities = directory.write("ours.pem", testing::kCertificate);
   const auto path = directory.write("config.yaml",
                                     "model_list:\n  - model_name: a\n    litellm_params: {model: "
                                     "openai/a, api_key: k, ssl_verify: " +
@@ -59,6 +59,9 @@ TEST_CASE("Files of authorities are among those that loading depends on") {
   std::vector<std::filesystem::path> files;
   REQUIRE(load(sources, &files).has_value());
   CHECK(files.back() == authorities);
+  directory.write("ours.pem", "");
+  REQUIRE_FALSE(load(sources, &files).has_value());
+  CHECK(std::ranges::find(files, authorities) != files.end());
 }
 
 TEST_CASE("What is not a regular file with something in it is refused at once, and by its name") {

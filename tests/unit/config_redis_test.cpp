@@ -84,9 +84,11 @@ TEST_CASE("A faulty redis_url is a fault that does not repeat it") {
 
 TEST_CASE("Certificates of a Redis are verified, against a file of one's own if one is named") {
   const testing::Directory directory;
-  const std::string file = directory.write("ca.pem", "x").string();
+  const std::string file = directory.write("ca.pem", testing::kCertificate).string();
   CHECK(redis("redis_url: 'rediss://h?ssl_cert_reqs=required&ssl_ca_certs=" + file + "'").ca_file ==
         file);
+  CHECK(only_fault(with_router("redis_url: 'rediss://h?ssl_ca_certs=/no/such/file'"))
+            .ends_with("(ssl_ca_certs) that does not exist"));
   const Loaded result = loaded(with_router("redis_url: 'rediss://h?ssl_cert_reqs=none'"));
   CHECK(has_warning(result, "certificates are always verified"));
   const std::string litellm = "litellm_settings: {ssl_verify: '" + file + "'}\n";

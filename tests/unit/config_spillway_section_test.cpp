@@ -133,9 +133,9 @@ TEST_CASE("A TLS listener has a certificate, a key, and TLS 1.2 or later") {
     return loaded(kModel + "spillway: {tls: " + std::string(yaml) + "}\n").config.tls;
   };
   CHECK_FALSE(loaded(kModel).config.tls.has_value());
-  CHECK(tls("{certificate: c.pem, key: k.pem}") == TlsSettings{"c.pem", "k.pem", "", {}});
+  CHECK(tls("{certificate: c.pem, key: k.pem}") == TlsSettings{{"c.pem"}, {"k.pem"}, {}, {}});
   CHECK(tls("{certificate: c, key: k, client_ca: a, min_version: 1.3}") ==
-        TlsSettings{"c", "k", "a", TlsVersion::v1_3});
+        TlsSettings{{"c"}, {"k"}, {"a"}, TlsVersion::v1_3});
   CHECK(tls("{certificate: c, key: k, min_version: \"1.2\"}")->min_version == TlsVersion::v1_2);
 }
 

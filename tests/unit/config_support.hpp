@@ -86,6 +86,9 @@ inline const ModelGroup& group(const Config& config, std::string_view name) {
   return *found;
 }
 
+// What is taken for a certificate as far as configurations look.
+inline constexpr std::string_view kCertificate = "-----BEGIN CERTIFICATE-----\n";
+
 // A directory that is gone at the end of the test.
 class Directory {
  public:
