@@ -34,7 +34,7 @@ void read_general_settings(const Node& root, Context& context, std::vector<Clien
   if (const auto key = section.text("master_key")) {
     const Node& node = *section.get("master_key");
     if (!can_be_sent(*key)) {
-      context.fault(node, std::string(kNotAKey));
+      context.fault_of_value(node, kNotAKey);
     } else {
       if (!key->starts_with("sk-"))
         context.warn(node, "does not begin with sk-, as LiteLLM's clients expect");
@@ -65,9 +65,10 @@ void read_client_keys(const std::vector<Node>& list, Context& context,
       context.fault(*section.get("name"),
                     fmt::format("the name {} is already that of another key", *name));
     } else if (!can_be_sent(*key)) {
-      context.fault(*section.get("key"), std::string(kNotAKey));
+      context.fault_of_value(*section.get("key"), kNotAKey);
     } else if (known(keys, *key)) {
-      context.fault(*section.get("key"), "the same key is already listed under another name");
+      context.fault_of_value(*section.get("key"),
+                             "the same key is already listed under another name");
     } else {
       keys.push_back({.name = *name, .key = Secret(*key)});
     }
@@ -82,7 +83,7 @@ void add_environment_keys(Context& context, std::vector<ClientKey>& keys) {
     // Secrets that were kept in a file often end in its line end.
     while (key->ends_with('\n') || key->ends_with('\r')) key->pop_back();
     if (!can_be_sent(*key)) {
-      context.report.fault({}, name, std::string(kNotAKey));
+      context.report.fault({}, context.variables.source(name), std::string(kNotAKey));
     } else if (!known(keys, *key)) {
       keys.push_back({.name = std::string(kMaster), .key = Secret(*key)});
     }

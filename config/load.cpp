@@ -128,7 +128,7 @@ class Loader {
     const Node* node = root.find("environment_variables");
     if (node == nullptr || node->kind != NodeKind::map) return;
     for (const Member& member : node->members) {
-      if (const auto value = section.text(member.key)) values[member.key] = *value;
+      if (const auto value = section.free_text(member.key)) values[member.key] = *value;
     }
     for (auto& [name, value] : values) context_.variables.set(name, std::move(value));
   }

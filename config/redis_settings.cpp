@@ -47,7 +47,7 @@ class UrlReader {
 
  private:
   std::nullopt_t fault(std::string message) const {
-    context_.fault(node_, std::move(message));
+    context_.fault_of_value(node_, message);
     return std::nullopt;
   }
 
@@ -91,7 +91,8 @@ std::optional<RedisSettings> read_redis(Section& section, Context& context,
   const auto host = section.text("redis_host");
   if (const auto port = section.count("redis_port", kPorts))
     parts.port = static_cast<std::uint16_t>(*port);
-  if (auto password = section.text("redis_password")) parts.password = Secret(std::move(*password));
+  if (auto password = section.free_text("redis_password"))
+    parts.password = Secret(std::move(*password));
   if (auto user = section.text("redis_username")) parts.user = std::move(*user);
   if (const auto database = section.count("redis_db", kDatabases))
     parts.database = static_cast<unsigned>(*database);

@@ -60,6 +60,10 @@ void Context::fault(const Node& node, std::string message) const {
   report.fault(node.place, node.path, std::move(message));
 }
 
+void Context::fault_of_value(const Node& node, std::string_view message) const {
+  fault(node, fmt::format("{}{}", message, told_source(node.text, variables)));
+}
+
 void Context::warn(const Node& node, std::string message) const {
   report.warn(node.place, node.path, std::move(message));
 }
@@ -88,7 +92,16 @@ bool Section::has(std::string_view key) const {
   return node_ != nullptr && node_->find(key) != nullptr;
 }
 
+std::optional<std::string> Section::resolve_setting(const Node& scalar) {
+  std::string wrong = malformed_reference(scalar.text);
+  if (wrong.empty()) return resolve(scalar);
+  context_.fault(scalar, std::move(wrong));
+  return std::nullopt;
+}
+
 std::optional<std::string> Section::resolve(const Node& scalar) {
+  if (std::string wrong = malformed_reference(scalar.text); !wrong.empty())
+    context_.warn(scalar, std::move(wrong));
   auto value = substitute_environment(scalar.text, context_.variables);
   if (value) return *value;
   const std::string& name = value.error().name;
@@ -111,13 +124,15 @@ std::optional<T> Section::parsed(std::string_view key, Parse parse, std::string_
   const Node* node = get(key);
   if (node == nullptr) return std::nullopt;
   if (node->kind == NodeKind::scalar) {
-    const auto value = resolve(*node);
+    const auto value = resolve_setting(*node);
     if (!value) return std::nullopt;
     if (auto result = parse(*value)) return result;
   }
   const bool hidden = node->kind == NodeKind::scalar && may_be_secret(node->path);
-  context_.fault(*node, hidden ? fmt::format("must be {}", expected)
-                               : fmt::format("must be {}, not {}", expected, shown(*node)));
+  if (hidden)
+    context_.fault_of_value(*node, fmt::format("must be {}", expected));
+  else
+    context_.fault(*node, fmt::format("must be {}, not {}", expected, shown(*node)));
   return std::nullopt;
 }
 
@@ -133,6 +148,11 @@ std::optional<T> Section::within(std::string_view key, std::optional<T> value, R
 std::optional<std::string> Section::text(std::string_view key) {
   return parsed<std::string>(
       key, [](const std::string& value) { return std::optional(value); }, "a text");
+}
+
+std::optional<std::string> Section::free_text(std::string_view key) {
+  const Node* node = get(key);
+  return node != nullptr && node->kind == NodeKind::scalar ? resolve(*node) : text(key);
 }
 
 std::optional<NamedFile> Section::file(std::string_view key) {
@@ -175,7 +195,7 @@ std::optional<std::vector<std::string>> Section::texts(std::string_view key) {
   for (const Node& item : node->kind == NodeKind::sequence ? node->items : single) {
     if (item.kind != NodeKind::scalar) {
       context_.fault(item, fmt::format("must be a text, not {}", kind_name(item)));
-    } else if (auto value = resolve(item)) {
+    } else if (auto value = resolve_setting(item)) {
       out.push_back(std::move(*value));
     }
   }

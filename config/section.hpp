@@ -25,6 +25,8 @@ struct Context {
   Variables variables;
 
   void fault(const Node& node, std::string message) const;
+  // About a value that is not shown: names the variable that it comes from, if it does.
+  void fault_of_value(const Node& node, std::string_view message) const;
   void warn(const Node& node, std::string message) const;
 };
 
@@ -51,6 +53,8 @@ class Section {
   const Node* member(std::string_view key);
 
   std::optional<std::string> text(std::string_view key);
+  // A text that others wrote for others, in which a ${ need not be meant for us: a warning.
+  std::optional<std::string> free_text(std::string_view key);
   // A text that names a file; nobody has looked whether it is there.
   std::optional<NamedFile> file(std::string_view key);
   std::optional<bool> boolean(std::string_view key);
@@ -80,11 +84,13 @@ class Section {
   // The variable that was missing first, when they are collected.
   const std::string& missing() const { return missing_; }
 
-  // The value with its environment references replaced; nullopt after reporting or collecting what
-  // is missing.
+  // A free text with its environment references replaced; nullopt after reporting or collecting
+  // what is missing.
   std::optional<std::string> resolve(const Node& scalar);
 
  private:
+  // The same of a setting's value, in which a ${ without a variable is a fault.
+  std::optional<std::string> resolve_setting(const Node& scalar);
   template <typename T, typename Parse>
   std::optional<T> parsed(std::string_view key, Parse parse, std::string_view expected);
   template <typename T>

@@ -70,6 +70,14 @@ class Resolver {
     if (out_.unusable.empty()) out_.unusable = std::move(reason);
   }
 
+  // Of what first_variable() has found.
+  std::string source_of(const std::vector<std::string>& names) const {
+    const auto found = std::ranges::find_if(names, [this](const std::string& name) {
+      return context_.variables.find(name).has_value();
+    });
+    return context_.variables.source(found == names.end() ? names.back() : *found);
+  }
+
   const Node& at(std::string_view key) {
     const Node* found = params_.get(key);
     return found == nullptr ? node_ : *found;
@@ -101,12 +109,11 @@ class Resolver {
 
   void report_base(const std::string& wrong) {
     if (address_.api_base) {
-      return context_.fault(params_.get("api_base") != nullptr ? at("api_base") : at("base_url"),
-                            wrong);
+      return context_.fault_of_value(
+          params_.get("api_base") != nullptr ? at("api_base") : at("base_url"), wrong);
     }
-    const std::string where = environment_base_
-                                  ? fmt::format("{}", fmt::join(provider_.api_base_env, " or "))
-                                  : fmt::format("the base_url of {}", provider_.slug);
+    const std::string where = environment_base_ ? source_of(provider_.api_base_env)
+                                                : fmt::format("the base_url of {}", provider_.slug);
     context_.fault(node_, fmt::format("{} {}", where, wrong));
   }
 
@@ -138,7 +145,7 @@ class Resolver {
              c == '-' || c == '.';
     });
     if (!clean) {
-      context_.fault(at("api_version"), "must be a version such as 2024-10-21");
+      context_.fault_of_value(at("api_version"), "must be a version such as 2024-10-21");
       return leave_out("its api_version is not a version");
     }
     const bool named = path.find("/openai/deployments/") != std::string::npos;
@@ -157,12 +164,15 @@ class Resolver {
 
   void resolve_key() {
     key_ = trimmed(address_.api_key.value_or(""));
-    if (key_.empty() && !choice_.inferred) {
+    const bool own = !key_.empty();
+    if (!own && !choice_.inferred) {
       key_ = trimmed(first_variable(context_.variables, provider_.api_key_env).value_or(""));
     }
     if (!key_.empty()) {
       if (!header_fault("authorization", key_).empty()) {
-        leave_out("its API key holds characters that a header cannot carry");
+        leave_out("its API key holds characters that a header cannot carry" +
+                  (own ? told_source(at("api_key").text, context_.variables)
+                       : "; the value comes from " + source_of(provider_.api_key_env)));
         key_.clear();
       }
       return;
@@ -203,7 +213,7 @@ class Resolver {
       const auto value = params_.resolve(member.value);
       if (!value) continue;
       if (const std::string wrong = header_fault(member.key, *value); !wrong.empty()) {
-        context_.fault(member.value, wrong);
+        context_.fault_of_value(member.value, wrong);
         continue;
       }
       if (const std::string why = header_left_out(member.key); !why.empty()) {

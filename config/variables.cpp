@@ -29,10 +29,18 @@ Variables::Variables(Environment values, Report& report)
     : values_(std::move(values)), report_(&report) {}
 
 std::optional<std::string> Variables::find(std::string_view name) const {
+  const bool here = is_set(name);
+  const auto in_file = from_file(std::string(name), here);
+  return here ? values_.find(name)->second : in_file;
+}
+
+bool Variables::is_set(std::string_view name) const {
   const auto found = values_.find(name);
-  const bool is_set = found != values_.end() && !found->second.empty();
-  const auto in_file = from_file(std::string(name), is_set);
-  return is_set ? found->second : in_file;
+  return found != values_.end() && !found->second.empty();
+}
+
+std::string Variables::source(std::string_view name) const {
+  return fmt::format("{}{}", name, is_set(name) ? "" : kFileSuffix);
 }
 
 void Variables::set(const std::string& name, std::string value) {

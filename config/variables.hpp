@@ -24,10 +24,14 @@ class Variables {
   // the line ends behind it.
   std::optional<std::string> find(std::string_view name) const;
 
+  // The variable that the value is in: `name`, or the one that names its file.
+  std::string source(std::string_view name) const;
+
   // Takes the place of what the environment says.
   void set(const std::string& name, std::string value);
 
  private:
+  bool is_set(std::string_view name) const;
   std::optional<std::string> from_file(const std::string& name, bool also_set) const;
   std::optional<std::string> read(const std::string& name, const std::string& file) const;
 

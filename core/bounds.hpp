@@ -37,7 +37,8 @@ inline constexpr Duration kTlsFilesLook = seconds(1);  // how often certificates
 inline constexpr Duration kTlsTicketKeys = std::chrono::hours(8);
 inline constexpr std::size_t kQueueMost = 10'000;     // requests that may wait, each with its body
 inline constexpr std::size_t kAdminConnections = 64;  // scrapers, probes and people
-inline constexpr std::size_t kRequestIdBytes = 128;   // a client's x-request-id is kept up to this
+inline constexpr Duration kAdminPatience = seconds(1);  // with silent ones, while others wait
+inline constexpr std::size_t kRequestIdBytes = 128;  // a client's x-request-id is kept up to this
 
 // --- Answers ----------------------------------------------------------------------------------
 inline constexpr std::size_t kHeldAnswerBytes =

@@ -20,7 +20,7 @@ constexpr Duration kAcceptPause = milliseconds(100);  // after running out of de
 }  // namespace
 
 Listener::Listener(Gateway& gateway, asio::io_context& io, Audience audience, unsigned workers)
-    : io_(io), acceptor_(io), accept_pause_(io) {
+    : io_(io), audience_(audience), acceptor_(io), accept_pause_(io) {
   for (unsigned i = 0; i < workers; ++i)
     workers_.push_back(std::make_unique<Worker>(gateway, audience));
 }
@@ -60,12 +60,8 @@ std::size_t Listener::connections() const {
 Awaitable<void> Listener::accept_clients() {
   while (accepting_) {
     error_code ec;
-    if (connections() >= most_connections_) {
-      ec = asio::error::no_descriptors;
-    } else {
-      co_await acceptor_.async_wait(Acceptor::wait_read, to(ec));
-      if (!ec && accepting_) accept_all(ec);
-    }
+    co_await acceptor_.async_wait(Acceptor::wait_read, to(ec));
+    if (!ec && accepting_) accept_all(ec);
     if (!accepting_ || ec == asio::error::operation_aborted) break;
     // Out of descriptors or of room: the backlog holds new clients until something ends.
     if (ec && ec != asio::error::connection_aborted) {
@@ -78,6 +74,11 @@ Awaitable<void> Listener::accept_clients() {
 // Whoever has arrived, as far as there is room. Takes no memory, so that a moment without any does
 // not end the accepting.
 void Listener::accept_all(error_code& ec) {
+  if (connections() >= most_connections_) {
+    ec = asio::error::no_descriptors;
+    if (audience_ == Audience::operators) workers_.front()->make_room();
+    return;
+  }
   while (connections() < most_connections_) {
     const int handle = ::accept4(acceptor_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC);
     if (handle < 0) {

@@ -4,6 +4,9 @@
 // A gateway has one for everybody; or, where spillway.admin is set, one for callers of models and
 // one for operators. The two share no worker and no limit, so that neither a flood of callers nor
 // their draining keeps the operators' pages from answering, and a flood there reaches no caller.
+//
+// Operators are few, and their pages are wanted most when something is wrong: whoever holds all of
+// their connections without asking anything makes room for those who come.
 #pragma once
 
 #include <memory>
@@ -57,6 +60,7 @@ class Listener {
   void hand_over(int handle);
 
   asio::io_context& io_;
+  const Audience audience_;
   Acceptor acceptor_;
   Timer accept_pause_;
   std::vector<std::unique_ptr<Worker>> workers_;

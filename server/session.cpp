@@ -60,7 +60,7 @@ bool allowed_method(const Route& route, std::string_view method) {
 }  // namespace
 
 Session::Session(Worker& worker, Socket socket)
-    : worker_(worker), connection_(worker, std::move(socket)) {}
+    : worker_(worker), connection_(worker, std::move(socket)), silent_since_(worker.now()) {}
 
 Awaitable<void> Session::run() {
   bool agreed = false;
@@ -70,6 +70,7 @@ Awaitable<void> Session::run() {
   }
   // Whoever has just shaken hands may have sent a request with that.
   while (!worker_.draining() || std::exchange(agreed, false)) {
+    if (silent_since_ == TimePoint::max()) silent_since_ = worker_.now();
     connection_.expect_request(worker_.snapshot()->config);
     co_await connection_.first_bytes();
     const Next next = co_await serve_next();
@@ -137,6 +138,7 @@ Awaitable<Session::Next> Session::serve(ClientRequest& request, const SnapshotPt
     refused->close = true;  // its body was not read
   }
   request.ready_at = worker_.now();
+  silent_since_ = TimePoint::max();
   if (!refused && route->handler != Handler::forward)
     refused = boxed(own_page(*route, request, *snapshot));
   if (refused) co_return co_await answer(request, config, std::move(refused));
@@ -334,6 +336,13 @@ void Session::close_if_idle() {
 void Session::close_if_kept() {
   if (connection_.kept() && peek_peer(connection_.socket()) != PeerState::has_data)
     connection_.close_idle();
+}
+
+void Session::make_room() {
+  if (connection_.idle())
+    close_if_idle();
+  else
+    close();
 }
 
 void Session::close() {

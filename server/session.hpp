@@ -26,6 +26,9 @@ class Session {
   void close_if_idle();  // drain
   void close_if_kept();  // the same, except for connections that have not asked yet
   void close();          // cut
+  // Since when the next request, or the first, is not there as a whole; max: it is being answered.
+  TimePoint silent_since() const { return silent_since_; }
+  void make_room();  // ends one that is silent
 
  private:
   enum class Next { keep, close };
@@ -50,6 +53,7 @@ class Session {
 
   Worker& worker_;
   ClientConnection connection_;
+  TimePoint silent_since_;
   bool cut_ = false;  // by close()
 };
 

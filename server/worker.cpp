@@ -195,6 +195,18 @@ void Worker::shed() try {
 } catch (const std::bad_alloc&) {
 }
 
+// Asked for again as long as somebody waits.
+void Worker::make_room() try {
+  asio::post(io_, [this] {
+    const auto longest = std::ranges::min_element(sessions_, {}, &Session::silent_since);
+    if (longest == sessions_.end()) return;
+    const TimePoint since = (*longest)->silent_since();
+    if (since != TimePoint::max() && now() - since >= bounds::kAdminPatience)
+      (*longest)->make_room();
+  });
+} catch (const std::bad_alloc&) {
+}
+
 void Worker::cut() {
   asio::post(io_, [this] {
     for (Session* session : sessions_) session->close();

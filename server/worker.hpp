@@ -43,6 +43,8 @@ class Worker {
   void drain();  // close idle clients, end the others after their answer
   void cut();    // the grace period is over: close everything
   void shed();   // memory is short: close what is idle
+  // Somebody waits to be let in: closes whoever has been silent longest, and for kAdminPatience.
+  void make_room();
   // Asks the thread for a sign of life, and tells whether it has failed to give one for long: it
   // does not come back to its event loop. To be called once a second, by one thread.
   bool looks_stuck();

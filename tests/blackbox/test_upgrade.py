@@ -151,9 +151,11 @@ def installed(binary, tmp_path, gateway, upstream):
     return running
 
 
-def ask_for_a_successor(running):
+def assert_goes_on(running, why):
+    """Asks for a successor, of which nothing comes, and nobody notices."""
     running.process.send_signal(signal.SIGUSR2)
-    running.wait_for_message("this process goes on, the new one does not serve")
+    running.wait_for_message(f"this process goes on, the new one does not serve: {why}")
+    assert running.chat().status == 200
 
 
 def install(running, script):
@@ -165,26 +167,20 @@ def install(running, script):
 
 def test_a_broken_configuration_keeps_the_old_process(installed):
     replace(config_file(installed), "model_lst: []\n")
-    ask_for_a_successor(installed)
-    installed.wait_for_message("does not serve: it ended with exit code 1")
+    assert_goes_on(installed, "it ended with exit code 1")
     assert "did you mean" in installed.stderr.text, "the new one says what is wrong"
-    assert installed.chat().status == 200
 
 
 def test_a_program_that_has_gone_keeps_the_old_process(installed):
     installed.program.unlink()
-    ask_for_a_successor(installed)
-    installed.wait_for_message("does not serve: the program cannot be started")
-    assert installed.chat().status == 200
+    assert_goes_on(installed, "the program cannot be started")
 
 
 def test_a_program_that_crashes_keeps_the_old_process_and_a_better_one_can_follow(
     installed, binary, upgrade
 ):
     install(installed, "#!/bin/sh\nkill -9 $$\n")
-    ask_for_a_successor(installed)
-    installed.wait_for_message("does not serve: it was ended by signal 9")
-    assert installed.chat().status == 200
+    assert_goes_on(installed, "it was ended by signal 9")
     os.replace(shutil.copy(binary, installed.program.with_name("new")), installed.program)
     upgrade(installed)
     assert installed.process.wait(30) == 0

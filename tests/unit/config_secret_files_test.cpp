@@ -8,6 +8,7 @@
 #include <string>
 
 #include "config/bounds.hpp"
+#include "config/environment.hpp"
 #include "config/variables.hpp"
 
 namespace {
@@ -81,6 +82,19 @@ TEST_CASE("A secret may stand behind a link, as orchestrators lay them out") {
   const Variables variables({{"KEY_FILE", link.string()}}, report);
   CHECK(variables.find("KEY") == "sk-secret");
   CHECK(told(report).empty());
+}
+
+TEST_CASE("Of a value that came from variables the messages name them, or their files") {
+  const Folder folder;
+  Report report;
+  const Variables variables({{"A", "1"}, {"KEY_FILE", folder.file("key", "sk-secret")}}, report);
+  const auto told = [&](std::string_view text) {
+    return spillway::config::told_source(text, variables);
+  };
+  CHECK(told("os.environ/A") == "; the value comes from A");
+  CHECK(told("os.environ/KEY") == "; the value comes from KEY_FILE");
+  CHECK(told("x${KEY}-${A}") == "; the value comes from KEY_FILE and A");
+  CHECK(told("$${A} sk-secret").empty());
 }
 
 TEST_CASE("A file is read only when its variable is wanted") {

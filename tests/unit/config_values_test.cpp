@@ -98,8 +98,28 @@ TEST_CASE("References to the environment are replaced, and what is missing is na
   CHECK(get("http://${A}.${B}/") == "http://x.y/");
   CHECK(get("${NO}") == "missing NO");
   CHECK(get("$${A}") == "${A}");
+  CHECK(get("$${A:-x} $${") == "${A:-x} ${");
   CHECK(get("$A ${} ${1} ${a-b} $") == "$A ${} ${1} ${a-b} $");
   CHECK(get("x os.environ/A") == "x os.environ/A");
+}
+
+TEST_CASE("A ${ that begins no reference is told of, without what stands in it") {
+  const auto told = [](std::string_view text) {
+    const std::string wrong = malformed_reference(text);
+    CHECK(wrong.find("secret") == std::string::npos);
+    return wrong.substr(0, wrong.find(';'));
+  };
+  for (const std::string_view good : {"", "a$b", "${A}", "x${A}y${B2_}", "$${secret", "$${}",
+                                      "$$${", "os.environ/A", "{secret}", "$secret"})
+    CHECK(told(good).empty());
+  CHECK(told("${secret") == "holds a ${ without its }");
+  CHECK(told("${A}${") == "holds a ${ without its }");
+  CHECK(told("x${}") == "holds ${}, which names no variable");
+  for (const std::string_view text :
+       {"${A:-secret}", "${secret-}", "${A?secret}", "${A }", "${a.b}"})
+    CHECK(told(text).starts_with("holds a ${...} with something behind the name"));
+  for (const std::string_view text : {"${1secret}", "${ A}", "${#A}", "${-secret}"})
+    CHECK(told(text) == "holds a ${...} that is no ${NAME}");
 }
 
 TEST_CASE("A value from the environment is not searched for references again") {

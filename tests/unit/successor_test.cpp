@@ -48,43 +48,45 @@ struct Scene {
   Successor successor;
 };
 
-std::string waits_after(const std::string& words, const Folder& folder) {
-  return words + ": > " + folder.fifo() + "; kill -STOP $$";
-}
+const std::string kServes = "printf 1 >&4; ";
+
+// A program that does as it is told, and then waits to be ended.
+struct Waiting {
+  explicit Waiting(const std::string& does)
+      : scene(does + ": > " + folder.fifo() + "; kill -STOP $$") {
+    folder.wait_for_writer();
+  }
+  ~Waiting() {
+    if (!serves()) return;
+    ::kill(**scene.outcome, SIGKILL);
+    ::waitpid(**scene.outcome, nullptr, 0);
+  }
+  bool serves() const { return scene.outcome && scene.outcome->has_value(); }
+
+  const Folder folder;
+  Scene scene;
+};
 
 TEST_CASE("a successor that has said that it serves is not ended, though nobody has heard it yet") {
-  const Folder folder;
-  Scene scene(waits_after("printf 1 >&4; ", folder));
-  folder.wait_for_writer();
-  scene.successor.give_up();
-  REQUIRE(scene.outcome);
-  REQUIRE(scene.outcome->has_value());
-  const pid_t serves = **scene.outcome;
-  CHECK(::waitpid(serves, nullptr, WNOHANG) == 0);
-  CHECK_FALSE(scene.successor.starting());
-  ::kill(serves, SIGKILL);
-  ::waitpid(serves, nullptr, 0);
+  Waiting successor(kServes);
+  successor.scene.successor.give_up();
+  REQUIRE(successor.serves());
+  CHECK(::waitpid(**successor.scene.outcome, nullptr, WNOHANG) == 0);
+  CHECK_FALSE(successor.scene.successor.starting());
 }
 
 TEST_CASE("a successor that has not said that it serves is ended, and nobody is told") {
-  const Folder folder;
-  Scene scene(waits_after("", folder));
-  folder.wait_for_writer();
-  scene.successor.give_up();
-  CHECK_FALSE(scene.outcome);
-  CHECK_FALSE(scene.successor.starting());
+  Waiting successor("");
+  successor.scene.successor.give_up();
+  CHECK_FALSE(successor.scene.outcome);
+  CHECK_FALSE(successor.scene.successor.starting());
   CHECK(::waitpid(-1, nullptr, WNOHANG) == -1);  // no child is left
 }
 
 TEST_CASE("a successor that serves is told of once, when it is heard") {
-  const Folder folder;
-  Scene scene(waits_after("printf 1 >&4; ", folder));
-  folder.wait_for_writer();
-  scene.io.run();
-  REQUIRE(scene.outcome);
-  REQUIRE(scene.outcome->has_value());
-  ::kill(**scene.outcome, SIGKILL);
-  ::waitpid(**scene.outcome, nullptr, 0);
+  Waiting successor(kServes);
+  successor.scene.io.run();
+  CHECK(successor.serves());
 }
 
 TEST_CASE("a successor that ends without a word is told of by how it ended") {
