@@ -172,7 +172,8 @@ SILENCE = {
 @pytest.mark.parametrize("sent", SILENCE.values(), ids=SILENCE)
 def test_who_holds_all_admin_connections_makes_room_for_operators(gateway, upstream, sent):
     keys = [{"name": "one", "key": "sk-one"}]
-    running = gateway(deployment(upstream()), spillway={**ADMIN, "keys": keys})
+    own = {**ADMIN, "keys": keys, "timeouts": {"head": "60s"}}
+    running = gateway(deployment(upstream()), spillway=own)
     before = running.open_descriptors()
     holders = [Client(admin_port(running)) for _ in range(CONNECTIONS)]
     for client in holders:
