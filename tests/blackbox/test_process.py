@@ -169,8 +169,10 @@ def test_a_made_key_does_not_take_the_place_of_one_in_a_file(start, upstream, tm
 def check(binary, tmp_path, env):
     file = tmp_path / "config.yaml"
     file.write_text(json.dumps(configuration(deployment(None, api_key="os.environ/KEY"))))
-    command = [binary, "check", "--config", str(file)]
-    return subprocess.run(command, env=clean_environment(env), capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        [binary, "check", "--config", str(file)],
+        env=clean_environment(env), capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
 
 
 @pytest.mark.row("X6")
