@@ -65,6 +65,7 @@ class UrlReader {
     if (key == "db") return read_database(value, out);
     if (key == "ssl_ca_certs") {
       if (const std::string wrong = authorities_fault(value); !wrong.empty()) {
+        context_.report.depends_on(value);
         fault("names a file of trusted certificates (ssl_ca_certs) that " + wrong);
         return false;
       }

@@ -5,5 +5,13 @@
 set -euo pipefail
 readonly sources=$1 path=${2%/}
 shift 2
-arguments=("${@/#$sources\//$path/}")
-exec "${arguments[@]/#-I$sources/-I$path}"
+arguments=()
+for argument in "$@"; do
+  case $argument in
+    "$sources"/*) argument=$path/${argument#"$sources"/} ;;
+    "-I$sources") argument=-I$path ;;
+    "-I$sources"/*) argument=-I$path/${argument#"-I$sources"/} ;;
+  esac
+  arguments+=("$argument")
+done
+exec "${arguments[@]}"

@@ -21,7 +21,7 @@ void ConfigurationSource::read_only(std::string text, std::string name) {
   name_ = std::move(name);
 }
 
-ConfigurationSource::Reading ConfigurationSource::read() const {
+ConfigurationSource::Reading ConfigurationSource::read(Logs logs) const {
   Reading reading;
   auto loaded =
       text_ ? config::load_text(*text_, name_, sources_) : config::load(sources_, &reading.files);
@@ -35,7 +35,7 @@ ConfigurationSource::Reading ConfigurationSource::read() const {
   reading.generated_key_counts = !generated_key_.empty() && keys.size() == 1;
   if (!generated_key_.empty() && !reading.generated_key_counts)
     std::erase_if(keys, [&](const auto& key) { return key.key.reveal() == generated_key_; });
-  reading.shortcomings = shortcomings(*reading.config);
+  reading.shortcomings = shortcomings(*reading.config, logs);
   // A listener looks after the files that it uses; those that are of no use yet are looked after
   // here.
   if (reading.config->tls && !reading.fit()) {
@@ -46,12 +46,12 @@ ConfigurationSource::Reading ConfigurationSource::read() const {
   return reading;
 }
 
-std::vector<std::string> ConfigurationSource::shortcomings(const Config& config) const {
+std::vector<std::string> ConfigurationSource::shortcomings(const Config& config, Logs logs) const {
   std::vector<std::string> found = unusable_ca_files(config);
   if (auto problem = tls_problem(config)) found.push_back(*std::move(problem));
   const NamedFile& log = config.access_log.file;
-  if (const std::string problem = log_file_problem(log.path); !problem.empty())
-    found.push_back(fmt::format("{}: {}", log.setting, problem));
+  const std::string problem = logs == Logs::looked_at ? log_file_problem(log.path) : "";
+  if (!problem.empty()) found.push_back(fmt::format("{}: {}", log.setting, problem));
   if (!config::any_usable(config))
     found.emplace_back(
         "no deployment is usable: set a provider's key in the environment, give a --config, or try "

@@ -36,15 +36,18 @@ class ConfigurationSource {
     bool fit() const { return config && shortcomings.empty(); }
   };
 
+  // The files to log to are looked at only before any of them is open.
+  enum class Logs : std::uint8_t { looked_at, in_use };
+
   // Never throws for bad input. Any thread; reads files, so it may take a while.
-  Reading read() const;
+  Reading read(Logs logs) const;
 
   // True if reading again could give anything else.
   bool can_change() const { return !text_; }
   const std::string& generated_key() const { return generated_key_; }
 
  private:
-  std::vector<std::string> shortcomings(const Config& config) const;
+  std::vector<std::string> shortcomings(const Config& config, Logs logs) const;
 
   config::Sources sources_;
   LeftOut left_out_;

@@ -32,7 +32,7 @@ void Forward::begin_content(CallLeg& leg, bool event_stream) {
   report(started);
   // One that still repeats what was sent is compared with it.
   if (transcript_ && transcript_->caught_up() && !loop_->others_left()) transcript_->forsake();
-  if (first_token_at_) return;  // another deployment goes on with the stream
+  if (first_token_at_) return leg.upstream().forget_headers();  // it goes on with a stream
   first_token_at_ = worker_.now();
   status_ = leg.upstream().status();
   event_stream_ = event_stream;

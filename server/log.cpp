@@ -196,11 +196,10 @@ std::string use_access_log_file(const std::string& path) {
 
 std::string log_file_problem(const std::string& path) {
   if (path.empty()) return {};
-  const int opened = ::open(path.c_str(), kFileFlags);
-  if (opened >= 0) {
-    ::close(opened);
-    return {};
-  }
+  // Not opened: whoever reads from a pipe would take the closing for the end.
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) return because(EISDIR, path);
+  if (::faccessat(AT_FDCWD, path.c_str(), W_OK, AT_EACCESS) == 0) return {};
   if (errno != ENOENT) return because(errno, path);
   // It would be made, if that is allowed where it is to be.
   const std::string folder = std::filesystem::path(path).parent_path();

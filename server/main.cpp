@@ -142,7 +142,8 @@ void print(const std::vector<Notice>& notices) {
 }
 
 int check(const Arguments& arguments) {
-  const auto reading = ConfigurationSource(sources_from(arguments)).read();
+  const auto reading =
+      ConfigurationSource(sources_from(arguments)).read(ConfigurationSource::Logs::looked_at);
   print(reading.notices);
   if (!reading.config || !show(spillway::config::describe(*reading.config))) return 1;
   for (const std::string& shortcoming : reading.shortcomings) say("{}\n", shortcoming);
@@ -242,7 +243,7 @@ int serve(const Arguments& arguments, ProgramCall call, Inheritance inherited) {
                                               : ConfigurationSource::LeftOut::tolerated,
                              generated);
   if (demo) source.read_only(demo->config_text(), "demo");
-  auto reading = source.read();
+  auto reading = source.read(ConfigurationSource::Logs::looked_at);
   print(reading.notices);
   if (!reading.config) return 1;
   if (reading.generated_key_counts) server::tell_generated_key(generated);

@@ -90,7 +90,7 @@ void Reloader::read() {
 
 Reloader::Reading Reloader::read_or_fail() const {
   try {
-    return source_.read();
+    return source_.read(ConfigurationSource::Logs::in_use);
   } catch (const std::exception& error) {
     return failure(error.what());
   }

@@ -29,9 +29,9 @@ class RequestMemory {
 
   // Of a request that nobody reads any more. Only usual amounts are kept.
   void take_back(ClientRequest& request) {
-    const bool usual = request.head.capacity() <= kUsualBytes && request.fields.capacity() > 0 &&
-                       request.fields.capacity() <= 4 * kUsualFields &&
-                       request.body.capacity() <= kUsualBytes;
+    const bool usual =
+        request.head.capacity() <= kUsualBytes && request.fields.capacity() >= kUsualFields &&
+        request.fields.capacity() <= 4 * kUsualFields && request.body.capacity() <= kUsualBytes;
     if (!usual || kept_.size() == kMostKept) return;
     request.head.clear();
     request.fields.clear();

@@ -107,6 +107,7 @@ Awaitable<Session::Next> Session::serve_next() {
 Awaitable<void> Session::refuse(ClientRequest& request, const Config& config, AnswerPtr refused) {
   request.id = worker_.make_request_id();
   request.keep_alive = false;
+  silent_since_ = TimePoint::max();
   co_await answer(request, config, std::move(refused));
 }
 

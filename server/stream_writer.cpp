@@ -54,6 +54,10 @@ void StreamWriter::send_comment() {
   if (!may_comment_ || !connection_.is_open()) return;
   if (comment_under_way() || !may_comment_()) return rearm();
   if (!comment_) comment_ = std::make_shared<Comment>();
+  if (!comment_stuck_)
+    comment_stuck_ = std::make_unique<Deadline>(worker_.deadlines(), [this] {
+      if (comment_under_way()) connection_.end(ClientConnection::Ending::client_left);
+    });
   comment_->text.clear();
   if (!started_) comment_->text = make_head_();
   started_ = true;
@@ -65,17 +69,8 @@ void StreamWriter::send_comment() {
   comment_->writing = true;
   comment_->writer = this;
   go_on_with_comment();
-  if (comment_under_way()) guard_comment();
+  if (comment_under_way()) comment_stuck_->arm(worker_.now() + options_.write_timeout);
   rearm();
-}
-
-// A client that takes no comment for so long is gone.
-void StreamWriter::guard_comment() {
-  if (!comment_stuck_)
-    comment_stuck_ = std::make_unique<Deadline>(worker_.deadlines(), [this] {
-      if (comment_under_way()) connection_.end(ClientConnection::Ending::client_left);
-    });
-  comment_stuck_->arm(worker_.now() + options_.write_timeout);
 }
 
 // Nobody waits for it, so that it is no coroutine.

@@ -56,7 +56,6 @@ class StreamWriter {
   };
   void send_comment();
   void go_on_with_comment();
-  void guard_comment();
   Awaitable<void> comment_written();
   void rearm();
 
@@ -64,7 +63,7 @@ class StreamWriter {
   ClientConnection& connection_;
   Options options_;
   Deadline comment_due_;
-  std::unique_ptr<Deadline> comment_stuck_;  // once there was one that waited
+  std::unique_ptr<Deadline> comment_stuck_;  // once there was a comment
   std::function<std::string()> make_head_;
   std::function<bool()> may_comment_;
   bool comment_under_way() const { return comment_ && comment_->writing; }

@@ -51,10 +51,13 @@ std::unexpected<std::string> unusable(const NamedFile& file, std::string_view wh
 // `use` reads the file by its name, and tells whether it could.
 template <typename Use>
 std::expected<void, std::string> read_pem(const NamedFile& file, Pem wanted, Use use) {
-  const auto text = config::read_text(file.path);  // or OpenSSL would wait for a pipe's other end
+  auto text = config::read_text(file.path);  // or OpenSSL would wait for a pipe's other end
   if (!text) return unusable(file, text.error());
   ERR_clear_error();
-  if (!use(file.path.c_str())) return unusable(file, what_is_wrong(*text, wanted));
+  std::string wrong;
+  if (!use(file.path.c_str())) wrong = what_is_wrong(*text, wanted);
+  OPENSSL_cleanse(text->data(), text->size());
+  if (!wrong.empty()) return unusable(file, wrong);
   return {};
 }
 

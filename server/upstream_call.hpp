@@ -43,7 +43,8 @@ class UpstreamCall {
 
   int status() const { return head_->status; }
   Headers headers() const { return fields_; }  // none after forget_headers()
-  // Once they have been passed on: a stream may last.
+  // Once they have been passed on: a stream may last. What goes wrong later is judged by what is
+  // said then.
   void forget_headers() {
     fields_ = std::vector<HeaderView>();
     head_bytes_ = std::string();

@@ -56,15 +56,22 @@ def compiler_release(build: Path) -> str:
 
 
 def keep(build: Path, archive: Path) -> int:
-    """Packs the build's notes by the path of what was compiled, whoever made them and when; says how many."""
+    """Packs the build's notes by the path of what was compiled, whoever made them and when; says how many.
+
+    A program that died took its notes along: then the archive stays as it is.
+    """
     here = str(build.resolve()).replace("/", "#") + "#"
     notes = sorted((build / "training").glob("*.gcda"))
-    with tarfile.open(archive, "w:xz", preset=9) as packed:
+    if not notes:
+        raise SystemExit(f"{build}: the program left no notes")
+    begun = archive.with_suffix(".begun")
+    with tarfile.open(begun, "w:xz", preset=9) as packed:
         for note in notes:
             content = note.read_bytes()
             entry = tarfile.TarInfo(note.name.removeprefix(here).replace("#", "/"))
             entry.size = len(content)
             packed.addfile(entry, io.BytesIO(content))
+    begun.replace(archive)
     return len(notes)
 
 
