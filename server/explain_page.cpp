@@ -74,8 +74,10 @@ std::optional<ErrorClass> error_class_called(std::string_view text) {
 
 std::string not_an_error_class(std::string_view text) {
   std::string names;
-  for (std::size_t i = 0; i < kErrorClassCount; ++i)
-    names += (names.empty() ? "" : ", ") + std::string(name(static_cast<ErrorClass>(i)));
+  for (std::size_t i = 0; i < kErrorClassCount; ++i) {
+    if (i > 0) names += ", ";
+    names += name(static_cast<ErrorClass>(i));
+  }
   return fmt::format("'{}' is not an error class. There are: {}.", text, names);
 }
 
