@@ -26,7 +26,7 @@ Load = Callable[[Bench, Running, float], int]
 # on a line of its own.
 CALL = re.compile(r"^\d+ +(\w+)\(", re.MULTILINE)
 IN_VAIN = re.compile(r"^\d+ +(?:(\w+)\(|<\.\.\. (\w+) resumed>).* = -1 EAGAIN", re.MULTILINE)
-QUIET_SECONDS = 0.3  # without a call after a load
+QUIET_SECONDS = 0.05  # without a call after a load; the memory is looked at each tenth of a second
 # Few and slow, so that events do not meet in one read even where the machine is busy.
 STREAMS = 16
 INTERVAL_US = 100_000
