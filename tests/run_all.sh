@@ -15,6 +15,9 @@ main() {
   rm -rf "$logs"
   mkdir -p "$logs"
   stage architecture python3 tests/architecture_test.py
+  # As for whoever only builds the program: `make build` does not install Catch2.
+  stage without-catch2 cmake -S . -B build/without-catch2 -DCMAKE_DISABLE_FIND_PACKAGE_Catch2=ON \
+    -DCMAKE_MESSAGE_LOG_LEVEL=WARNING
 
   # Its unit tests are the sanitizers': with link-time optimisation they would take longer than all else.
   stage build-release build release spillway
