@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "core/ascii.hpp"
 #include "core/bounds.hpp"
 #include "core/error_report.hpp"
 #include "core/hint_text.hpp"
@@ -156,6 +157,14 @@ std::string_view name(HintSource source) {
       return "message";
   }
   return "unknown";
+}
+
+bool may_tell_hint(std::string_view header_name) {
+  const auto begins = [&](std::string_view start) {
+    return starts_with_ignoring_case(header_name, start);
+  };
+  return begins("retry-after") || begins("x-ms-retry-after-ms") || begins("date") ||
+         std::ranges::any_of(kResetFamilies, begins, &ResetFamily::prefix);
 }
 
 std::optional<RetryHint> find_retry_hint(Headers headers, std::string_view json_body,

@@ -85,6 +85,8 @@ Failure classify(const AttemptOutcome& outcome, const UpstreamName& upstream, Wa
 // The first hint that parses, in DESIGN.md section 5's order; clamped; a hint of 0 is no hint.
 std::optional<RetryHint> find_retry_hint(Headers headers, std::string_view json_body,
                                          std::string_view message, WallTime now);
+// False: it does not look at headers of that name.
+bool may_tell_hint(std::string_view header_name);
 
 // The OpenAI error body, {"error":{"message","type","param","code"}}, without a trailing newline.
 std::string error_body(const Failure& failure);

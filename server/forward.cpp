@@ -152,7 +152,7 @@ Awaitable<void> Forward::wait_until(TimePoint until) {
 }
 
 void Forward::abandon_calls(ErrorClass why) {
-  if (loop_) loop_->abandon(why, worker_.now());
+  loop_->abandon(why, worker_.now());
 }
 
 void Forward::cancel_legs() {
@@ -308,7 +308,7 @@ void Forward::count_wait(TimePoint from, Duration waited) {
 
 // What the loop is told while a call is running; it has nothing to decide then.
 void Forward::report(const attempt::Event& event) {
-  if (loop_) loop_->next(event, worker_.now());
+  loop_->next(event, worker_.now());
 }
 
 }  // namespace spillway::server

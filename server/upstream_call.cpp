@@ -148,6 +148,21 @@ CallFaultPtr UpstreamCall::parse_fields(std::size_t bytes) {
   return nullptr;
 }
 
+void UpstreamCall::forget_headers() {
+  std::erase_if(fields_, [](const HeaderView& field) { return !may_tell_hint(field.name); });
+  fields_.shrink_to_fit();
+  std::string kept;
+  for (const HeaderView& field : fields_) kept.append(field.name).append(field.value);
+  head_bytes_ = std::move(kept);
+  const char* at = head_bytes_.data();
+  for (HeaderView& field : fields_) {
+    for (std::string_view* part : {&field.name, &field.value}) {
+      *part = std::string_view(at, part->size());
+      at += part->size();
+    }
+  }
+}
+
 bool UpstreamCall::next_pieces(CallFaultPtr& fault) {
   pieces_.clear();
   if (body_.done()) return true;

@@ -42,13 +42,10 @@ class UpstreamCall {
   Awaitable<CallFaultPtr> read_head(TimePoint deadline);
 
   int status() const { return head_->status; }
-  Headers headers() const { return fields_; }  // none after forget_headers()
-  // Once they have been passed on: a stream may last. What goes wrong later is judged by what is
-  // said then.
-  void forget_headers() {
-    fields_ = std::vector<HeaderView>();
-    head_bytes_ = std::string();
-  }
+  Headers headers() const { return fields_; }
+  // Once they have been passed on, of a stream that may last: all but those that may say for how
+  // long the deployment is to be left alone, should the stream end in an error.
+  void forget_headers();
 
   // The next pieces of the de-chunked body, in pieces(); valid until anything is waited for. None
   // are left once body_done(). False: they have not arrived; read_body() waits for them.

@@ -15,6 +15,7 @@ from canned import (
 )
 from error_table import NO_RETRIES
 from settings import deployment
+from state import cooldown_seconds
 from streams import (
     FINISH,
     FIRST_EVENTS,
@@ -36,6 +37,16 @@ def test_a_stream_cut_after_content_ends_in_an_error_event(gateway, upstream, en
     assert answer.status == 200
     assert answer.body.startswith(ROLE + ONE + TWO)
     assert_ends_in_an_error_event(answer)
+
+
+@pytest.mark.row("U17")
+def test_an_error_event_after_content_benches_for_as_long_as_the_head_says(gateway, upstream):
+    limited = sse({"error": {"message": "slow down", "code": "rate_limit_exceeded"}})
+    headers = {"Retry-After": "77", "X-Other": "x" * 20}
+    served = upstream(stream(ROLE, ONE, limited, DONE, headers=headers))
+    running = pair(gateway, served, upstream())
+    assert_ends_in_an_error_event(running.chat(stream=True))
+    assert 60 < cooldown_seconds(running, "first") < 95
 
 
 @pytest.mark.row("U14")
