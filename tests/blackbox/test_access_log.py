@@ -10,7 +10,9 @@ from behaviours import error, reset, stream
 from canned import chat_chunk, chat_text_events, sse, usage
 from edge import CHAT, send_raw
 from error_table import NO_RETRIES
+from loop import Gate
 from settings import deployment
+from streams import open_stream
 
 
 def test_one_line_a_request_with_everything_in_it(gateway, upstream):
@@ -93,13 +95,20 @@ def test_a_stream_that_ends_in_an_error_is_logged_with_its_status_and_its_class(
 @pytest.mark.parametrize("end", ["cut", "reset", "stall"])
 def test_what_a_cut_stream_told_before_its_cut_is_counted(gateway, upstream, end):
     used = sse({**chat_chunk({}), "choices": [], "usage": usage()})
-    events = [*chat_text_events("a b c")[:3], b"data: {oops}\n\n", used]
+    role, one, last, *_ = chat_text_events("a b")
+    seen = Gate()  # what was not read yet when a connection is reset is lost
+    events = [role, one, b"data: {oops}\n\n", used, last, seen]
     running = gateway(
         deployment(upstream(stream(*events, end=end))),
         router=NO_RETRIES,
         spillway={"timeouts": {"stream_idle": "300ms"}},
     )
-    assert not running.chat(stream=True).complete
+    with running.connect() as client:
+        cut = open_stream(running, client).read_head()
+        client.read_until(cut, last)
+        seen.open()
+        client.read_body(cut)
+    assert not cut.complete
     line = running.wait_for_log(lambda entry: entry["path"] == CHAT)
     assert (line["prompt_tokens"], line["completion_tokens"]) == (7, 5)
     assert b"spillway_dropped_events_total 1\n" in running.get("/metrics").body
