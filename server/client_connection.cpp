@@ -25,31 +25,29 @@ std::string_view without_authority(std::string_view target) {
 
 }  // namespace
 
-ClientConnection::ClientConnection(Worker& worker, Socket socket)
+ClientConnection::ClientConnection(Worker& worker, Descriptor socket)
     : worker_(worker),
-      socket_(std::move(socket)),
-      tls_(worker.gateway().make_tls(socket_)),
+      socket_(worker.sockets(), [this] { look_at_peer(); }),
       deadline_(worker.deadlines(),
                 [this] {
                   timed_out_ = true;
-                  error_code ignored;
                   // A client that is slow to send can still be told so; one that does not read
                   // cannot, and a cancelled write might go on with its next piece.
                   if (writing_)
-                    socket_.close(ignored);
+                    socket_.close();
                   else
-                    socket_.cancel(ignored);
+                    socket_.cancel();
                 }),
-      watch_([this] { look_at_peer(); }),
       second_look_(worker.deadlines(), [this] { look_at_peer(); }) {
+  socket_.open(std::move(socket));
+  tls_ = worker.gateway().make_tls(socket_);
   error_code ec;
-  socket_.non_blocking(true, ec);
-  const auto endpoint = socket_.remote_endpoint(ec);
+  const auto endpoint = socket_.peer(ec);
   if (!ec) peer_ = endpoint.address().to_string();
 }
 
 std::size_t ClientConnection::read_at_once(std::span<char> room, error_code& ec) {
-  if (!tls_) return socket_.read_some(asio::buffer(room.data(), room.size()), ec);
+  if (!tls_) return socket_.read_some(room, ec);
   std::size_t n = 0;
   if (tls_->read(room, n, ec) != TlsSocket::Wants::nothing) ec = asio::error::would_block;
   return n;
@@ -65,7 +63,7 @@ Awaitable<std::size_t> ClientConnection::read_some(char* data, std::size_t size,
   }
   while (ec == asio::error::would_block) {
     reads_without_wait_ = 0;
-    co_await watch_.readable(socket_, ec);
+    co_await socket_.readable(ec);
     if (!ec) n = read_at_once(room, ec);
   }
   if (timed_out_) ec = asio::error::timed_out;
@@ -84,7 +82,7 @@ void ClientConnection::begin_wait(coroutine::Chain::Waiting waiting) {
   // Whoever sends ahead lets others have their turn between its requests.
   if (!carried_.empty() || (tls_ && tls_->has_pending()))
     return asio::post(worker_.io(), [go = std::move(waiting)]() mutable { go.go_on(); });
-  watch_.notify(socket_, wait_error_, std::move(waiting));
+  socket_.wait_readable(wait_error_, std::move(waiting));
 }
 
 Awaitable<std::optional<ReadFault>> ClientConnection::read_head(const Config& config,
@@ -98,7 +96,7 @@ Awaitable<std::optional<ReadFault>> ClientConnection::read_head(const Config& co
   while (check.feed(received) == RequestHeadCheck::State::need_more) {
     if (begun.empty()) received = begun = received;  // out of the read buffer, before waiting
     error_code ec = std::exchange(wait_error_, {});
-    if (!at_hand) co_await watch_.readable(socket_, ec);
+    if (!at_hand) co_await socket_.readable(ec);
     const auto buffer = worker_.read_buffer().use();
     std::size_t n = 0;
     if (!ec) n = read_at_once(buffer, ec);
@@ -170,9 +168,9 @@ TlsSocket::Wants ClientConnection::write_at_once(Buffers& buffers, error_code& e
 
 Awaitable<void> ClientConnection::wait_for(TlsSocket::Wants wants, error_code& ec) {
   if (wants == TlsSocket::Wants::writable)
-    co_await socket_.async_wait(Socket::wait_write, to(ec));
+    co_await socket_.writable(ec);
   else
-    co_await watch_.readable(socket_, ec);
+    co_await socket_.readable(ec);
 }
 
 // What the kernel did not take at once.
@@ -208,13 +206,13 @@ Awaitable<bool> ClientConnection::write(std::span<const std::string_view> pieces
 
 void ClientConnection::watch(std::function<void(Ending)> on_ending) {
   on_ending_ = std::move(on_ending);
-  watch_.start(socket_);
+  socket_.watch();
   // What was read ahead may hold the client's goodbye, and the socket will not tell of it.
   if (tls_ && tls_->has_pending()) second_look_.arm(worker_.now());
 }
 
 void ClientConnection::stop_watching() {
-  watch_.stop();
+  socket_.unwatch();
   second_look_.disarm();
   on_ending_ = nullptr;
 }
@@ -229,20 +227,18 @@ void ClientConnection::look_at_peer() {
   } else if (state == PeerState::has_data) {
     second_look_.arm(worker_.now() + kSecondLook);
   } else {
-    watch_.start(socket_);
+    socket_.watch();
   }
 }
 
 void ClientConnection::close() {
   stop_watching();
   deadline_.disarm();
-  error_code ignored;
-  socket_.close(ignored);
+  socket_.close();
 }
 
 void ClientConnection::reset() {
-  error_code ignored;
-  socket_.set_option(Socket::linger(true, 0), ignored);
+  socket_.reset();
   close();
 }
 

@@ -12,7 +12,7 @@
 #include "core/config.hpp"
 #include "server/client_request.hpp"
 #include "server/deadline.hpp"
-#include "server/read_watch.hpp"
+#include "server/socket.hpp"
 #include "server/tls_socket.hpp"
 
 namespace spillway::server {
@@ -21,7 +21,7 @@ class Worker;
 
 class ClientConnection {
  public:
-  ClientConnection(Worker& worker, Socket socket);
+  ClientConnection(Worker& worker, Descriptor socket);
 
   // To be called first where the connection is encrypted. False: no TLS came of it; the client has
   // been told, if that was possible, and the connection is closed. `patience` ends at
@@ -66,6 +66,7 @@ class ClientConnection {
   // Writes what the kernel takes at once, and removes it from `buffers`; what the socket has to
   // become for more, if that was not all. Nobody else may be writing.
   TlsSocket::Wants write_at_once(Buffers& buffers, error_code& ec);
+  Awaitable<void> wait_for(TlsSocket::Wants wants, error_code& ec);
 
   // Calls `on_ending` at most once while a request is being answered: if the client closes its
   // side, or with what end() says.
@@ -105,7 +106,6 @@ class ClientConnection {
   // `ec` is would_block if there is nothing yet.
   std::size_t read_at_once(std::span<char> room, error_code& ec);
   Awaitable<std::size_t> read_some(char* data, std::size_t size, error_code& ec);
-  Awaitable<void> wait_for(TlsSocket::Wants wants, error_code& ec);
   Awaitable<void> write_rest(Buffers buffers, error_code& ec);
   Awaitable<void> say_goodbye();
   Awaitable<void> refuse_handshake(error_code why);
@@ -117,7 +117,6 @@ class ClientConnection {
   Socket socket_;
   std::unique_ptr<TlsSocket> tls_;  // nullptr: plain
   Deadline deadline_;
-  ReadWatch watch_;
   Deadline second_look_;  // while unread data hides the end of the stream
   std::function<void(Ending)> on_ending_;
   std::string peer_;

@@ -65,12 +65,12 @@ Awaitable<void> ClientConnection::linger() {
   deadline_.arm(worker_.now() + kLinger);
   if (tls_) co_await say_goodbye();
   error_code ec;
-  socket_.shutdown(Socket::shutdown_send, ec);
+  socket_.end_sending(ec);
   std::size_t dropped = 0;
   while (!ec && dropped < kLingerBytes) {
-    co_await watch_.readable(socket_, ec);
+    co_await socket_.readable(ec);
     const auto buffer = worker_.read_buffer().use();
-    if (!ec) dropped += socket_.read_some(asio::buffer(buffer.data(), buffer.size()), ec);
+    if (!ec) dropped += socket_.read_some(buffer, ec);
     if (ec == asio::error::would_block) ec = {};
     if (timed_out_) ec = asio::error::timed_out;
   }

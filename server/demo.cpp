@@ -102,13 +102,13 @@ std::string Demo::config_text() const {
 Awaitable<void> Demo::accept(Acceptor& acceptor, Role role) {
   error_code ec;
   while (!ec) {
-    Socket socket(io_);
+    AsioSocket socket(io_);
     co_await acceptor.async_accept(socket, to(ec));
     if (!ec) spawn(serve(std::move(socket), role));
   }
 }
 
-Awaitable<void> Demo::serve(Socket socket, Role role) {
+Awaitable<void> Demo::serve(AsioSocket socket, Role role) {
   constexpr HeadLimits kLimits{bounds::kUpstreamHeadBytes, 100};
   std::string received;
   std::vector<char> buffer(bounds::kUpstreamHeadBytes);

@@ -23,7 +23,7 @@ class Demo {
  private:
   enum class Role { rate_limited, healthy };
   Awaitable<void> accept(Acceptor& acceptor, Role role);
-  static Awaitable<void> serve(Socket socket, Role role);
+  static Awaitable<void> serve(AsioSocket socket, Role role);
 
   asio::io_context io_{1};
   Acceptor rate_limited_;

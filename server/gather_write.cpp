@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <boost/asio/buffer.hpp>
 
+#include "server/socket.hpp"
+
 namespace spillway::server {
 
 Buffers as_buffers(std::span<const std::string_view> pieces) {

@@ -11,6 +11,7 @@
 
 namespace spillway::server {
 
+class Socket;
 using Buffers = boost::container::small_vector<asio::const_buffer, 8>;
 
 Buffers as_buffers(std::span<const std::string_view> pieces);
@@ -18,8 +19,8 @@ std::size_t size_of(const Buffers& buffers);
 void consume(Buffers& buffers, std::size_t bytes);
 std::string copy_of(const Buffers& buffers);
 
-// Sends as much as the kernel takes at once on a socket that does not block, and removes it from
-// `buffers`; what is left has to wait. Returns how much was sent.
+// Sends as much as the kernel takes at once, and removes it from `buffers`; what is left has to
+// wait. Returns how much was sent.
 std::size_t write_now(Socket& socket, Buffers& buffers, error_code& ec);
 
 }  // namespace spillway::server

@@ -25,7 +25,7 @@ bool is_ready(std::string_view answer) {
   return answer.starts_with("HTTP/1.1 200");
 }
 
-std::string connect(const std::string& listen, Socket& socket) {
+std::string connect(const std::string& listen, AsioSocket& socket) {
   const auto colon = listen.rfind(':');
   if (colon == std::string::npos) return "not HOST:PORT";
   std::string host = listen.substr(0, colon);
@@ -44,7 +44,7 @@ std::string connect(const std::string& listen, Socket& socket) {
   return ec ? ec.message() : "";
 }
 
-std::string ask_in_plain_text(Socket& socket) {
+std::string ask_in_plain_text(AsioSocket& socket) {
   error_code ignored;
   asio::write(socket, asio::buffer(kRequest), ignored);
   std::string answer(512, '\0');
@@ -55,7 +55,7 @@ std::string ask_in_plain_text(Socket& socket) {
 
 // It is this machine's own gateway, which is asked for nothing secret and told nothing: whose
 // certificate it shows does not matter.
-std::string ask_encrypted(Socket& socket) {
+std::string ask_encrypted(AsioSocket& socket) {
   const std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context(SSL_CTX_new(TLS_client_method()),
                                                                   &SSL_CTX_free);
   const std::unique_ptr<SSL, decltype(&SSL_free)> ssl(SSL_new(context.get()), &SSL_free);
@@ -76,14 +76,14 @@ std::string ask_encrypted(Socket& socket) {
 std::string health_check(const std::string& listen, Encryption encryption) {
   asio::io_context io(1);
   if (encryption == Encryption::unknown) {
-    Socket socket(io);
+    AsioSocket socket(io);
     const std::string problem = connect(listen, socket);
     if (!problem.empty()) return problem;
     const std::string answer = ask_in_plain_text(socket);
     if (is_ready(answer)) return "";
     if (answer.find("HTTPS") == std::string::npos) return kNotReady;
   }
-  Socket socket(io);
+  AsioSocket socket(io);
   const std::string problem = connect(listen, socket);
   return problem.empty() ? ask_encrypted(socket) : problem;
 }

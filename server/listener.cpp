@@ -80,21 +80,22 @@ void Listener::accept_all(error_code& ec) {
     return;
   }
   while (connections() < most_connections_) {
-    const int handle = ::accept4(acceptor_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC);
+    const int handle =
+        ::accept4(acceptor_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (handle < 0) {
       if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
         ec.assign(errno, boost::system::system_category());
       return;
     }
-    hand_over(handle);
+    hand_over(Descriptor(handle));
   }
 }
 
-void Listener::hand_over(int handle) {
+void Listener::hand_over(Descriptor socket) {
   const auto least = std::ranges::min_element(workers_, {}, [](const auto& worker) {
     return std::pair(worker->stuck(), worker->connections());
   });
-  (*least)->adopt(handle, ipv6_);
+  (*least)->adopt(std::move(socket));
 }
 
 void Listener::use(const SnapshotPtr& snapshot) {

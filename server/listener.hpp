@@ -57,7 +57,7 @@ class Listener {
   Awaitable<void> accept_clients();
   std::size_t connections() const;
   void accept_all(error_code& ec);
-  void hand_over(int handle);
+  void hand_over(Descriptor socket);
 
   asio::io_context& io_;
   const Audience audience_;

@@ -57,7 +57,7 @@ class RedisConnection {
   Problem explain(error_code ec) const;
 
   Means means_;
-  Socket socket_;
+  AsioSocket socket_;
   std::unique_ptr<TlsStream> tls_stream_;
   RedisReader reader_;
   std::array<char, 4096> buffer_;

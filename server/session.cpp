@@ -59,7 +59,7 @@ bool allowed_method(const Route& route, std::string_view method) {
 
 }  // namespace
 
-Session::Session(Worker& worker, Socket socket)
+Session::Session(Worker& worker, Descriptor socket)
     : worker_(worker), connection_(worker, std::move(socket)), silent_since_(worker.now()) {}
 
 Awaitable<void> Session::run() {

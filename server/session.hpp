@@ -18,7 +18,7 @@ class Worker;
 
 class Session {
  public:
-  Session(Worker& worker, Socket socket);
+  Session(Worker& worker, Descriptor socket);
 
   // Returns when the connection is over.
   Awaitable<void> run();

@@ -68,21 +68,25 @@ void StreamWriter::send_comment() {
   comment_->left.assign(1, asio::buffer(comment_->text));
   comment_->writing = true;
   comment_->writer = this;
-  go_on_with_comment();
+  error_code ec;
+  const auto wants = connection_.write_at_once(comment_->left, ec);
+  if (ec || wants == TlsSocket::Wants::nothing)
+    comment_->end(ec);
+  else
+    spawn(write_rest(comment_, wants));
   if (comment_under_way()) comment_stuck_->arm(worker_.now() + options_.write_timeout);
   rearm();
 }
 
-// Nobody waits for it, so that it is no coroutine.
-void StreamWriter::go_on_with_comment() {
+// What the kernel did not take at once. The writer may be gone by the time that it does.
+Awaitable<void> StreamWriter::write_rest(std::shared_ptr<Comment> comment, TlsSocket::Wants wants) {
   error_code ec;
-  const auto wants = connection_.write_at_once(comment_->left, ec);
-  if (ec || wants == TlsSocket::Wants::nothing) return comment_->end(ec);
-  const auto kind = wants == TlsSocket::Wants::writable ? Socket::wait_write : Socket::wait_read;
-  connection_.socket().async_wait(kind, [comment = comment_](error_code failed) {
-    if (failed || !comment->writer) return comment->end(failed);
-    comment->writer->go_on_with_comment();
-  });
+  while (!ec && wants != TlsSocket::Wants::nothing) {
+    co_await comment->writer->connection_.wait_for(wants, ec);
+    if (!comment->writer) break;
+    if (!ec) wants = comment->writer->connection_.write_at_once(comment->left, ec);
+  }
+  comment->end(ec);
 }
 
 void StreamWriter::Comment::end(error_code ec) {

@@ -45,7 +45,7 @@ class StreamWriter {
   Awaitable<bool> finish();
 
  private:
-  struct Comment {  // shared with the handler of a comment's write
+  struct Comment {  // shared with who waits to write the rest of it
     bool writing = false;
     bool failed = false;
     std::string text;
@@ -55,7 +55,7 @@ class StreamWriter {
     void end(error_code ec);
   };
   void send_comment();
-  void go_on_with_comment();
+  static Awaitable<void> write_rest(std::shared_ptr<Comment> comment, TlsSocket::Wants wants);
   Awaitable<void> comment_written();
   void rearm();
 

@@ -34,7 +34,7 @@ std::unique_ptr<TlsSocket> TlsClient::make_socket(Socket& socket, const Origin& 
   return std::make_unique<TlsSocket>(std::move(ssl), socket);
 }
 
-std::unique_ptr<TlsStream> TlsClient::make_stream(Socket& socket, const Origin& origin) {
+std::unique_ptr<TlsStream> TlsClient::make_stream(AsioSocket& socket, const Origin& origin) {
   auto stream = std::make_unique<TlsStream>(socket, context_for(origin.ca_file));
   expect(stream->native_handle(), origin);
   return stream;

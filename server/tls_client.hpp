@@ -15,7 +15,7 @@
 
 namespace spillway::server {
 
-using TlsStream = asio::ssl::stream<Socket&>;
+using TlsStream = asio::ssl::stream<AsioSocket&>;
 
 class TlsClient {
  public:
@@ -23,7 +23,7 @@ class TlsClient {
   // to resume are set. Both throw boost::system::system_error if the origin's CA file cannot be
   // read.
   std::unique_ptr<TlsSocket> make_socket(Socket& socket, const Origin& origin);
-  std::unique_ptr<TlsStream> make_stream(Socket& socket, const Origin& origin);
+  std::unique_ptr<TlsStream> make_stream(AsioSocket& socket, const Origin& origin);
 
   // From now on the authorities' files are read again, and whoever is called shows a certificate
   // again. Connections that are open stay.

@@ -48,6 +48,7 @@ TlsSocket::Wants TlsSocket::judge(int result, error_code& ec) const {
   const int system_error = errno;
   switch (SSL_get_error(ssl_.get(), result)) {
     case SSL_ERROR_WANT_READ:
+      socket_.found_empty();
       return Wants::readable;
     case SSL_ERROR_WANT_WRITE:
       return Wants::writable;

@@ -10,7 +10,7 @@
 
 #include "server/asio.hpp"
 #include "server/gather_write.hpp"
-#include "server/read_watch.hpp"
+#include "server/socket.hpp"
 
 namespace spillway::server {
 

@@ -2,12 +2,11 @@
 
 #include <fmt/format.h>
 #include <openssl/evp.h>
-#include <unistd.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/write.hpp>
 #include <boost/url/parse.hpp>
 #include <cerrno>
 
@@ -72,19 +71,17 @@ std::optional<ProxyRoute> proxy_for(const ProxySettings& settings, const Origin&
 
 UpstreamConnection::UpstreamConnection(Worker& worker, Origin origin)
     : worker_(worker),
-      socket_(worker.io()),
+      socket_(worker.sockets(),
+              [this] {
+                if (sending_)
+                  look_at_early_answer();
+                else if (on_idle_event_)
+                  on_idle_event_();
+              }),
       origin_(std::move(origin)),
-      deadline_(worker.deadlines(),
-                [this] {
-                  timed_out_ = true;
-                  error_code ignored;
-                  socket_.close(ignored);
-                }),
-      watch_([this] {
-        if (sending_)
-          look_at_early_answer();
-        else if (on_idle_event_)
-          on_idle_event_();
+      deadline_(worker.deadlines(), [this] {
+        timed_out_ = true;
+        socket_.close();
       }) {}
 
 Awaitable<std::optional<TransportFailure>> UpstreamConnection::connect(
@@ -116,22 +113,15 @@ Awaitable<std::optional<TransportFailure>> UpstreamConnection::connect_tcp(std::
     // A silent address must not use up the time of those behind it.
     const Duration share = std::max<Duration>((deadline - now) / left--, kLeastPerAddress);
     timed_out_ = false;
-    error_code ignored;
-    socket_.close(ignored);
     deadline_.arm(std::min(deadline, now + share));
-    const Tcp::endpoint endpoint(address, port);
-    co_await socket_.async_connect(endpoint, to(ec));
+    socket_.connect(Tcp::endpoint(address, port), ec);
+    if (!ec) co_await socket_.writable(ec);
+    if (!ec) ec = socket_.connected();
     deadline_.disarm();
     if (timed_out_) ec = asio::error::timed_out;
     if (!ec) break;
   }
   if (!ec && closed_) ec = asio::error::operation_aborted;
-  if (ec) co_return failure(TransportPhase::connect, ec);
-  error_code ignored;
-  const auto protocol = socket_.local_endpoint(ec).protocol();
-  if (!ec) start_over_in_event_loop(protocol, ec);
-  if (!ec) socket_.non_blocking(true, ec);
-  socket_.set_option(Tcp::no_delay(true), ignored);
   if (ec) co_return failure(TransportPhase::connect, ec);
   co_return std::nullopt;
 }
@@ -143,14 +133,15 @@ Awaitable<std::optional<TransportFailure>> UpstreamConnection::open_tunnel(Proxy
     request += fmt::format("Proxy-Authorization: {}\r\n", proxy.authorization);
   request += "\r\n";
   error_code ec;
-  co_await asio::async_write(socket_, asio::buffer(request), to(ec));
+  Buffers unsent(1, asio::buffer(request));
+  while (!ec && !write_at_once(unsent, ec)) co_await wait(ec);
   std::string answer;
   while (!ec && answer.find("\r\n\r\n") == std::string::npos) {
     if (answer.size() >= kTunnelAnswerBytes) break;
     // One byte at a time: what follows the answer's head is already the provider's TLS.
     char byte = 0;
-    co_await socket_.async_read_some(asio::buffer(&byte, 1), to(ec));
-    if (!ec) answer += byte;
+    if (socket_.read_some(std::span(&byte, 1), ec) == 1) answer += byte;
+    if (ec == asio::error::would_block) co_await socket_.readable(ec);
   }
   if (ec) co_return failure(TransportPhase::connect, ec);
   if (!answer.starts_with("HTTP/1.1 200") && !answer.starts_with("HTTP/1.0 200")) {
@@ -200,26 +191,12 @@ void UpstreamConnection::fix_error(error_code& ec) const {
   if (timed_out_) ec = asio::error::timed_out;
 }
 
-// Asio goes on to be told when a socket that has connected can be written, and so each wait for
-// reading would be answered at once by the news that it can. A socket it never connected is free of
-// that.
-void UpstreamConnection::start_over_in_event_loop(const Tcp& protocol, error_code& ec) {
-  const auto handle = socket_.release(ec);
-  if (ec) return;
-  socket_.assign(protocol, handle, ec);
-  if (ec) ::close(handle);
-}
-
 void UpstreamConnection::begin_wait(error_code& ec, coroutine::Chain::Waiting waiting) {
   switch (std::exchange(wants_, Wants::nothing)) {
     case Wants::readable:
-      return watch_.notify(socket_, ec, std::move(waiting));
+      return socket_.wait_readable(ec, std::move(waiting));
     case Wants::writable:
-      return socket_.async_wait(Socket::wait_write,
-                                [&ec, go = std::move(waiting)](error_code result) mutable {
-                                  ec = result;
-                                  go.go_on();
-                                });
+      return socket_.wait_writable(ec, std::move(waiting));
     case Wants::nothing:  // but to give others their turn
       return asio::post(worker_.io(), [go = std::move(waiting)]() mutable { go.go_on(); });
   }
@@ -257,7 +234,7 @@ TlsSocket::Wants UpstreamConnection::try_read(ReadBuffer::Borrower& reader,
   if (tls_) {
     wants = tls_->read(buffer, n, ec);
   } else {
-    n = socket_.read_some(asio::buffer(buffer.data(), buffer.size()), ec);
+    n = socket_.read_some(buffer, ec);
     if (ec == asio::error::would_block) {
       ec = {};
       wants = Wants::readable;
@@ -269,27 +246,25 @@ TlsSocket::Wants UpstreamConnection::try_read(ReadBuffer::Borrower& reader,
 }
 
 bool UpstreamConnection::write_at_once(Buffers& buffers, error_code& ec) {
-  if (tls_) return tls_->write(buffers, ec) == Wants::nothing;
-  write_now(socket_, buffers, ec);
-  return ec || buffers.empty();
+  if (tls_) {
+    wants_ = tls_->write(buffers, ec);
+  } else {
+    write_now(socket_, buffers, ec);
+    wants_ = ec || buffers.empty() ? Wants::nothing : Wants::writable;
+  }
+  return wants_ == Wants::nothing;
 }
 
 Awaitable<void> UpstreamConnection::write(Buffers buffers, TimePoint deadline, error_code& ec) {
   deadline_.arm(deadline);
-  if (tls_) {
-    for (;;) {
-      wants_ = tls_->write(buffers, ec);
-      if (wants_ == Wants::nothing) break;
-      co_await wait(ec);
-      if (ec) break;
-    }
-  } else {
-    sending_ = true;
-    watch_.start(socket_);
-    co_await asio::async_write(socket_, buffers, to(ec));
-    watch_.stop();
-    sending_ = false;
+  sending_ = !tls_;
+  if (sending_) socket_.watch();
+  while (!write_at_once(buffers, ec)) {
+    co_await wait(ec);
+    if (ec) break;
   }
+  socket_.unwatch();
+  sending_ = false;
   deadline_.disarm();
   fix_error(ec);
 }
@@ -300,11 +275,11 @@ void UpstreamConnection::look_at_early_answer() {
   constexpr std::string_view kInterim = "HTTP/1.1 1";
   char start[kInterim.size()];
   const auto n = ::recv(socket_.native_handle(), start, sizeof start, MSG_PEEK | MSG_DONTWAIT);
-  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return watch_.start(socket_);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return socket_.watch();
   if (n > 0 && std::string_view(start, static_cast<std::size_t>(n)) == kInterim) return;
   answered_early_ = true;
   error_code ec;
-  socket_.shutdown(Socket::shutdown_send, ec);
+  socket_.end_sending(ec);
 }
 
 bool UpstreamConnection::nothing_buffered() const {
@@ -314,13 +289,12 @@ bool UpstreamConnection::nothing_buffered() const {
 void UpstreamConnection::close() {
   closed_ = true;
   if (resolving_) resolving_->cancel();
-  error_code ignored;
-  socket_.close(ignored);
+  socket_.close();
 }
 
 void UpstreamConnection::watch_idle(std::function<void()> on_event) {
   on_idle_event_ = std::move(on_event);
-  watch_.start(socket_);
+  socket_.watch();
 }
 
 }  // namespace spillway::server

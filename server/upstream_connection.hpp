@@ -16,7 +16,7 @@
 #include "server/deadline.hpp"
 #include "server/gather_write.hpp"
 #include "server/read_buffer.hpp"
-#include "server/read_watch.hpp"
+#include "server/socket.hpp"
 #include "server/tls_client.hpp"
 
 namespace spillway::server {
@@ -73,7 +73,7 @@ class UpstreamConnection {
   // For the pool: runs `on_event` once when the idle connection says anything or closes.
   void watch_idle(std::function<void()> on_event);
   void stop_watching() {
-    watch_.stop();
+    socket_.unwatch();
     on_idle_event_ = nullptr;
     more_likely_ = false;
   }
@@ -88,7 +88,6 @@ class UpstreamConnection {
   Awaitable<std::optional<TransportFailure>> shake_hands();
   void begin_wait(error_code& ec, coroutine::Chain::Waiting waiting);
   Wants try_read(ReadBuffer::Borrower& reader, std::string_view& received, error_code& ec);
-  void start_over_in_event_loop(const Tcp& protocol, error_code& ec);
   void look_at_early_answer();
   TransportFailure failure(TransportPhase phase, const error_code& ec) const;
   void fix_error(error_code& ec) const;
@@ -99,7 +98,6 @@ class UpstreamConnection {
   Origin origin_;
   std::unique_ptr<TlsSocket> tls_;
   Deadline deadline_;
-  ReadWatch watch_;
   std::function<void()> on_idle_event_;
   bool timed_out_ = false;
   bool closed_ = false;  // by close(): nothing may open it again

@@ -40,17 +40,6 @@ typename Clock::time_point time_of_turn() {
   return turn != 0 && reading<Clock>.turn == turn ? reading<Clock>.time : read_anew<Clock>();
 }
 
-// Whatever comes of it, the handle is not left open.
-void take_over(Socket& socket, Socket::native_handle_type handle, bool ipv6, error_code& ec) {
-  try {
-    socket.assign(ipv6 ? Tcp::v6() : Tcp::v4(), handle, ec);
-  } catch (...) {
-    ::close(handle);
-    throw;
-  }
-  if (ec) ::close(handle);
-}
-
 void tell_failure(const std::exception& error) noexcept try {
   log_error(fmt::format("a session failed: {}", error.what()));
 } catch (const std::bad_alloc&) {
@@ -85,9 +74,11 @@ Worker::Worker(Gateway& gateway, Audience audience)
       random_(seeded_random()),
       metrics_(std::make_unique<MetricsShard>()) {
   deadlines_.start(io_);
+  sockets_.start(io_);
 }
 
 Worker::~Worker() {
+  sockets_.stop();
   deadlines_.stop();
 }
 
@@ -105,23 +96,18 @@ void Worker::use(SnapshotPtr snapshot) {
   });
 }
 
-void Worker::adopt(Socket::native_handle_type handle, bool ipv6) {
+void Worker::adopt(Descriptor socket) {
   connections_.fetch_add(1, std::memory_order_relaxed);
   try {
-    asio::post(io_, [this, handle, ipv6] { begin(handle, ipv6); });
+    asio::post(io_, [this, socket = std::move(socket)]() mutable { begin(std::move(socket)); });
   } catch (const std::bad_alloc&) {
-    ::close(handle);
     connections_.fetch_sub(1, std::memory_order_relaxed);
   }
 }
 
 // What is thrown, here or in serve(), costs this connection and no other.
-void Worker::begin(Socket::native_handle_type handle, bool ipv6) {
+void Worker::begin(Descriptor socket) {
   try {
-    Socket socket(io_);
-    error_code ec;
-    take_over(socket, handle, ipv6, ec);
-    socket.set_option(Tcp::no_delay(true), ec);
     spawn(serve(std::move(socket)));
   } catch (const std::exception& error) {
     connection_ended();
@@ -129,7 +115,7 @@ void Worker::begin(Socket::native_handle_type handle, bool ipv6) {
   }
 }
 
-Awaitable<void> Worker::serve(Socket socket) {
+Awaitable<void> Worker::serve(Descriptor socket) {
   try {
     Session session(*this, std::move(socket));
     const Attended attended(*this, session);

@@ -17,6 +17,7 @@
 #include "server/resolver.hpp"
 #include "server/routes.hpp"
 #include "server/snapshot.hpp"
+#include "server/socket.hpp"
 #include "server/tls_client.hpp"
 
 namespace spillway::server {
@@ -33,8 +34,7 @@ class Worker {
   Worker& operator=(const Worker&) = delete;
 
   // --- from any thread ---
-  void adopt(Socket::native_handle_type socket,
-             bool ipv6);           // a new client connection is this worker's from now on
+  void adopt(Descriptor socket);   // a new client connection, from now on this worker's
   void use(SnapshotPtr snapshot);  // for requests that begin from now on
   // The process is about to end, in stages. Connections end with their next answer, which says so,
   // and new ones are still served. Readiness fails, unless a successor takes over.
@@ -63,6 +63,7 @@ class Worker {
   const std::string& http_date();  // the Date header's value, made once a second
   asio::io_context& io() { return io_; }
   DeadlineQueue& deadlines() { return deadlines_; }
+  SocketSet& sockets() { return sockets_; }
   ReadBuffer& read_buffer() { return *read_buffer_; }
   RequestMemory& request_memory() { return request_memory_; }
   ConnectionPool& pool() { return pool_; }
@@ -85,8 +86,8 @@ class Worker {
  private:
   static constexpr unsigned kStuckLooks = 5;  // no request takes a core for as many seconds
 
-  void begin(Socket::native_handle_type socket, bool ipv6);
-  Awaitable<void> serve(Socket socket);
+  void begin(Descriptor socket);
+  Awaitable<void> serve(Descriptor socket);
   class Attended;
   void connection_ended();
   Awaitable<void> housekeeping();
@@ -96,6 +97,7 @@ class Worker {
   const Audience audience_;  // of all its connections
   // What coroutines use until the event loop is gone.
   DeadlineQueue deadlines_;
+  SocketSet sockets_;
   std::unique_ptr<ReadBuffer> read_buffer_ = std::make_unique<ReadBuffer>();
   RequestMemory request_memory_;
   // One thread does all of its input and output; only posting comes from others.

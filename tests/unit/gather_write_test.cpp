@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "socket_pair.hpp"
+
 namespace spillway::server {
 namespace {
 
@@ -25,12 +27,9 @@ TEST_CASE("what was sent is taken off the front, within a piece too") {
 }
 
 TEST_CASE("a write takes what the kernel takes at once, and leaves the rest") {
-  asio::io_context io;
-  Acceptor acceptor(io, Tcp::endpoint(asio::ip::address_v4::loopback(), 0));
-  Socket writer(io), reader(io);
-  writer.connect(acceptor.local_endpoint());
-  acceptor.accept(reader);
-  writer.non_blocking(true);
+  SocketSet set;
+  Socket writer(set, nullptr);
+  const Descriptor reader = connected_to(writer);
   const std::string large(64 * 1024 * 1024, 'x');  // more than a socket ever buffers
   Buffers buffers = of({"head", large});
   error_code ec;
@@ -45,8 +44,8 @@ TEST_CASE("a write takes what the kernel takes at once, and leaves the rest") {
 }
 
 TEST_CASE("a write to a connection that is gone is an error") {
-  asio::io_context io;
-  Socket closed(io);
+  SocketSet set;
+  Socket closed(set, nullptr);
   Buffers buffers = of({"a"});
   error_code ec;
   CHECK(write_now(closed, buffers, ec) == 0);
