@@ -27,7 +27,6 @@ Listener::Listener(Gateway& gateway, asio::io_context& io, Audience audience, un
 
 void Listener::listen(Acceptor acceptor) {
   acceptor_ = std::move(acceptor);
-  ipv6_ = acceptor_.local_endpoint().protocol() == Tcp::v6();
   acceptor_.native_non_blocking(true);
 }
 

@@ -69,7 +69,6 @@ class Listener {
   std::size_t ended_ = 0;  // workers
   std::size_t stuck_ = 0;  // workers, at the last look
   bool accepting_ = true;
-  bool ipv6_ = false;  // clients come over it
 };
 
 }  // namespace spillway::server
