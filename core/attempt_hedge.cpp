@@ -22,7 +22,7 @@ std::optional<TimePoint> AttemptLoop::hedge_time(const attempt::Call& call, Time
 }
 
 Action AttemptLoop::on(const attempt::HedgeDue&, TimePoint now) {
-  if (!first().held.active() || hedged_ || committed_ == CommitPoint::content_sent)
+  if (!first_.held.active() || hedged_ || committed_ == CommitPoint::content_sent)
     return Continue{};
   if (may_ask_fresh()) {
     if (auto action = hedge_in(visit(), now)) return *std::move(action);
@@ -34,24 +34,26 @@ Action AttemptLoop::on(const attempt::HedgeDue&, TimePoint now) {
 
 // nullopt: nobody else can be called there now, or the budget refuses.
 std::optional<Action> AttemptLoop::hedge_in(GroupVisit& where, TimePoint now) {
-  const std::array slow = {first().call.deployment};
+  const std::array slow = {first_.call.deployment};
   const auto deployment = where.pick_fresh(slow, now);
-  if (!deployment || !hedge().held.draw_hedge(group(), now)) return std::nullopt;
+  if (!deployment) return std::nullopt;
+  if (!hedge_) hedge_ = std::make_unique<Slot>(fleet_, traits_, attempt::Leg::hedge);
+  if (!hedge_->held.draw_hedge(group(), now)) return std::nullopt;
   const bool unasked = !where.called();
-  if (!begin_call(hedge(), where, *deployment, now, DeploymentHealth::Force::no)) {
-    hedge().held.give_back_retry();  // another worker took its last room
+  if (!begin_call(*hedge_, where, *deployment, now, DeploymentHealth::Force::no)) {
+    hedge_->held.give_back_retry();  // another worker took its last room
     return std::nullopt;
   }
   hedged_ = true;
   if (unasked) fleet_.count_request(where.group(), now);
-  return hedge().call;
+  return hedge_->call;
 }
 
 void AttemptLoop::settle_on(Slot& winner, TimePoint now) {
-  Slot& other = &winner == &first() ? hedge() : first();
-  if (other.held.active()) {
-    records_.push_back(other.held.outrun(now));
-    if (&other == &first()) other.visit->note_outrun(other.call.deployment);
+  Slot* const other = &winner == &first_ ? hedge_.get() : &first_;
+  if (other && other->held.active()) {
+    records_.push_back(other->held.outrun(now));
+    if (other == &first_) other->visit->note_outrun(other->call.deployment);
   }
   if (winner.visit != &visit()) itinerary_.go_ahead();
 }

@@ -30,8 +30,10 @@ AttemptLoop::AttemptLoop(const Config& config, Fleet& fleet, ModelMatch model, R
       traits_(std::move(traits)),
       begun_(now),
       itinerary_(config, fleet, std::move(model), traits_),
-      slots_{Slot{HeldCall(fleet, delivery(traits_), attempt::Leg::first)},
-             Slot{HeldCall(fleet, delivery(traits_), attempt::Leg::hedge)}} {}
+      first_(fleet, traits_, attempt::Leg::first) {}
+
+AttemptLoop::Slot::Slot(Fleet& fleet, const RequestTraits& traits, attempt::Leg leg)
+    : held(fleet, delivery(traits), leg) {}
 
 Action AttemptLoop::next(const attempt::Event& event, TimePoint now) {
   if (over_) return Continue{};
@@ -42,8 +44,8 @@ Action AttemptLoop::next(const attempt::Event& event, TimePoint now) {
 
 void AttemptLoop::abandon(ErrorClass why, TimePoint now) {
   over_ = true;
-  for (Slot& slot : slots_)
-    if (slot.held.active()) records_.push_back(slot.held.abandoned(why, now));
+  for (Slot* const slot : {&first_, hedge_.get()})
+    if (slot && slot->held.active()) records_.push_back(slot->held.abandoned(why, now));
 }
 
 // --- what happened -------------------------------------------------------------------------------
@@ -188,12 +190,12 @@ std::optional<Action> AttemptLoop::wait_or_ask_again(TimePoint now) {
   if (!soonest) return std::nullopt;
   if (soonest->at > now) return wait(*soonest, now);
 
-  if (!first().held.draw_retry(group(), now)) {
+  if (!first_.held.draw_retry(group(), now)) {
     visit().forgo_retries();
     return wait_or_ask_again(now);
   }
   if (auto action = call(soonest->deployment, now)) return action;
-  first().held.give_back_retry();
+  first_.held.give_back_retry();
   soonest->at = now + bounds::kProbePoll;
   soonest->holdup = Holdup::probe;
   return worth_waiting_for(*soonest, now) ? std::optional(wait(*soonest, now)) : std::nullopt;
@@ -202,10 +204,10 @@ std::optional<Action> AttemptLoop::wait_or_ask_again(TimePoint now) {
 std::optional<Action> AttemptLoop::ask_last_resort(TimePoint now) {
   if (last_resort_used_ || !config_.router.failover || !may_ask_fresh()) return std::nullopt;
   const auto deployment = visit().least_recently_failed(now);
-  if (!deployment || !first().held.draw_retry(group(), now)) return std::nullopt;
+  if (!deployment || !first_.held.draw_retry(group(), now)) return std::nullopt;
   last_resort_used_ = true;
   auto action = call(*deployment, now, DeploymentHealth::Force::yes);
-  if (!action) first().held.give_back_retry();  // another worker took its last room
+  if (!action) first_.held.give_back_retry();  // another worker took its last room
   return action;
 }
 
@@ -249,8 +251,8 @@ GiveUp AttemptLoop::last_word(TimePoint now) {
 
 std::optional<Action> AttemptLoop::call(DeploymentIndex deployment, TimePoint now,
                                         DeploymentHealth::Force force) {
-  Call& made = first().call;
-  if (!begin_call(first(), visit(), deployment, now, force)) return std::nullopt;
+  Call& made = first_.call;
+  if (!begin_call(first_, visit(), deployment, now, force)) return std::nullopt;
   made.hedge_at = hedge_time(made, now);
   return made;
 }
@@ -268,7 +270,7 @@ bool AttemptLoop::begin_call(Slot& slot, GroupVisit& visited, DeploymentIndex de
       Call{.deployment = deployment,
            .upstream_model = substitute(config_.at(deployment).model, visited.model().captures),
            .deadline = now,
-           .leg = &slot == &hedge() ? attempt::Leg::hedge : attempt::Leg::first};
+           .leg = &slot == &first_ ? attempt::Leg::first : attempt::Leg::hedge};
   set_deadline(slot.call, now);
   return true;
 }
@@ -327,9 +329,8 @@ bool AttemptLoop::enter_fallback(TimePoint now) {
 }
 
 unsigned AttemptLoop::attempts() const {
-  const auto under_way =
-      std::ranges::count_if(slots_, [](const Slot& s) { return s.held.active(); });
-  return static_cast<unsigned>(records_.size() + static_cast<std::size_t>(under_way));
+  const unsigned under_way = (first_.held.active() ? 1 : 0) + (hedging() ? 1 : 0);
+  return static_cast<unsigned>(records_.size()) + under_way;
 }
 
 }  // namespace spillway

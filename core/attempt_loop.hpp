@@ -61,6 +61,7 @@ class AttemptLoop {
  private:
   // One of the calls that may be under way, and for whom it is made.
   struct Slot {
+    Slot(Fleet& fleet, const RequestTraits& traits, attempt::Leg leg);
     HeldCall held;
     attempt::Call call{};
     GroupVisit* visit = nullptr;
@@ -110,18 +111,18 @@ class AttemptLoop {
   GroupVisit& visit() { return itinerary_.current(); }
   const GroupVisit& visit() const { return itinerary_.current(); }
 
-  Slot& slot(attempt::Leg leg) { return slots_[static_cast<std::size_t>(leg)]; }
-  Slot& first() { return slot(attempt::Leg::first); }
-  Slot& hedge() { return slot(attempt::Leg::hedge); }
-  bool calling() const { return slots_[0].held.active() || slots_[1].held.active(); }
+  Slot& slot(attempt::Leg leg) { return leg == attempt::Leg::hedge ? *hedge_ : first_; }
+  bool hedging() const { return hedge_ && hedge_->held.active(); }
+  bool calling() const { return first_.held.active() || hedging(); }
 
   const Config& config_;
   Fleet& fleet_;
   RequestTraits traits_;
   TimePoint begun_;
   Itinerary itinerary_;
-  std::array<Slot, attempt::kLegs> slots_;
+  Slot first_;
   // Seldom there, and large.
+  std::unique_ptr<Slot> hedge_;
   std::unique_ptr<Failure> first_failure_;   // of the first group: what the client is told at last
   std::unique_ptr<Failure> stream_failure_;  // what cut the stream that was begun
   InlineVector<AttemptRecord, 2> records_;

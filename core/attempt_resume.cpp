@@ -19,7 +19,7 @@ Action AttemptLoop::resume(const Slot& cut, const attempt::Failed& event, TimePo
   const bool by_prefix = asked_to == Resume::prefix;
   const bool rejected = by_prefix && recourse(event.failure).elsewhere == Elsewhere::nowhere;
   const bool unheeded = by_prefix && event.begun_anew;
-  Call& next = first().call;
+  Call& next = first_.call;
   // It may only have refused to continue another's words, or have paid no heed to them.
   if (rejected || unheeded) {
     if (call(cut.call.deployment, now)) {
@@ -43,7 +43,7 @@ Action AttemptLoop::resume(const Slot& cut, const attempt::Failed& event, TimePo
 // Whoever is benched now may be back by then.
 bool AttemptLoop::others_left() const {
   if (!config_.stream_recovery || !config_.router.failover) return false;
-  const Slot& answering = slots_[0].held.active() ? slots_[0] : slots_[1];
+  const Slot& answering = hedging() ? *hedge_ : first_;
   return (may_ask_fresh() && visit().others_left(answering.call.deployment)) || fallback_left();
 }
 

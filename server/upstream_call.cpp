@@ -13,6 +13,7 @@ namespace spillway::server {
 namespace {
 
 constexpr std::string_view kStatusLineStart = "HTTP/1.";
+constexpr std::size_t kShortRest = 64;  // bytes
 constexpr std::size_t kUsualFields = 16;
 
 CallFaultPtr fault_of(AttemptOutcome outcome, bool stale = false) {
@@ -77,7 +78,9 @@ CallFaultPtr UpstreamCall::transport(TransportPhase phase, const error_code& ec)
 
 void UpstreamCall::keep_received() {
   if (received_.empty() || received_.data() == kept_.data()) return;
-  received_ = kept_ = received_;
+  std::string kept(received_);  // usually less than what kept_ may still have room for
+  kept_ = std::move(kept);
+  received_ = kept_;
 }
 
 // More behind what has been received and not parsed.
@@ -87,11 +90,17 @@ void UpstreamCall::begin_read(TimePoint deadline) {
   connection_->begin_read(deadline);
 }
 
+// The little that is left between two chunks is copied in front of what comes, not the other way
+// round.
+std::string_view UpstreamCall::front() const {
+  return received_.size() <= kShortRest ? received_ : std::string_view();
+}
+
 void UpstreamCall::end_read(std::string_view arrived) {
   waited_ += worker_.now() - reading_since_;
   if (arrived.empty()) return;
   any_byte_ = true;
-  received_ = received_.empty() ? arrived : kept_.append(arrived);
+  received_ = received_.size() <= kShortRest ? arrived : kept_.append(arrived);
 }
 
 Awaitable<CallFaultPtr> UpstreamCall::read_head(TimePoint deadline) {
@@ -99,7 +108,8 @@ Awaitable<CallFaultPtr> UpstreamCall::read_head(TimePoint deadline) {
     error_code ec;
     std::string_view arrived;
     begin_read(deadline);
-    while (!connection_->read_at_once(reader_, arrived, ec)) co_await connection_->wait(ec);
+    while (!connection_->read_at_once(reader_, front(), arrived, ec))
+      co_await connection_->wait(ec);
     end_read(arrived);
     if (ec) {
       if (any_byte_ && ec != asio::error::timed_out)
@@ -178,7 +188,8 @@ Awaitable<CallFaultPtr> UpstreamCall::read_body(TimePoint deadline) {
     error_code ec;
     std::string_view arrived;
     begin_read(deadline);
-    while (!connection_->read_at_once(reader_, arrived, ec)) co_await connection_->wait(ec);
+    while (!connection_->read_at_once(reader_, front(), arrived, ec))
+      co_await connection_->wait(ec);
     end_read(arrived);
     if (ec == asio::error::eof && body_.until_close())
       body_.closed();

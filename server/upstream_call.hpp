@@ -75,6 +75,7 @@ class UpstreamCall {
   CallFaultPtr parse_head();
   CallFaultPtr parse_fields(std::size_t head_bytes);
   void begin_read(TimePoint deadline);
+  std::string_view front() const;
   void end_read(std::string_view arrived);
   CallFaultPtr transport(TransportPhase phase, const error_code& ec) const;
 

@@ -212,10 +212,10 @@ void UpstreamConnection::begin_read(TimePoint deadline) {
   may_read_ = false;
 }
 
-bool UpstreamConnection::read_at_once(ReadBuffer::Borrower& reader, std::string_view& received,
-                                      error_code& ec) {
+bool UpstreamConnection::read_at_once(ReadBuffer::Borrower& reader, std::string_view front,
+                                      std::string_view& received, error_code& ec) {
   if (!std::exchange(may_read_, true)) return false;
-  if (!ec) wants_ = try_read(reader, received, ec);
+  if (!ec) wants_ = try_read(reader, front, received, ec);
   if (!ec && wants_ != Wants::nothing) {
     reads_without_wait_ = 0;
     return false;
@@ -225,10 +225,12 @@ bool UpstreamConnection::read_at_once(ReadBuffer::Borrower& reader, std::string_
   return true;
 }
 
-TlsSocket::Wants UpstreamConnection::try_read(ReadBuffer::Borrower& reader,
+TlsSocket::Wants UpstreamConnection::try_read(ReadBuffer::Borrower& reader, std::string_view front,
                                               std::string_view& received, error_code& ec) {
   const auto lent = worker_.read_buffer().lend(reader);
-  const auto buffer = lent.first(std::min(lent.size(), most_));
+  std::ranges::copy(front, lent.begin());
+  const auto room = lent.subspan(front.size());
+  const auto buffer = room.first(std::min(room.size(), most_));
   std::size_t n = 0;
   auto wants = Wants::nothing;
   if (tls_) {
@@ -241,7 +243,7 @@ TlsSocket::Wants UpstreamConnection::try_read(ReadBuffer::Borrower& reader,
     }
   }
   more_likely_ = n == buffer.size();
-  received = std::string_view(buffer.data(), n);
+  received = n == 0 ? std::string_view() : std::string_view(lent.data(), front.size() + n);
   return wants;
 }
 

@@ -41,12 +41,13 @@ class UpstreamConnection {
 
   // Reading waits in the caller's own coroutine, so that none is made for each read:
   //   begin_read(deadline);
-  //   while (!read_at_once(reader, received, ec)) co_await wait(ec);
-  // Then `received` is what has arrived, at least one byte, or `ec` an error: eof is the peer's
-  // orderly end; timed_out the deadline. The bytes lie in the worker's read buffer, lent to
-  // `reader`.
+  //   while (!read_at_once(reader, front, received, ec)) co_await wait(ec);
+  // Then `received` is `front` and what has arrived, at least one byte, or `ec` an error: eof is
+  // the peer's orderly end; timed_out the deadline. The bytes lie in the worker's read buffer, lent
+  // to `reader`; `front`, which does not, is short.
   void begin_read(TimePoint deadline);
-  bool read_at_once(ReadBuffer::Borrower& reader, std::string_view& received, error_code& ec);
+  bool read_at_once(ReadBuffer::Borrower& reader, std::string_view front,
+                    std::string_view& received, error_code& ec);
   // Until what was wanted last can go on.
   auto wait(error_code& ec) {
     return coroutine::Wait(
@@ -87,7 +88,8 @@ class UpstreamConnection {
   Awaitable<std::optional<TransportFailure>> open_tunnel(ProxyRoute proxy);
   Awaitable<std::optional<TransportFailure>> shake_hands();
   void begin_wait(error_code& ec, coroutine::Chain::Waiting waiting);
-  Wants try_read(ReadBuffer::Borrower& reader, std::string_view& received, error_code& ec);
+  Wants try_read(ReadBuffer::Borrower& reader, std::string_view front, std::string_view& received,
+                 error_code& ec);
   void look_at_early_answer();
   TransportFailure failure(TransportPhase phase, const error_code& ec) const;
   void fix_error(error_code& ec) const;
