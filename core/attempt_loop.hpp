@@ -18,7 +18,6 @@
 // (its client left), or destroys the loop.
 #pragma once
 
-#include <array>
 #include <memory>
 #include <optional>
 #include <span>

@@ -1,6 +1,5 @@
 #include "server/admission.hpp"
 
-#include <boost/asio/post.hpp>
 #include <new>
 #include <utility>
 
@@ -36,14 +35,14 @@ void Admission::ended() {
   let_in();
 }
 
-std::shared_ptr<Admission::Turn> Admission::queue(asio::io_context& io, std::string key,
+std::shared_ptr<Admission::Turn> Admission::queue(WorkerLoop& loop, std::string key,
                                                   std::function<void()> wake) {
   auto turn = std::make_shared<Turn>();
   const std::lock_guard lock(guard_);
   const auto joined = queue_.join(key, places_);
   if (joined.displaced) tell(*joined.displaced, Turn::State::turned_away);
   if (!joined.ticket) return nullptr;
-  turn->io_ = &io;
+  turn->loop_ = &loop;
   turn->key_ = std::move(key);
   turn->ticket_ = *joined.ticket;
   turn->wake_ = std::move(wake);
@@ -78,9 +77,9 @@ void Admission::tell(FairQueue::Ticket ticket, Turn::State state) noexcept {
   std::shared_ptr<Turn> turn = std::move(found->second);
   turns_.erase(found);
   turn->state_.store(state, std::memory_order_release);
-  asio::io_context& io = *turn->io_;
+  WorkerLoop& loop = *turn->loop_;
   try {
-    asio::post(io, [turn = std::move(turn)] {
+    loop.post([turn = std::move(turn)] {
       if (turn->wake_) turn->wake_();
     });
   } catch (const std::bad_alloc&) {

@@ -17,7 +17,7 @@
 
 #include "core/config.hpp"
 #include "core/fair_queue.hpp"
-#include "server/asio.hpp"
+#include "server/worker_loop.hpp"
 
 namespace spillway::server {
 
@@ -43,14 +43,14 @@ class Admission {
     friend class Admission;
     enum class State : std::uint8_t { waiting, let_in, turned_away };
     std::atomic<State> state_{State::waiting};
-    asio::io_context* io_ = nullptr;
+    WorkerLoop* loop_ = nullptr;
     std::string key_;
     FairQueue::Ticket ticket_ = 0;
     std::function<void()> wake_;  // on the worker's thread only
   };
-  // nullptr: there is no place to wait. `wake` is called on `io`'s thread when the wait is over,
+  // nullptr: there is no place to wait. `wake` is called on `loop`'s thread when the wait is over,
   // and never after settle().
-  std::shared_ptr<Turn> queue(asio::io_context& io, std::string key, std::function<void()> wake);
+  std::shared_ptr<Turn> queue(WorkerLoop& loop, std::string key, std::function<void()> wake);
   // Ends the wait, whatever came of it. True if the request may run; then ended() follows.
   bool settle(Turn& turn);
 

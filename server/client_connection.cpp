@@ -1,7 +1,6 @@
 #include "server/client_connection.hpp"
 
 #include <algorithm>
-#include <boost/asio/post.hpp>
 #include <utility>
 
 #include "server/gateway.hpp"
@@ -27,7 +26,7 @@ std::string_view without_authority(std::string_view target) {
 
 ClientConnection::ClientConnection(Worker& worker, Descriptor socket)
     : worker_(worker),
-      socket_(worker.sockets(), [this] { look_at_peer(); }),
+      socket_(worker.loop(), [this] { look_at_peer(); }),
       deadline_(worker.deadlines(),
                 [this] {
                   timed_out_ = true;
@@ -59,7 +58,7 @@ Awaitable<std::size_t> ClientConnection::read_some(char* data, std::size_t size,
   std::size_t n = read_at_once(room, ec);
   if (!ec && ++reads_without_wait_ >= kReadsWithoutWait) {
     reads_without_wait_ = 0;
-    co_await asio::post(worker_.io(), asio::deferred);
+    co_await worker_.loop().others_first();
   }
   while (ec == asio::error::would_block) {
     reads_without_wait_ = 0;
@@ -81,7 +80,7 @@ void ClientConnection::begin_wait(coroutine::Chain::Waiting waiting) {
   wait_error_ = {};
   // Whoever sends ahead lets others have their turn between its requests.
   if (!carried_.empty() || (tls_ && tls_->has_pending()))
-    return asio::post(worker_.io(), [go = std::move(waiting)]() mutable { go.go_on(); });
+    return worker_.loop().post_here([go = std::move(waiting)]() mutable { go.go_on(); });
   socket_.wait_readable(wait_error_, std::move(waiting));
 }
 

@@ -1,7 +1,6 @@
 #include "server/connection_pool.hpp"
 
 #include <algorithm>
-#include <boost/asio/post.hpp>
 
 namespace spillway::server {
 
@@ -12,7 +11,7 @@ constexpr std::size_t kIdlePerOrigin = 256;
 
 }  // namespace
 
-ConnectionPool::ConnectionPool(asio::io_context& io) : io_(io) {}
+ConnectionPool::ConnectionPool(WorkerLoop& loop) : loop_(loop) {}
 
 std::unique_ptr<UpstreamConnection> ConnectionPool::take(const Origin& origin, TimePoint now) {
   const auto found = buckets_.find(origin);
@@ -50,7 +49,7 @@ void ConnectionPool::discard(const Origin& origin, const UpstreamConnection* con
   bucket.erase(found);
   --idle_;
   doomed->close();
-  asio::post(io_, [doomed = std::move(doomed)] {});
+  loop_.post_here([doomed = std::move(doomed)] {});
 }
 
 void ConnectionPool::sweep(TimePoint now) {

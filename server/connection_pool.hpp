@@ -12,7 +12,7 @@ namespace spillway::server {
 
 class ConnectionPool {
  public:
-  explicit ConnectionPool(asio::io_context& io);
+  explicit ConnectionPool(WorkerLoop& loop);
 
   // nullptr: none idle. The connection has `reused` set.
   std::unique_ptr<UpstreamConnection> take(const Origin& origin, TimePoint now);
@@ -30,7 +30,7 @@ class ConnectionPool {
   using Bucket = std::vector<std::unique_ptr<UpstreamConnection>>;
   void discard(const Origin& origin, const UpstreamConnection* connection);
 
-  asio::io_context& io_;
+  WorkerLoop& loop_;
   std::map<Origin, Bucket> buckets_;  // bounded: origins come from the configuration
   std::size_t idle_ = 0;
 };

@@ -1,7 +1,7 @@
 // The coroutines of server/. An Awaitable<T> is a coroutine that begins when it is awaited, by
 // another one, and gives it a T or throws what it threw. Those that await each other form a chain,
 // which spawn() begins; at any time the innermost of a chain runs, or waits for one operation of
-// Asio.
+// Asio or for one of our sockets.
 //
 // Asio's own awaitable does the same and more (cancellation, executors that are type-erased, types
 // of handlers); a request awaits some ten coroutines, and this one costs a fifth of it: a frame
@@ -29,7 +29,7 @@ using OnEnd = std::function<void(std::exception_ptr)>;
 
 // Begins a chain, on the caller's stack until it first waits; it then goes on where the operations
 // it waits for complete, which have to be on one thread. Its coroutines are destroyed when it ends,
-// or when the event loop it waits in is. Without `on_end`, what it throws comes out of the event
+// or when what it waits for is. Without `on_end`, what it throws comes out of the event
 // loop.
 void spawn(Awaitable<void> first, OnEnd on_end = nullptr);
 
@@ -100,7 +100,7 @@ class Chain {
     waiting_ = nullptr;
   }
 
-  // The right to make a chain go on. Dropped unused, because its event loop is gone, it ends it.
+  // The right to make a chain go on. Dropped unused, because what it waits for is gone, it ends it.
   class Waiting {
    public:
     explicit Waiting(Chain& chain) : chain_(&chain) {}

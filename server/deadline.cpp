@@ -12,18 +12,10 @@ bool DeadlineQueue::Earlier::operator()(const Deadline& a, const Deadline& b) co
   return a.stands_at_ < b.stands_at_;
 }
 
-DeadlineQueue::DeadlineQueue() : waiting_(std::make_unique<Set>()) {}
+DeadlineQueue::DeadlineQueue(std::function<void(TimePoint)> wake_at)
+    : waiting_(std::make_unique<Set>()), wake_at_(std::move(wake_at)) {}
 
 DeadlineQueue::~DeadlineQueue() = default;
-
-void DeadlineQueue::start(asio::io_context& io) {
-  timer_.emplace(io);
-  set_timer();
-}
-
-void DeadlineQueue::stop() {
-  timer_.reset();
-}
 
 void DeadlineQueue::insert(Deadline& deadline) {
   deadline.stands_at_ = deadline.when_;
@@ -38,15 +30,13 @@ void DeadlineQueue::erase(Deadline& deadline) {
 // For the first in the queue. A timer that fires too early, because that one is gone, finds nothing
 // due.
 void DeadlineQueue::set_timer() {
-  if (!timer_ || waiting_->empty()) return;
+  if (waiting_->empty()) return;
   timer_at_ = waiting_->begin()->stands_at_;
-  timer_->expires_at(timer_at_);  // cancels a running wait, whose handler then sees the error
-  timer_->async_wait([this](error_code ec) {
-    if (!ec) run_due(timer_at_);
-  });
+  wake_at_(timer_at_);
 }
 
-void DeadlineQueue::run_due(TimePoint now) {
+void DeadlineQueue::run_due() {
+  const TimePoint now = timer_at_;
   timer_at_ = TimePoint::min();  // what is inserted meanwhile leaves the timer alone
   // Also where something throws: the others must still expire.
   struct GoOn {

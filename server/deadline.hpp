@@ -7,26 +7,24 @@
 #include <boost/intrusive/set.hpp>
 #include <functional>
 #include <memory>
-#include <optional>
 
 #include "core/time.hpp"
-#include "server/asio.hpp"
 
 namespace spillway::server {
 
 class Deadline;
 
-// Belongs to one thread; must outlive its deadlines and, because they may live in coroutines of
-// the event loop, the loop as well: that is why the loop is only given by start().
+// Belongs to one thread, and outlives its deadlines.
 class DeadlineQueue {
  public:
-  DeadlineQueue();
+  // `wake_at` is told when run_due() is to be called, and each time anew when that is sooner.
+  explicit DeadlineQueue(std::function<void(TimePoint)> wake_at);
   ~DeadlineQueue();
   DeadlineQueue(const DeadlineQueue&) = delete;
   DeadlineQueue& operator=(const DeadlineQueue&) = delete;
 
-  void start(asio::io_context& io);
-  void stop();  // before the loop goes away; nothing expires any more
+  // Everything up to the time that wake_at was told last.
+  void run_due();
 
  private:
   friend class Deadline;
@@ -36,18 +34,17 @@ class DeadlineQueue {
   void insert(Deadline& deadline);
   void erase(Deadline& deadline);
   void set_timer();
-  void run_due(TimePoint now);
 
   struct Set;
   std::unique_ptr<Set> waiting_;
-  std::optional<Timer> timer_;
-  TimePoint timer_at_ = TimePoint::max();  // max: the timer is not running
+  std::function<void(TimePoint)> wake_at_;
+  TimePoint timer_at_ = TimePoint::max();  // max: wake_at_ was not told
 };
 
 class Deadline : public boost::intrusive::set_base_hook<> {
  public:
   // `on_expiry` runs on the queue's thread, once for each arm() whose time passes; never after
-  // destruction. It does not destroy the deadline. What it throws comes out of the event loop.
+  // destruction. It does not destroy the deadline. What it throws comes out of run_due().
   Deadline(DeadlineQueue& queue, std::function<void()> on_expiry);
   ~Deadline();
   Deadline(const Deadline&) = delete;

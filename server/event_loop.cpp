@@ -10,9 +10,13 @@
 namespace spillway::server {
 
 void run_event_loop(asio::io_context& io) {
+  run_event_loop([&io] { io.run(); });
+}
+
+void run_event_loop(const std::function<void()>& run) {
   for (;;) {
     try {
-      io.run();
+      run();
       return release_coroutine_memory();
     } catch (const std::exception& error) {
       log_error(fmt::format("a handler failed: {}", error.what()));

@@ -35,7 +35,7 @@ Forward::Forward(Worker& worker, ClientConnection& connection, ClientRequest& re
       keep_alive_(keep_alive),
       fleet_(*snapshot_, worker.random()),
       writer_(worker, connection, writer_options(config_, request)),
-      wait_timer_(worker.io()),
+      wait_timer_(worker.loop().io()),
       bytes_before_(connection.bytes_written()),
       request_bytes_(request.body.size()) {}
 
@@ -146,6 +146,7 @@ Awaitable<void> Forward::wait_until(TimePoint until) {
   while (worker_.now() < until && !ended_early()) {
     wait_timer_.expires_at(until);
     error_code ec;
+    const WorkerLoop::TimerWait wait(worker_.loop());
     co_await wait_timer_.async_wait(to(ec));
   }
   count_wait(begun, worker_.now() - begun);
@@ -228,6 +229,7 @@ Awaitable<CallLeg*> Forward::race() {
     }
     wait_timer_.expires_at(hedge_at_.value_or(TimePoint::max()));
     error_code ec;
+    const WorkerLoop::TimerWait wait(worker_.loop());
     co_await wait_timer_.async_wait(to(ec));
   }
 }

@@ -17,7 +17,7 @@ bool Forward::admit() {
 Awaitable<void> Forward::wait_for_turn() {
   Admission& admission = worker_.gateway().admission();
   auto wake = [this] { wait_timer_.cancel(); };
-  auto queued = admission.queue(worker_.io(), request_.key_name, std::move(wake));
+  auto queued = admission.queue(worker_.loop(), request_.key_name, std::move(wake));
   if (!queued)
     co_return leave_unwritten(over_capacity(
         "The gateway is at its limit of requests at once.",
@@ -28,6 +28,7 @@ Awaitable<void> Forward::wait_for_turn() {
   while (turn.waiting() && !ended_early() && worker_.now() < until) {
     wait_timer_.expires_at(until);
     error_code ec;
+    const WorkerLoop::TimerWait wait(worker_.loop());
     co_await wait_timer_.async_wait(to(ec));
   }
   admitted_ = turn.settle();

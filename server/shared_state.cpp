@@ -36,7 +36,7 @@ SharedState::SharedState(RedisSettings settings, TimePoint (*clock)())
       benches_(self_, settings_.database, seeded_random()),
       limits_(self_, settings_.database),
       affinities_(settings_.database) {
-  deadlines_.start(io_);
+  due_.emplace(io_);
 }
 
 SharedState::~SharedState() {
@@ -44,7 +44,15 @@ SharedState::~SharedState() {
     asio::post(io_, [this] { leave(); });
     thread_.join();
   }
-  deadlines_.stop();
+  due_.reset();
+}
+
+void SharedState::wake_at(TimePoint when) {
+  if (!due_) return;
+  due_->expires_at(when);  // cancels a running wait, whose handler then sees the error
+  due_->async_wait([this](error_code ec) {
+    if (!ec) deadlines_.run_due();
+  });
 }
 
 // What is held goes back, if that can be done at once.

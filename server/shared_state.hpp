@@ -64,6 +64,7 @@ class SharedState final : public ChangeListener {
   Awaitable<void> listen_for(std::optional<Problem>& problem);
   Awaitable<Problem> carry(RedisConnection& talker, Commands commands);
   void leave();
+  void wake_at(TimePoint when);
   void cut();
   Commands news(TimePoint now);
   void hear(const RedisReply& reply);
@@ -77,7 +78,9 @@ class SharedState final : public ChangeListener {
   const RedisSettings settings_;
   const std::string address_;  // for the log
   TimePoint (*const clock_)();
-  DeadlineQueue deadlines_;  // outlives the event loop
+  // Both outlive the event loop.
+  DeadlineQueue deadlines_{[this](TimePoint when) { wake_at(when); }};
+  std::optional<Timer> due_;  // when deadlines_ are
   asio::io_context io_{1};
   Resolver resolver_{io_, clock_};
   TlsClient tls_;

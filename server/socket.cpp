@@ -1,7 +1,7 @@
 #include "server/socket.hpp"
 
 #include <netinet/tcp.h>
-#include <sys/eventfd.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -13,9 +13,6 @@ namespace spillway::server {
 
 namespace {
 
-constexpr std::uint32_t kEnd = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
-constexpr std::uint32_t kReadable = EPOLLIN | kEnd;
-constexpr std::uint32_t kWritable = EPOLLOUT | EPOLLHUP | EPOLLERR;
 constexpr std::size_t kMostBuffers = 64;  // of one write
 
 error_code last_error() {
@@ -29,110 +26,8 @@ void set_option(const Socket& socket, int level, int name, const Value& value) {
 
 }  // namespace
 
-Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
-  std::swap(number_, other.number_);
-  return *this;
-}
-
-Descriptor::~Descriptor() {
-  if (number_ >= 0) ::close(number_);
-}
-
-// --- the set
-// --------------------------------------------------------------------------------------
-
-void SocketSet::start(asio::io_context& io) {
-  Descriptor kernel(::epoll_create1(EPOLL_CLOEXEC));
-  Descriptor woken(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  epoll_event event{EPOLLIN, {nullptr}};
-  if (kernel.get() < 0 || woken.get() < 0 ||
-      ::epoll_ctl(kernel.get(), EPOLL_CTL_ADD, woken.get(), &event) != 0)
-    throw boost::system::system_error(last_error(), "the sockets of a worker");
-  kernel_.emplace(io, kernel.get());
-  kernel.release();
-  woken_ = std::move(woken);
-  wait();
-}
-
-void SocketSet::stop() {
-  kernel_.reset();
-  count_ = next_ = 0;
-  for (Sockets* const sockets : {&known_, &ending_}) {
-    while (!sockets->empty()) {
-      Socket& socket = sockets->front();
-      socket.unlink();
-      const auto reader = std::exchange(socket.reader_, std::nullopt);
-      const auto writer = std::exchange(socket.writer_, std::nullopt);
-    }
-  }
-}
-
-void SocketSet::wait() {
-  kernel_->async_wait(asio::posix::descriptor_base::wait_read, [this](error_code ec) {
-    if (!ec) serve();
-  });
-}
-
-void SocketSet::serve() {
-  // Also where something throws: what is left is told of again.
-  struct GoOn {
-    SocketSet& set;
-    ~GoOn() {
-      if (set.next_ < set.count_ || !set.ending_.empty()) set.wake();
-      set.wait();
-    }
-  } go_on{*this};
-  if (next_ == count_) {
-    const int count =
-        ::epoll_wait(kernel_->native_handle(), told_.data(), static_cast<int>(kAtOnce), 0);
-    next_ = 0;
-    count_ = static_cast<std::size_t>(std::max(count, 0));
-  }
-  while (next_ < count_) serve_next();
-}
-
-void SocketSet::serve_next() {
-  epoll_event& told = told_[next_];
-  if (!told.data.ptr) {
-    ++next_;
-    return end_waits();
-  }
-  auto& socket = *static_cast<Socket*>(told.data.ptr);
-  // What goes on may close this socket, or throw.
-  const std::uint32_t news = told.events;
-  told.events &= kWritable;
-  if (news & kReadable) socket.became_readable(news & kEnd);
-  ++next_;
-  if (told.events & kWritable) Socket::go_on(socket.writer_, {});
-}
-
-void SocketSet::end_waits() {
-  std::uint64_t times = 0;
-  [[maybe_unused]] const auto read = ::read(woken_.get(), &times, sizeof times);
-  awake_ = false;
-  while (!ending_.empty()) {
-    Socket& socket = ending_.front();
-    socket.unlink();
-    if (socket.known_) known_.push_back(socket);
-    // One of them may take the socket along.
-    auto reader = std::exchange(socket.reader_, std::nullopt);
-    auto writer = std::exchange(socket.writer_, std::nullopt);
-    Socket::go_on(reader, asio::error::operation_aborted);
-    Socket::go_on(writer, asio::error::operation_aborted);
-  }
-}
-
-void SocketSet::wake() {
-  if (std::exchange(awake_, true)) return;
-  const std::uint64_t once = 1;
-  [[maybe_unused]] const auto written = ::write(woken_.get(), &once, sizeof once);
-}
-
-// --- a socket
-// -------------------------------------------------------------------------------------
-
-Socket::Socket(SocketSet& set, std::function<void()> on_readable)
-    : set_(set), on_readable_(std::move(on_readable)) {}
+Socket::Socket(WorkerLoop& loop, std::function<void()> on_readable)
+    : loop_(loop), on_readable_(std::move(on_readable)) {}
 
 Socket::~Socket() {
   close();
@@ -146,6 +41,7 @@ void Socket::open(Descriptor descriptor) {
 }
 
 void Socket::connect(const Tcp::endpoint& endpoint, error_code& ec) {
+  close();
   ec = {};
   Descriptor made(::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
                            IPPROTO_TCP));
@@ -216,25 +112,31 @@ void Socket::watch() {
   if (is_open() && !will_tell_) ask();
 }
 
-// What the kernel cannot be asked of is of no use to anybody.
 void Socket::ask() {
   epoll_event event{EPOLLIN | EPOLLRDHUP | EPOLLET, {this}};
   if (writer_) event.events |= EPOLLOUT;
-  const int kernel = set_.kernel_ ? set_.kernel_->native_handle() : -1;
-  if (::epoll_ctl(kernel, known_ ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, native_handle(), &event) != 0)
+  const int kernel = loop_.kernel_ ? loop_.kernel_->native_handle() : -1;
+  if (::epoll_ctl(kernel, known_ ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, native_handle(), &event) != 0) {
+    failure_ = static_cast<asio::error::basic_errors>(errno);
     return close();
-  if (!std::exchange(known_, true) && !is_linked()) set_.known_.push_back(*this);
+  }
+  if (!std::exchange(known_, true) && !is_linked()) loop_.known_.push_back(*this);
   will_tell_ = true;
 }
 
 void Socket::became_readable(bool ended) {
   will_tell_ = false;
   ended_ = ended_ || ended;
+  if (ending_) return;
   const bool watched = std::exchange(watched_, false);
   if (reader_)
     go_on(reader_, {});
   else if (watched)
     on_readable_();
+}
+
+void Socket::became_writable() {
+  if (!ending_) go_on(writer_, {});
 }
 
 void Socket::go_on(std::optional<Waiter>& waiter, error_code ec) {
@@ -248,8 +150,9 @@ void Socket::go_on(std::optional<Waiter>& waiter, error_code ec) {
 void Socket::cancel() {
   if (!reader_ && !writer_) return;
   if (is_linked()) unlink();
-  set_.ending_.push_back(*this);
-  set_.wake();
+  loop_.ending_.push_back(*this);
+  ending_ = true;
+  loop_.wake();
 }
 
 // The kernel is told so, because a process that is being started may share the socket for a moment.
@@ -257,10 +160,10 @@ void Socket::close() {
   if (!is_open()) return;
   if (std::exchange(known_, false)) {
     if (is_linked()) unlink();
-    if (set_.kernel_)
-      ::epoll_ctl(set_.kernel_->native_handle(), EPOLL_CTL_DEL, native_handle(), nullptr);
-    for (std::size_t i = set_.next_; i < set_.count_; ++i)
-      if (set_.told_[i].data.ptr == this) set_.told_[i].events = 0;
+    if (loop_.kernel_)
+      ::epoll_ctl(loop_.kernel_->native_handle(), EPOLL_CTL_DEL, native_handle(), nullptr);
+    for (std::size_t i = loop_.next_; i < loop_.count_; ++i)
+      if (loop_.told_[i].data.ptr == this) loop_.told_[i].events = 0;
   }
   descriptor_ = Descriptor();
   will_tell_ = ended_ = watched_ = false;

@@ -1,4 +1,4 @@
-// TCP connections that do not block, and the set in which those of one worker wait.
+// TCP connections that do not block, and wait in their worker's loop.
 //
 // Asio asks the kernel anew before each wait. A socket here is made known to the kernel once, and
 // asked about again only where it may still hold what the kernel has told of: after a read that
@@ -6,83 +6,23 @@
 // waiting costs a request no call of its own.
 #pragma once
 
-#include <sys/epoll.h>
-
-#include <array>
-#include <boost/asio/posix/basic_stream_descriptor.hpp>
-#include <boost/intrusive/list.hpp>
-#include <cstdint>
 #include <functional>
 #include <optional>
 #include <span>
 #include <utility>
 
 #include "server/asio.hpp"
+#include "server/descriptor.hpp"
 #include "server/gather_write.hpp"
+#include "server/worker_loop.hpp"
 
 namespace spillway::server {
-
-// Owns a file descriptor of the kernel's; -1: none.
-class Descriptor {
- public:
-  explicit Descriptor(int number = -1) : number_(number) {}
-  Descriptor(Descriptor&& other) noexcept : number_(other.release()) {}
-  Descriptor& operator=(Descriptor&& other) noexcept;
-  ~Descriptor();
-
-  int get() const { return number_; }
-  int release() { return std::exchange(number_, -1); }
-
- private:
-  int number_;
-};
-
-// A link of boost::intrusive's lists that ends with its owner.
-using SelfUnlinking =
-    boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
-
-// All on one thread, in whose event loop the sockets wait. Like a DeadlineQueue it must outlive
-// them and, because they may live in coroutines of the event loop, the loop as well: that is why
-// the loop is only given by start().
-class SocketSet {
- public:
-  SocketSet() = default;
-  SocketSet(const SocketSet&) = delete;
-  SocketSet& operator=(const SocketSet&) = delete;
-
-  // Throws boost::system::system_error if the kernel has no descriptor left.
-  void start(asio::io_context& io);
-  // Before the loop goes away. Coroutines that wait for a socket are destroyed.
-  void stop();
-
- private:
-  friend class Socket;
-  class Event;
-  using Sockets = boost::intrusive::list<Socket, boost::intrusive::base_hook<SelfUnlinking>,
-                                         boost::intrusive::constant_time_size<false>>;
-  static constexpr std::size_t kAtOnce = 128;  // then timers and whatever else have their turn
-
-  void wait();
-  void serve();
-  void serve_next();
-  void end_waits();
-  void wake();
-
-  std::optional<asio::posix::basic_stream_descriptor<Executor>> kernel_;  // epoll's
-  Descriptor woken_;  // an eventfd among the sockets: some are in `ending_`
-  bool awake_ = false;
-  Sockets known_;   // to the kernel
-  Sockets ending_;  // whoever waits for one of these is to go on without it
-  std::array<epoll_event, kAtOnce> told_;
-  std::size_t next_ = 0;  // of told_, to be served
-  std::size_t count_ = 0;
-};
 
 // Closed to begin with. Reading and writing never wait: `ec` is would_block instead.
 class Socket : public SelfUnlinking {
  public:
   // `on_readable` runs in the event loop, once after each watch(); never after destruction.
-  Socket(SocketSet& set, std::function<void()> on_readable);
+  Socket(WorkerLoop& loop, std::function<void()> on_readable);
   ~Socket();
   Socket(const Socket&) = delete;
   Socket& operator=(const Socket&) = delete;
@@ -101,7 +41,8 @@ class Socket : public SelfUnlinking {
   void found_empty() { will_tell_ = known_ && !ended_; }
 
   // To be awaited, by one coroutine at a time each. It may be in vain: there may be nothing after
-  // all. `ec` is operation_aborted if the socket was closed, or the wait cancelled.
+  // all. `ec` is operation_aborted if the socket was closed, or the wait cancelled; the system's if
+  // it cannot wait, and the socket is closed. Destroying the socket destroys who waits.
   auto readable(error_code& ec) {
     return coroutine::Wait(
         [this, &ec](coroutine::Chain::Waiting waiting) { wait_readable(ec, std::move(waiting)); });
@@ -113,7 +54,8 @@ class Socket : public SelfUnlinking {
   void wait_readable(error_code& ec, coroutine::Chain::Waiting waiting);
   void wait_writable(error_code& ec, coroutine::Chain::Waiting waiting);
 
-  // From now on on_readable is called, once, when there is something to read and nobody waits to.
+  // on_readable is called, once, with the next news; unless a coroutine waits for them, which ends
+  // the watch.
   void watch();
   void unwatch() { watched_ = false; }
 
@@ -128,7 +70,7 @@ class Socket : public SelfUnlinking {
   Tcp::endpoint peer(error_code& ec) const;
 
  private:
-  friend class SocketSet;
+  friend class WorkerLoop;
   struct Waiter {
     coroutine::Chain::Waiting waiting;
     error_code& ec;
@@ -136,8 +78,9 @@ class Socket : public SelfUnlinking {
   static void go_on(std::optional<Waiter>& waiter, error_code ec);
   void ask();
   void became_readable(bool ended);
+  void became_writable();
 
-  SocketSet& set_;
+  WorkerLoop& loop_;
   std::function<void()> on_readable_;
   std::optional<Waiter> reader_;
   std::optional<Waiter> writer_;
@@ -146,6 +89,8 @@ class Socket : public SelfUnlinking {
   bool will_tell_ = false;  // the kernel, of what there is to read: unless it has, and that is left
   bool ended_ = false;      // the peer's side, of which the kernel tells only once
   bool watched_ = false;
+  bool ending_ = false;  // whoever waits is about to be told so, and nothing else
+  asio::error::basic_errors failure_ = asio::error::operation_aborted;  // what they are told
 };
 
 // Reads that find something at once take no turn of the event loop; after so many others get

@@ -70,11 +70,12 @@ void StreamWriter::send_comment() {
   comment_->writer = this;
   error_code ec;
   const auto wants = connection_.write_at_once(comment_->left, ec);
-  if (ec || wants == TlsSocket::Wants::nothing)
+  if (ec || wants == TlsSocket::Wants::nothing) {
     comment_->end(ec);
-  else
+  } else {
+    comment_stuck_->arm(worker_.now() + options_.write_timeout);
     spawn(write_rest(comment_, wants));
-  if (comment_under_way()) comment_stuck_->arm(worker_.now() + options_.write_timeout);
+  }
   rearm();
 }
 
@@ -96,9 +97,10 @@ void StreamWriter::Comment::end(error_code ec) {
 }
 
 Awaitable<void> StreamWriter::comment_written() {
-  Timer timer(worker_.io(), TimePoint::max());
+  Timer timer(worker_.loop().io(), TimePoint::max());
   comment_->waiter = &timer;
   error_code ec;
+  const WorkerLoop::TimerWait wait(worker_.loop());
   co_await timer.async_wait(to(ec));
   comment_->waiter = nullptr;
 }

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/url/parse.hpp>
 #include <cerrno>
 
@@ -50,7 +49,9 @@ bool is_exhausted(const error_code& ec) {
   return ec == boost::system::errc::too_many_files_open ||
          ec == boost::system::errc::too_many_files_open_in_system ||
          ec == boost::system::errc::address_not_available ||
-         ec == boost::system::errc::no_buffer_space || ec == boost::system::errc::not_enough_memory;
+         ec == boost::system::errc::no_buffer_space ||
+         ec == boost::system::errc::no_space_on_device ||  // for what epoll(7) keeps of a socket
+         ec == boost::system::errc::not_enough_memory;
 }
 
 }  // namespace
@@ -71,7 +72,7 @@ std::optional<ProxyRoute> proxy_for(const ProxySettings& settings, const Origin&
 
 UpstreamConnection::UpstreamConnection(Worker& worker, Origin origin)
     : worker_(worker),
-      socket_(worker.sockets(),
+      socket_(worker.loop(),
               [this] {
                 if (sending_)
                   look_at_early_answer();
@@ -100,9 +101,12 @@ Awaitable<std::optional<TransportFailure>> UpstreamConnection::connect(
 Awaitable<std::optional<TransportFailure>> UpstreamConnection::connect_tcp(std::string host,
                                                                            std::uint16_t port,
                                                                            TimePoint deadline) {
-  resolving_ = std::make_unique<Timer>(worker_.io(), deadline);
-  const Resolver::Answer answer =
-      co_await worker_.resolver().resolve(std::move(host), *resolving_, worker_.now());
+  resolving_ = std::make_unique<Timer>(worker_.loop().io(), deadline);
+  Resolver::Answer answer;
+  {
+    const WorkerLoop::TimerWait looked_up(worker_.loop());
+    answer = co_await worker_.resolver().resolve(std::move(host), *resolving_, worker_.now());
+  }
   resolving_.reset();
   if (answer.error) co_return failure(TransportPhase::resolve, answer.error);
   error_code ec = asio::error::host_not_found;
@@ -198,7 +202,7 @@ void UpstreamConnection::begin_wait(error_code& ec, coroutine::Chain::Waiting wa
     case Wants::writable:
       return socket_.wait_writable(ec, std::move(waiting));
     case Wants::nothing:  // but to give others their turn
-      return asio::post(worker_.io(), [go = std::move(waiting)]() mutable { go.go_on(); });
+      return worker_.loop().post_here([go = std::move(waiting)]() mutable { go.go_on(); });
   }
 }
 

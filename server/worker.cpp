@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <boost/asio/post.hpp>
 #include <new>
 
 #include "server/event_loop.hpp"
@@ -72,24 +71,20 @@ Worker::Worker(Gateway& gateway, Audience audience)
     : gateway_(gateway),
       audience_(audience),
       random_(seeded_random()),
-      metrics_(std::make_unique<MetricsShard>()) {
-  deadlines_.start(io_);
-  sockets_.start(io_);
-}
+      metrics_(std::make_unique<MetricsShard>()) {}
 
 Worker::~Worker() {
-  sockets_.stop();
-  deadlines_.stop();
+  loop_.destroy();
 }
 
 void Worker::run() {
-  spawn(housekeeping());
-  run_event_loop(io_);
+  housekeeping_.arm(now() + kHousekeeping);
+  run_event_loop([this] { loop_.run(); });
   gateway_.worker_ended(audience_);
 }
 
 void Worker::use(SnapshotPtr snapshot) {
-  asio::post(io_, [this, snapshot = std::move(snapshot)] {
+  loop_.post([this, snapshot = std::move(snapshot)] {
     metrics_->use(snapshot->config);
     snapshot_ = snapshot;
     tls_.forget_named_authorities();  // their files may have changed
@@ -99,7 +94,7 @@ void Worker::use(SnapshotPtr snapshot) {
 void Worker::adopt(Descriptor socket) {
   connections_.fetch_add(1, std::memory_order_relaxed);
   try {
-    asio::post(io_, [this, socket = std::move(socket)]() mutable { begin(std::move(socket)); });
+    loop_.post([this, socket = std::move(socket)]() mutable { begin(std::move(socket)); });
   } catch (const std::bad_alloc&) {
     connections_.fetch_sub(1, std::memory_order_relaxed);
   }
@@ -131,21 +126,17 @@ void Worker::connection_ended() {
   stop_when_empty();
 }
 
-Awaitable<void> Worker::housekeeping() {
-  while (!draining_) {
-    housekeeping_timer_.expires_after(kHousekeeping);
-    error_code ec;
-    co_await housekeeping_timer_.async_wait(to(ec));
-    pool_.sweep(now());
-    metrics_->set_pool_connections(pool_.idle(), busy_upstreams_);
-  }
+void Worker::keep_house() {
+  pool_.sweep(now());
+  metrics_->set_pool_connections(pool_.idle(), busy_upstreams_);
+  housekeeping_.arm(now() + kHousekeeping);
 }
 
 bool Worker::looks_stuck() {
   if (gave_sign_.exchange(false, std::memory_order_relaxed)) {
     silent_looks_.store(0, std::memory_order_relaxed);
     try {
-      asio::post(io_, [this] { gave_sign_.store(true, std::memory_order_relaxed); });
+      loop_.post([this] { gave_sign_.store(true, std::memory_order_relaxed); });
     } catch (const std::bad_alloc&) {  // not the worker's fault
       gave_sign_.store(true, std::memory_order_relaxed);
     }
@@ -156,16 +147,15 @@ bool Worker::looks_stuck() {
 }
 
 void Worker::leave(Leaving why) {
-  asio::post(io_, [this, why] {
+  loop_.post([this, why] {
     leaving_ = true;
     if (why == Leaving::for_good) ready_ = false;
   });
 }
 
 void Worker::drain() {
-  asio::post(io_, [this] {
+  loop_.post([this] {
     leaving_ = draining_ = true;
-    housekeeping_timer_.cancel();
     for (Session* session : sessions_) session->close_if_idle();
     stop_when_empty();
   });
@@ -173,7 +163,7 @@ void Worker::drain() {
 
 // Asked for again at the next look if there is not even the memory for that.
 void Worker::shed() try {
-  asio::post(io_, [this] {
+  loop_.post([this] {
     pool_.clear();
     for (Session* session : sessions_) session->close_if_kept();
     release_coroutine_memory();
@@ -183,7 +173,7 @@ void Worker::shed() try {
 
 // Asked for again as long as somebody waits.
 void Worker::make_room() try {
-  asio::post(io_, [this] {
+  loop_.post([this] {
     const auto longest = std::ranges::min_element(sessions_, {}, &Session::silent_since);
     if (longest == sessions_.end()) return;
     const TimePoint since = (*longest)->silent_since();
@@ -194,7 +184,7 @@ void Worker::make_room() try {
 }
 
 void Worker::cut() {
-  asio::post(io_, [this] {
+  loop_.post([this] {
     for (Session* session : sessions_) session->close();
   });
 }
@@ -202,7 +192,7 @@ void Worker::cut() {
 void Worker::stop_when_empty() {
   if (!draining_ || connections() > 0) return;
   pool_.clear();
-  io_.stop();
+  loop_.stop();
 }
 
 const std::string& Worker::http_date() {

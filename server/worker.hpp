@@ -1,4 +1,4 @@
-// One thread, one io_context, and everything a request needs that is not shared: the upstream pool,
+// One thread, its event loop, and everything a request needs that is not shared: the upstream pool,
 // the DNS cache, TLS sessions, randomness, metrics. A client connection lives its whole life on one
 // worker, so nothing here is locked.
 #pragma once
@@ -17,8 +17,8 @@
 #include "server/resolver.hpp"
 #include "server/routes.hpp"
 #include "server/snapshot.hpp"
-#include "server/socket.hpp"
 #include "server/tls_client.hpp"
+#include "server/worker_loop.hpp"
 
 namespace spillway::server {
 
@@ -61,9 +61,8 @@ class Worker {
   // and for what the gateway itself took.
   static TimePoint now_anew();
   const std::string& http_date();  // the Date header's value, made once a second
-  asio::io_context& io() { return io_; }
-  DeadlineQueue& deadlines() { return deadlines_; }
-  SocketSet& sockets() { return sockets_; }
+  WorkerLoop& loop() { return loop_; }
+  DeadlineQueue& deadlines() { return loop_.deadlines(); }
   ReadBuffer& read_buffer() { return *read_buffer_; }
   RequestMemory& request_memory() { return request_memory_; }
   ConnectionPool& pool() { return pool_; }
@@ -90,20 +89,16 @@ class Worker {
   Awaitable<void> serve(Descriptor socket);
   class Attended;
   void connection_ended();
-  Awaitable<void> housekeeping();
+  void keep_house();
   void stop_when_empty();
 
   Gateway& gateway_;
   const Audience audience_;  // of all its connections
-  // What coroutines use until the event loop is gone.
-  DeadlineQueue deadlines_;
-  SocketSet sockets_;
+  WorkerLoop loop_;
   std::unique_ptr<ReadBuffer> read_buffer_ = std::make_unique<ReadBuffer>();
   RequestMemory request_memory_;
-  // One thread does all of its input and output; only posting comes from others.
-  asio::io_context io_{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO};
-  ConnectionPool pool_{io_};
-  Resolver resolver_{io_, &Worker::now};
+  ConnectionPool pool_{loop_};
+  Resolver resolver_{loop_.io(), &Worker::now};
   TlsClient tls_;
   Random random_;
   std::unique_ptr<MetricsShard> metrics_;
@@ -113,7 +108,7 @@ class Worker {
       0};                              // accepted and not yet ended, those under way to us included
   std::atomic<bool> gave_sign_{true};  // of life, since it was asked last
   std::atomic<unsigned> silent_looks_{0};  // in a row
-  Timer housekeeping_timer_{io_};
+  Deadline housekeeping_{loop_.deadlines(), [this] { keep_house(); }};
   std::string date_;
   std::int64_t date_second_ = -1;
   std::uint64_t busy_upstreams_ = 0;

@@ -345,5 +345,9 @@ def test_places_and_descriptors_come_back_after_every_kind_of_trouble(gateway, u
             client.send(request_bytes("POST", CHAT, BODY[:-1] + b',"stream":true}'))
         running.post(CHAT, b"{")
     eventually(lambda: running.open_descriptors() <= before + 1)
-    state = json.loads(running.get("/router/state").body)
-    assert '"in_flight": 0' in json.dumps(state)
+
+    def nothing_under_way():
+        state = json.loads(running.get("/router/state").body)
+        return '"in_flight": 0' in json.dumps(state)
+
+    eventually(nothing_under_way)

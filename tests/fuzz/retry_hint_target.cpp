@@ -89,7 +89,9 @@ void check_value(std::string_view value) {
 
 // As Go writes a duration.
 void check_durations(std::mt19937_64& random) {
-  const auto wanted = milliseconds(random() % std::uint64_t(bounds::kHintCap / milliseconds(1)));
+  // Not none at all, which says nothing in a message.
+  const auto wanted =
+      milliseconds(1 + random() % (std::uint64_t(bounds::kHintCap / milliseconds(1)) - 1));
   const std::string text = fmt::format("{}m{}.{:03}s", wanted / minutes(1),
                                        wanted % minutes(1) / seconds(1), wanted.count() % 1000);
   const auto delay = parse_duration(text);

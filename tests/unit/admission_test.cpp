@@ -14,6 +14,12 @@ Limits limits(std::size_t running, std::size_t queue) {
   return limits;
 }
 
+// What was posted to it.
+void run_all(WorkerLoop& loop) {
+  while (loop.poll()) {
+  }
+}
+
 TEST_CASE("Without a limit everybody is admitted, and counted") {
   Admission admission;
   for (int i = 0; i < 3; ++i) CHECK(admission.admit());
@@ -24,20 +30,20 @@ TEST_CASE("Without a limit everybody is admitted, and counted") {
 
 TEST_CASE("A turn comes when one that runs has ended, and wakes its owner on its own thread") {
   Admission admission;
-  asio::io_context io;
+  WorkerLoop loop;
   int woken = 0;
   admission.use(limits(1, 1));
   REQUIRE(admission.admit());
   REQUIRE_FALSE(admission.admit());
-  const auto turn = admission.queue(io, "a", [&] { ++woken; });
+  const auto turn = admission.queue(loop, "a", [&] { ++woken; });
   REQUIRE(turn);
   CHECK(turn->waiting());
   CHECK(admission.waiting() == 1);
-  CHECK(admission.queue(io, "a", [] {}) == nullptr);
+  CHECK(admission.queue(loop, "a", [] {}) == nullptr);
   admission.ended();
   CHECK_FALSE(turn->waiting());
   CHECK(woken == 0);
-  io.run();
+  run_all(loop);
   CHECK(woken == 1);
   CHECK(admission.settle(*turn));
   CHECK(admission.running() == 1);
@@ -46,10 +52,10 @@ TEST_CASE("A turn comes when one that runs has ended, and wakes its owner on its
 
 TEST_CASE("Nobody overtakes those who wait") {
   Admission admission;
-  asio::io_context io;
+  WorkerLoop loop;
   admission.use(limits(1, 5));
   REQUIRE(admission.admit());
-  const auto turn = admission.queue(io, "a", [] {});
+  const auto turn = admission.queue(loop, "a", [] {});
   CHECK_FALSE(admission.admit());
   CHECK(turn->waiting());
 }
@@ -57,10 +63,10 @@ TEST_CASE("Nobody overtakes those who wait") {
 TEST_CASE("A higher limit lets those in who wait, and so do places that no limit counts") {
   for (const std::size_t limit : {std::size_t{2}, std::size_t{0}}) {
     Admission admission;
-    asio::io_context io;
+    WorkerLoop loop;
     admission.use(limits(1, 5));
     REQUIRE(admission.admit());
-    const auto turn = admission.queue(io, "a", [] {});
+    const auto turn = admission.queue(loop, "a", [] {});
     REQUIRE(turn->waiting());
     admission.use(limits(limit, 0));
     CHECK_FALSE(turn->waiting());
@@ -71,11 +77,11 @@ TEST_CASE("A higher limit lets those in who wait, and so do places that no limit
 
 TEST_CASE("One that is settled before its turn holds no place, and one after it holds it") {
   Admission admission;
-  asio::io_context io;
+  WorkerLoop loop;
   admission.use(limits(1, 5));
   REQUIRE(admission.admit());
-  const auto gone = admission.queue(io, "a", [] {});
-  const auto next = admission.queue(io, "a", [] {});
+  const auto gone = admission.queue(loop, "a", [] {});
+  const auto next = admission.queue(loop, "a", [] {});
   CHECK_FALSE(admission.settle(*gone));
   admission.ended();
   CHECK_FALSE(next->waiting());
@@ -85,22 +91,22 @@ TEST_CASE("One that is settled before its turn holds no place, and one after it 
 
 TEST_CASE("A place that became free between the look and the wait is taken at once") {
   Admission admission;
-  asio::io_context io;
+  WorkerLoop loop;
   admission.use(limits(1, 5));
   REQUIRE(admission.admit());
   REQUIRE_FALSE(admission.admit());
   admission.ended();
-  const auto turn = admission.queue(io, "a", [] {});
+  const auto turn = admission.queue(loop, "a", [] {});
   CHECK_FALSE(turn->waiting());
   CHECK(admission.settle(*turn));
 }
 
 TEST_CASE("What ends a wait by an exception gives up its turn, and a place that it got, once") {
   Admission admission;
-  asio::io_context io;
+  WorkerLoop loop;
   int woken = 0;
   const auto wait_in_vain = [&](bool let_in) {
-    const Admission::Settlement turn(admission, admission.queue(io, "a", [&] { ++woken; }));
+    const Admission::Settlement turn(admission, admission.queue(loop, "a", [&] { ++woken; }));
     if (let_in) admission.ended();
     CHECK(turn.waiting() != let_in);
     throw std::bad_alloc();
@@ -112,16 +118,16 @@ TEST_CASE("What ends a wait by an exception gives up its turn, and a place that 
   CHECK(admission.running() == 1);
   CHECK_THROWS(wait_in_vain(true));
   CHECK(admission.running() == 0);
-  io.run();
+  run_all(loop);
   CHECK(woken == 0);
 }
 
 TEST_CASE("Once it is closed, a place that becomes free lets nobody in who waits") {
   Admission admission;
-  asio::io_context io;
+  WorkerLoop loop;
   admission.use(limits(1, 5));
   REQUIRE(admission.admit());
-  const auto turn = admission.queue(io, "a", [] {});
+  const auto turn = admission.queue(loop, "a", [] {});
   admission.close();
   admission.ended();
   CHECK(turn->waiting());
@@ -130,11 +136,11 @@ TEST_CASE("Once it is closed, a place that becomes free lets nobody in who waits
 
 TEST_CASE("A turn that was settled keeps its place until that is ended") {
   Admission admission;
-  asio::io_context io;
+  WorkerLoop loop;
   admission.use(limits(1, 5));
   REQUIRE(admission.admit());
   {
-    Admission::Settlement turn(admission, admission.queue(io, "a", [] {}));
+    Admission::Settlement turn(admission, admission.queue(loop, "a", [] {}));
     admission.ended();
     CHECK(turn.settle());
   }
@@ -149,11 +155,11 @@ TEST_CASE(
   std::atomic<std::size_t> running{0};
   std::atomic<std::size_t> most{0};
   const auto work = [&](std::string key, int gives_up_each) {
-    asio::io_context io;
+    WorkerLoop loop;
     for (int i = 0; i < 3000; ++i) {
       bool runs = admission.admit();
       if (!runs) {
-        const auto turn = admission.queue(io, key, [] {});
+        const auto turn = admission.queue(loop, key, [] {});
         if (!turn) continue;
         const bool patient = i % gives_up_each != 0;
         while (patient && turn->waiting()) std::this_thread::yield();
@@ -165,7 +171,7 @@ TEST_CASE(
       --running;
       admission.ended();
     }
-    io.run();  // what is left of the calls
+    run_all(loop);  // what is left of the calls
   };
   std::vector<std::thread> threads;
   for (int i = 0; i < 6; ++i)

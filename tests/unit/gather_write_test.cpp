@@ -27,8 +27,8 @@ TEST_CASE("what was sent is taken off the front, within a piece too") {
 }
 
 TEST_CASE("a write takes what the kernel takes at once, and leaves the rest") {
-  SocketSet set;
-  Socket writer(set, nullptr);
+  WorkerLoop loop;
+  Socket writer(loop, nullptr);
   const Descriptor reader = connected_to(writer);
   const std::string large(64 * 1024 * 1024, 'x');  // more than a socket ever buffers
   Buffers buffers = of({"head", large});
@@ -44,8 +44,8 @@ TEST_CASE("a write takes what the kernel takes at once, and leaves the rest") {
 }
 
 TEST_CASE("a write to a connection that is gone is an error") {
-  SocketSet set;
-  Socket closed(set, nullptr);
+  WorkerLoop loop;
+  Socket closed(loop, nullptr);
   Buffers buffers = of({"a"});
   error_code ec;
   CHECK(write_now(closed, buffers, ec) == 0);

@@ -1,11 +1,11 @@
 #include "server/socket.hpp"
 
+#include <fcntl.h>
 #include <unistd.h>
 
-#include <array>
-#include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <catch2/catch_test_macros.hpp>
+#include <cerrno>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -18,24 +18,15 @@
 namespace spillway::server {
 namespace {
 
-struct Loop {
-  SocketSet set;
-  asio::io_context io;
-
-  Loop() { set.start(io); }
-  ~Loop() { set.stop(); }
-
-  // What is ready, and what comes of it.
-  void settle() {
-    io.restart();
-    while (io.poll() > 0) {
-    }
+// What is ready, and what comes of it.
+void settle(WorkerLoop& loop) {
+  while (loop.poll()) {
   }
-};
+}
 
 // A socket and whoever is at its other end.
 struct Pair {
-  explicit Pair(Loop& loop) : socket(loop.set, [this] { ++calls; }), peer(connected_to(socket)) {}
+  explicit Pair(WorkerLoop& loop) : socket(loop, [this] { ++calls; }), peer(connected_to(socket)) {}
 
   void send(std::string_view text) {
     REQUIRE(::write(peer.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()));
@@ -69,21 +60,21 @@ Awaitable<void> wait_writable(Socket& socket, std::optional<error_code>& result)
 using Result = std::optional<error_code>;
 
 TEST_CASE("a coroutine goes on when there is something to read") {
-  Loop loop;
+  WorkerLoop loop;
   Pair pair(loop);
   Result result;
   spawn(wait_readable(pair.socket, result));
-  loop.settle();
+  settle(loop);
   CHECK_FALSE(result);
   pair.send("a");
-  loop.settle();
+  settle(loop);
   CHECK(result == error_code());
   CHECK(pair.read(10) == "a");
   CHECK(pair.read(10) == "-");
 }
 
 TEST_CASE("what came before the wait ends it") {
-  Loop loop;
+  WorkerLoop loop;
   Pair pair(loop);
   SECTION("before the kernel knew the socket") {
     pair.send("a");
@@ -96,57 +87,57 @@ TEST_CASE("what came before the wait ends it") {
     Result first;
     spawn(wait_readable(pair.socket, first));
     pair.send("a");
-    loop.settle();
+    settle(loop);
     CHECK(pair.read(10) == "a");
     pair.send("b");
-    loop.settle();
+    settle(loop);
   }
   Result result;
   spawn(wait_readable(pair.socket, result));
   CHECK_FALSE(result);  // but not from within
-  loop.settle();
+  settle(loop);
   CHECK(result == error_code());
 }
 
 TEST_CASE("what a read left behind ends the next wait") {
-  Loop loop;
+  WorkerLoop loop;
   Pair pair(loop);
   Result result;
   spawn(wait_readable(pair.socket, result));
   pair.send("abc");
-  loop.settle();
+  settle(loop);
   CHECK(pair.read(2) == "ab");
   Result rest;
   spawn(wait_readable(pair.socket, rest));
-  loop.settle();
+  settle(loop);
   CHECK(rest == error_code());
   CHECK(pair.read(2) == "c");
   Result more;
   spawn(wait_readable(pair.socket, more));
-  loop.settle();
+  settle(loop);
   CHECK_FALSE(more);
 }
 
 TEST_CASE("an end that came together with the last bytes ends each wait from then on") {
-  Loop loop;
+  WorkerLoop loop;
   Pair pair(loop);
   Result result;
   spawn(wait_readable(pair.socket, result));
   pair.send("a");
   pair.peer = Descriptor();
-  loop.settle();
+  settle(loop);
   CHECK(pair.read(10) == "a");  // short, which otherwise means that nothing is left
   for (int i = 0; i < 2; ++i) {
     Result end;
     spawn(wait_readable(pair.socket, end));
-    loop.settle();
+    settle(loop);
     CHECK(end == error_code());
     CHECK(pair.read(10) == ".");
   }
 }
 
 TEST_CASE("a socket is writable again once its peer has read") {
-  Loop loop;
+  WorkerLoop loop;
   Pair pair(loop);
   const std::string large(1024 * 1024, 'x');
   const asio::const_buffer all(large.data(), large.size());
@@ -155,33 +146,33 @@ TEST_CASE("a socket is writable again once its peer has read") {
   CHECK(ec == asio::error::would_block);
   Result result;
   spawn(wait_writable(pair.socket, result));
-  loop.settle();
+  settle(loop);
   CHECK_FALSE(result);
   std::string drained(large.size(), ' ');
   while (::read(pair.peer.get(), drained.data(), drained.size()) > 0) {
   }
-  loop.settle();
+  settle(loop);
   CHECK(result == error_code());
 }
 
 TEST_CASE("reading and writing are waited for at the same time") {
-  Loop loop;
+  WorkerLoop loop;
   Pair pair(loop);
   Result readable;
   Result writable;
   spawn(wait_readable(pair.socket, readable));
   spawn(wait_writable(pair.socket, writable));
-  loop.settle();
+  settle(loop);
   CHECK(writable == error_code());
   CHECK_FALSE(readable);
   pair.send("a");
-  loop.settle();
+  settle(loop);
   CHECK(readable == error_code());
 }
 
 TEST_CASE(
     "who waits is told from the event loop that the socket was closed or the wait cancelled") {
-  Loop loop;
+  WorkerLoop loop;
   Pair pair(loop);
   Result reader;
   Result writer;
@@ -195,13 +186,13 @@ TEST_CASE(
   for (error_code ec; !ec;) pair.socket.write_some(std::span(&all, 1), ec);
   spawn(wait_readable(pair.socket, reader));
   spawn(wait_writable(pair.socket, writer));
-  loop.settle();
+  settle(loop);
   if (closed)
     pair.socket.close();
   else
     pair.socket.cancel();
   CHECK_FALSE(reader);
-  loop.settle();
+  settle(loop);
   CHECK(reader == error_code(asio::error::operation_aborted));
   CHECK(writer == error_code(asio::error::operation_aborted));
   CHECK(pair.socket.is_open() != closed);
@@ -209,66 +200,96 @@ TEST_CASE(
   Result again;
   spawn(wait_readable(pair.socket, again));
   if (!closed) pair.send("a");
-  loop.settle();
+  settle(loop);
   CHECK(again == (closed ? error_code(asio::error::operation_aborted) : error_code()));
 }
 
+Awaitable<void> wait_twice(Socket& socket, Result& first, Result& second) {
+  co_await wait_readable(socket, first);
+  co_await wait_readable(socket, second);
+}
+
+TEST_CASE("a wait that begins after the socket was told to end another goes on") {
+  WorkerLoop loop;
+  Pair pair(loop);
+  Result first;
+  Result second;
+  spawn(wait_twice(pair.socket, first, second));
+  settle(loop);
+  pair.send("a");  // its news come first
+  pair.socket.cancel();
+  settle(loop);
+  CHECK(first == error_code(asio::error::operation_aborted));
+  CHECK(second == error_code());
+}
+
+TEST_CASE("a socket that the kernel will not wait for tells so") {
+  WorkerLoop loop;
+  Socket file(loop, nullptr);
+  file.open(Descriptor(::open("/proc/self/stat", O_RDONLY | O_CLOEXEC)));  // which epoll refuses
+  Result result;
+  spawn(wait_readable(file, result));
+  CHECK_FALSE(file.is_open());
+  settle(loop);
+  CHECK(result == error_code(EPERM, asio::error::get_system_category()));
+}
+
 TEST_CASE("a socket can be opened again") {
-  Loop loop;
+  WorkerLoop loop;
   Pair pair(loop);
   Result first;
   spawn(wait_readable(pair.socket, first));
   pair.peer = connected_to(pair.socket);
-  loop.settle();
+  settle(loop);
   CHECK(first == error_code(asio::error::operation_aborted));
   Result second;
   spawn(wait_readable(pair.socket, second));
-  loop.settle();
+  settle(loop);
   CHECK_FALSE(second);
   pair.send("a");
-  loop.settle();
+  settle(loop);
   CHECK(second == error_code());
 }
 
 TEST_CASE("who watches is called once for each time, unless a coroutine reads") {
-  Loop loop;
+  WorkerLoop loop;
   Pair pair(loop);
   pair.socket.watch();
-  loop.settle();
+  settle(loop);
   CHECK(pair.calls == 0);
   pair.send("a");
-  loop.settle();
+  settle(loop);
   CHECK(pair.calls == 1);
   pair.send("b");
-  loop.settle();
+  settle(loop);
   CHECK(pair.calls == 1);
   pair.socket.watch();  // there is something still
-  loop.settle();
+  settle(loop);
   CHECK(pair.calls == 2);
   CHECK(pair.read(10) == "ab");
   pair.socket.watch();
   Result result;
   spawn(wait_readable(pair.socket, result));
   pair.send("c");
-  loop.settle();
+  settle(loop);
   CHECK(result == error_code());
   CHECK(pair.calls == 2);
   pair.socket.watch();
   pair.socket.unwatch();
-  loop.settle();
+  settle(loop);
   CHECK(pair.calls == 2);
 }
 
 TEST_CASE("whose socket is closed while the news of it are on their way is not called") {
-  Loop loop;
+  WorkerLoop loop;
   int calls = 0;
   std::optional<Socket> first;
   std::optional<Socket> second;
-  first.emplace(loop.set, [&] {
+  first.emplace(loop, [&] {
     ++calls;
     second.reset();
   });
-  second.emplace(loop.set, [&] {
+  second.emplace(loop, [&] {
     ++calls;
     first.reset();
   });
@@ -276,13 +297,13 @@ TEST_CASE("whose socket is closed while the news of it are on their way is not c
   const Descriptor to_second = connected_to(*second);
   for (auto* const socket : {&first, &second}) (*socket)->watch();
   for (const auto* const peer : {&to_first, &to_second}) REQUIRE(::write(peer->get(), "a", 1) == 1);
-  loop.settle();
+  settle(loop);
   CHECK(calls == 1);
 }
 
 TEST_CASE("what one throws keeps the others' news") {
-  Loop loop;
-  Socket broken(loop.set, [] { throw std::runtime_error("broken"); });
+  WorkerLoop loop;
+  Socket broken(loop, [] { throw std::runtime_error("broken"); });
   const Descriptor to_broken = connected_to(broken);
   Pair pair(loop);
   Result result;
@@ -290,20 +311,20 @@ TEST_CASE("what one throws keeps the others' news") {
   spawn(wait_readable(pair.socket, result));
   REQUIRE(::write(to_broken.get(), "a", 1) == 1);
   pair.send("a");
-  CHECK_THROWS(loop.settle());
-  loop.settle();
+  CHECK_THROWS(settle(loop));
+  settle(loop);
   CHECK(result == error_code());
 }
 
 TEST_CASE("more sockets than are told of at once all have their turn") {
-  Loop loop;
+  WorkerLoop loop;
   std::vector<std::unique_ptr<Pair>> pairs;
   for (int i = 0; i < 300; ++i) {
     pairs.push_back(std::make_unique<Pair>(loop));
     pairs.back()->socket.watch();
     pairs.back()->send("a");
   }
-  loop.settle();
+  settle(loop);
   for (const auto& pair : pairs) CHECK(pair->calls == 1);
 }
 
@@ -316,12 +337,12 @@ Awaitable<void> hold(std::unique_ptr<Pair> pair, std::shared_ptr<int> held) {
 TEST_CASE("coroutines that wait for their sockets end with the set") {
   const auto held = std::make_shared<int>(0);
   {
-    Loop loop;
+    WorkerLoop loop;
     spawn(hold(std::make_unique<Pair>(loop), held));
     auto pair = std::make_unique<Pair>(loop);
     Socket& ending = pair->socket;
     spawn(hold(std::move(pair), held));
-    loop.settle();
+    settle(loop);
     ending.close();
     CHECK(held.use_count() == 3);
   }
@@ -330,10 +351,10 @@ TEST_CASE("coroutines that wait for their sockets end with the set") {
 }
 
 TEST_CASE("a connection is made, or the reason told why not") {
-  Loop loop;
-  Acceptor acceptor(loop.io, Tcp::endpoint(asio::ip::address_v4::loopback(), 0));
+  WorkerLoop loop;
+  Acceptor acceptor(loop.io(), Tcp::endpoint(asio::ip::address_v4::loopback(), 0));
   const Tcp::endpoint endpoint = acceptor.local_endpoint();
-  Socket socket(loop.set, nullptr);
+  Socket socket(loop, nullptr);
   error_code ec;
   for (const bool listening : {true, false}) {
     if (!listening) acceptor.close();
@@ -341,7 +362,7 @@ TEST_CASE("a connection is made, or the reason told why not") {
     CHECK_FALSE(ec);
     Result result;
     spawn(wait_writable(socket, result));
-    loop.settle();
+    settle(loop);
     CHECK(result == error_code());
     CHECK(socket.connected() == (listening ? error_code() : asio::error::connection_refused));
     if (listening) CHECK(socket.peer(ec) == endpoint);

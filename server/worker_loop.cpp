@@ -1,0 +1,186 @@
+#include "server/worker_loop.hpp"
+
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "server/socket.hpp"
+
+namespace spillway::server {
+
+namespace {
+
+constexpr std::uint32_t kEnd = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+constexpr std::uint32_t kReadable = EPOLLIN | kEnd;
+constexpr std::uint32_t kWritable = EPOLLOUT | EPOLLHUP | EPOLLERR;
+
+[[noreturn]] void fail(const char* what) {
+  throw boost::system::system_error(errno, asio::error::get_system_category(), what);
+}
+
+}  // namespace
+
+WorkerLoop::WorkerLoop()
+    : timer_(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)),
+      woken_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  Descriptor kernel(::epoll_create1(EPOLL_CLOEXEC));
+  if (kernel.get() < 0 || woken_.get() < 0 || timer_.get() < 0) fail("a worker's event loop");
+  kernel_.emplace(*io_, kernel.get());
+  kernel.release();
+  add(woken_.get(), &woken_);
+  add(timer_.get(), &timer_);
+  running_.emplace(io_->get_executor());
+}
+
+WorkerLoop::~WorkerLoop() {
+  destroy();
+}
+
+void WorkerLoop::add(int descriptor, void* tag) {
+  epoll_event event{EPOLLIN, {tag}};
+  if (::epoll_ctl(kernel_->native_handle(), EPOLL_CTL_ADD, descriptor, &event) != 0)
+    fail("a worker's event loop");
+}
+
+void WorkerLoop::destroy() {
+  count_ = next_ = 0;
+  for (Sockets* const sockets : {&known_, &ending_}) {
+    while (!sockets->empty()) {
+      Socket& socket = sockets->front();
+      socket.unlink();
+      const auto reader = std::exchange(socket.reader_, std::nullopt);
+      const auto writer = std::exchange(socket.writer_, std::nullopt);
+    }
+  }
+  kernel_.reset();
+  running_.reset();
+  io_.reset();
+}
+
+void WorkerLoop::run() {
+  for (bool more = run_posted(); !io_->stopped(); more = run_posted()) {
+    const bool rest = next_ < count_ || due_;  // behind one that threw
+    if (timer_waits_ > 0 && !rest)
+      wait_in_asio();
+    else
+      serve(more ? 0 : kForever);
+  }
+}
+
+bool WorkerLoop::poll() {
+  run_posted();
+  const bool handled = io_->poll() > 0;
+  return serve(0) || handled;
+}
+
+// True if that was not all.
+bool WorkerLoop::run_posted() {
+  if (!posted_.exchange(false, std::memory_order_acquire)) return false;
+  // Also where something throws.
+  struct GoOn {
+    std::atomic<bool>& posted;
+    bool all = false;
+    ~GoOn() {
+      if (!all) posted.store(true, std::memory_order_relaxed);
+    }
+  } go_on{posted_};
+  for (std::size_t handlers = 0; handlers < kAtOnce && !go_on.all; ++handlers)
+    go_on.all = io_->poll_one() == 0;
+  return !go_on.all;
+}
+
+void WorkerLoop::wait_in_asio() {
+  if (!in_asio_) {
+    kernel_->async_wait(asio::posix::descriptor_base::wait_read,
+                        [this](error_code) { in_asio_ = false; });
+    in_asio_ = true;
+  }
+  io_->run_one();
+  if (!in_asio_) serve(0);
+}
+
+bool WorkerLoop::serve(int timeout_ms) {
+  if (next_ == count_ && !due_) {
+    const int count =
+        ::epoll_wait(kernel_->native_handle(), told_.data(), static_cast<int>(kAtOnce), timeout_ms);
+    next_ = 0;
+    count_ = static_cast<std::size_t>(std::max(count, 0));
+  }
+  const bool any = count_ > 0;
+  // Where one throws the rest is served by the next call.
+  while (next_ < count_) serve_next();
+  // What has arrived counts before what is late.
+  if (std::exchange(due_, false)) expire();
+  return any;
+}
+
+void WorkerLoop::serve_next() {
+  epoll_event& told = told_[next_];
+  if (told.data.ptr == &woken_) {
+    ++next_;
+    return end_waits();
+  }
+  if (told.data.ptr == &timer_) {
+    ++next_;
+    due_ = true;
+    return;
+  }
+  auto& socket = *static_cast<Socket*>(told.data.ptr);
+  // What goes on may close this socket, or throw.
+  const std::uint32_t news = told.events;
+  told.events &= kWritable;
+  if (news & kReadable) socket.became_readable(news & kEnd);
+  ++next_;
+  if (told.events & kWritable) socket.became_writable();
+}
+
+void WorkerLoop::end_waits() {
+  std::uint64_t times = 0;
+  [[maybe_unused]] const auto read = ::read(woken_.get(), &times, sizeof times);
+  awake_.store(false);
+  // Also where something throws.
+  struct GoOn {
+    WorkerLoop& loop;
+    ~GoOn() {
+      if (!loop.ending_.empty()) loop.wake();
+    }
+  } const go_on{*this};
+  while (!ending_.empty()) {
+    Socket& socket = ending_.front();
+    socket.unlink();
+    if (socket.known_) known_.push_back(socket);
+    socket.ending_ = false;
+    const auto why = std::exchange(socket.failure_, asio::error::operation_aborted);
+    // One of them may take the socket along.
+    auto reader = std::exchange(socket.reader_, std::nullopt);
+    auto writer = std::exchange(socket.writer_, std::nullopt);
+    Socket::go_on(reader, why);
+    Socket::go_on(writer, why);
+  }
+}
+
+void WorkerLoop::set_timer(TimePoint when) {
+  // 0 would be never; what has passed is now.
+  const auto since = std::max(when.time_since_epoch(), Duration(1));
+  const auto whole = std::chrono::duration_cast<seconds>(since);
+  itimerspec expiry{};
+  expiry.it_value = {whole.count(), std::chrono::nanoseconds(since - whole).count()};
+  ::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &expiry, nullptr);
+}
+
+void WorkerLoop::expire() {
+  std::uint64_t times = 0;
+  // Nothing where it was set anew meanwhile.
+  if (::read(timer_.get(), &times, sizeof times) == sizeof times) deadlines_.run_due();
+}
+
+void WorkerLoop::wake() {
+  if (awake_.exchange(true)) return;
+  const std::uint64_t once = 1;
+  [[maybe_unused]] const auto written = ::write(woken_.get(), &once, sizeof once);
+}
+
+}  // namespace spillway::server
