@@ -19,7 +19,8 @@ constexpr std::size_t kAroundTarget = kMethodBytes + sizeof " HTTP/1.1" + 1;  //
 using State = RequestHeadCheck::State;
 
 State RequestHeadCheck::fail(int status, std::string message) {
-  fault_ = {status, std::move(message)};
+  fault_.status = status;
+  fault_.message.swap(message);
   return State::bad;
 }
 
