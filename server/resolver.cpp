@@ -57,6 +57,10 @@ Resolver::Resolver(asio::io_context& io, TimePoint (*clock)())
     : io_(io), clock_(clock), mailbox_(std::make_shared<Mailbox>(*this)) {}
 
 Resolver::~Resolver() {
+  close();
+}
+
+void Resolver::close() {
   mailbox_->close();
 }
 

@@ -22,6 +22,8 @@ class Resolver {
   // `clock` tells the time when a look-up comes back.
   Resolver(asio::io_context& io, TimePoint (*clock)());
   ~Resolver();
+  // Before the event loop goes away: look-ups that are under way find nobody to tell.
+  void close();
   Resolver(const Resolver&) = delete;
   Resolver& operator=(const Resolver&) = delete;
 

@@ -74,7 +74,12 @@ void StreamWriter::send_comment() {
     comment_->end(ec);
   } else {
     comment_stuck_->arm(worker_.now() + options_.write_timeout);
-    spawn(write_rest(comment_, wants));
+    try {
+      spawn(write_rest(comment_, wants));
+    } catch (...) {  // nobody goes on with it
+      comment_->end(asio::error::no_memory);
+      throw;
+    }
   }
   rearm();
 }

@@ -74,6 +74,7 @@ Worker::Worker(Gateway& gateway, Audience audience)
       metrics_(std::make_unique<MetricsShard>()) {}
 
 Worker::~Worker() {
+  resolver_.close();
   loop_.destroy();
 }
 

@@ -63,7 +63,7 @@ void WorkerLoop::destroy() {
 void WorkerLoop::run() {
   for (bool more = run_posted(); !io_->stopped(); more = run_posted()) {
     const bool rest = next_ < count_ || due_;  // behind one that threw
-    if (timer_waits_ > 0 && !rest)
+    if (timer_waits_ > 0 && !rest && !more)
       wait_in_asio();
     else
       serve(more ? 0 : kForever);
@@ -71,12 +71,13 @@ void WorkerLoop::run() {
 }
 
 bool WorkerLoop::poll() {
+  const bool posted = posted_.load(std::memory_order_relaxed);
   run_posted();
   const bool handled = io_->poll() > 0;
-  return serve(0) || handled;
+  return serve(0) || handled || posted;
 }
 
-// True if that was not all.
+// True if that was not all: what is posted meanwhile has its turn after sockets and deadlines.
 bool WorkerLoop::run_posted() {
   if (!posted_.exchange(false, std::memory_order_acquire)) return false;
   // Also where something throws.
@@ -87,8 +88,9 @@ bool WorkerLoop::run_posted() {
       if (!all) posted.store(true, std::memory_order_relaxed);
     }
   } go_on{posted_};
-  for (std::size_t handlers = 0; handlers < kAtOnce && !go_on.all; ++handlers)
-    go_on.all = io_->poll_one() == 0;
+  std::size_t handlers = 0;
+  do go_on.all = io_->poll_one() == 0;
+  while (!go_on.all && ++handlers < kAtOnce && !posted_.load(std::memory_order_relaxed));
   return !go_on.all;
 }
 
@@ -140,7 +142,7 @@ void WorkerLoop::serve_next() {
 void WorkerLoop::end_waits() {
   std::uint64_t times = 0;
   [[maybe_unused]] const auto read = ::read(woken_.get(), &times, sizeof times);
-  awake_.store(false);
+  awake_.exchange(false);  // and sees what was posted before it was set
   // Also where something throws.
   struct GoOn {
     WorkerLoop& loop;

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 #include <functional>
 #include <memory>
 #include <stdexcept>
@@ -107,22 +108,41 @@ TEST_CASE("a loop that waits for a timer serves its sockets and its deadlines") 
   CHECK(over);
 }
 
-TEST_CASE("handlers that are never done let sockets have their turn") {
+TEST_CASE("handlers that are never done let sockets and deadlines have their turn, soon") {
   WorkerLoop loop;
   Echo echo(loop);
   bool over = false;
+  int handled = 0;
+  const auto stop = [&] {
+    over = true;
+    loop.stop();
+  };
+  Timer timer(loop.io(), std::chrono::hours(1));
+  std::optional<WorkerLoop::TimerWait> waits;
+  Deadline deadline(loop.deadlines(), stop);
   const std::function<void()> again = [&] {
+    ++handled;
     if (!over) loop.post_here(again);
   };
-  again();
-  const auto some = [](Echo& its, WorkerLoop& runs, bool& done) -> Awaitable<void> {
+  const auto some = [](Echo& its, const std::function<void()>& done) -> Awaitable<void> {
     for (int i = 0; i < 10; ++i) co_await its.one();
-    done = true;
-    runs.stop();
+    done();
   };
-  spawn(some(echo, loop, over));
+  const bool with_timer = GENERATE(false, true);
+  if (with_timer) {
+    timer.async_wait([](error_code) {});
+    waits.emplace(loop);
+  }
+  SECTION("sockets") {
+    spawn(some(echo, stop));
+  }
+  SECTION("deadlines") {
+    deadline.arm(std::chrono::steady_clock::now());
+  }
+  again();
   loop.run();
   CHECK(over);
+  CHECK(handled < 200);  // two or so for each byte
 }
 
 TEST_CASE("who lets others go first goes on after them") {
