@@ -123,7 +123,9 @@ void WorkerLoop::serve_next() {
   epoll_event& told = told_[next_];
   if (told.data.ptr == &woken_) {
     ++next_;
-    return end_waits();
+    end_waits();
+    run_posted();  // now: what was posted before a socket became ready has its turn before it
+    return;
   }
   if (told.data.ptr == &timer_) {
     ++next_;

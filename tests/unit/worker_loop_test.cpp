@@ -54,6 +54,25 @@ TEST_CASE("what is posted runs in its order, from the thread or from another") {
   CHECK(said == "abc");
 }
 
+TEST_CASE("what was posted before a socket became ready runs before it is served") {
+  WorkerLoop loop;
+  std::string said;
+  Socket socket(loop, [&] {
+    said += 's';
+    loop.stop();
+  });
+  const Descriptor peer = connected_to(socket);
+  socket.watch();
+  loop.post_here([&] {
+    std::thread([&] {
+      loop.post([&] { said += 'p'; });
+      REQUIRE(::write(peer.get(), "a", 1) == 1);
+    }).join();
+  });
+  loop.run();
+  CHECK(said == "ps");
+}
+
 TEST_CASE("a busy loop sees its deadlines, its timers and what others post") {
   WorkerLoop loop;
   Echo echo(loop);
