@@ -143,7 +143,7 @@ TEST_CASE("handlers that are never done let sockets and deadlines have their tur
     ++handled;
     if (!over) loop.post_here(again);
   };
-  const auto some = [](Echo& its, const std::function<void()>& done) -> Awaitable<void> {
+  const auto some = [](Echo& its, std::function<void()> done) -> Awaitable<void> {
     for (int i = 0; i < 10; ++i) co_await its.one();
     done();
   };
