@@ -110,6 +110,7 @@ class AttemptLoop {
   GroupVisit& visit() { return itinerary_.current(); }
   const GroupVisit& visit() const { return itinerary_.current(); }
 
+  // An event of the hedge only follows its call.
   Slot& slot(attempt::Leg leg) { return leg == attempt::Leg::hedge ? *hedge_ : first_; }
   bool hedging() const { return hedge_ && hedge_->held.active(); }
   bool calling() const { return first_.held.active() || hedging(); }

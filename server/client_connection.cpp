@@ -80,7 +80,7 @@ void ClientConnection::begin_wait(coroutine::Chain::Waiting waiting) {
   wait_error_ = {};
   // Whoever sends ahead lets others have their turn between its requests.
   if (!carried_.empty() || (tls_ && tls_->has_pending()))
-    return worker_.loop().post_here([go = std::move(waiting)]() mutable { go.go_on(); });
+    return worker_.loop().let_others_first(std::move(waiting));
   socket_.wait_readable(wait_error_, std::move(waiting));
 }
 

@@ -19,7 +19,7 @@ constexpr bool kCaching = true;
 // Frames of one size class are alike, so that a thread's last ones serve its next ones.
 constexpr std::size_t kStep = 64;  // bytes from one class to the next
 constexpr std::size_t kClasses = 64;
-constexpr unsigned kKept = 256;  // of each class: at most 34 MB in all, usually far below one
+constexpr unsigned kKept = 256;  // of each class: at most 34 MB in all, usually far less
 
 struct Freed {
   Freed* next;

@@ -78,9 +78,8 @@ class SharedState final : public ChangeListener {
   const RedisSettings settings_;
   const std::string address_;  // for the log
   TimePoint (*const clock_)();
-  // Both outlive the event loop.
-  DeadlineQueue deadlines_{[this](TimePoint when) { wake_at(when); }};
-  std::optional<Timer> due_;  // when deadlines_ are
+  DeadlineQueue deadlines_{[this](TimePoint when) { wake_at(when); }};  // outlives the event loop
+  std::optional<Timer> due_;  // when deadlines_ are; goes before the event loop does
   asio::io_context io_{1};
   Resolver resolver_{io_, clock_};
   TlsClient tls_;

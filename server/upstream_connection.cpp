@@ -202,7 +202,7 @@ void UpstreamConnection::begin_wait(error_code& ec, coroutine::Chain::Waiting wa
     case Wants::writable:
       return socket_.wait_writable(ec, std::move(waiting));
     case Wants::nothing:  // but to give others their turn
-      return worker_.loop().post_here([go = std::move(waiting)]() mutable { go.go_on(); });
+      return worker_.loop().let_others_first(std::move(waiting));
   }
 }
 

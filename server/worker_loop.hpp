@@ -56,9 +56,11 @@ class WorkerLoop {
   }
   // To be awaited: whoever else is ready has a turn first.
   auto others_first() {
-    return coroutine::Wait([this](coroutine::Chain::Waiting waiting) {
-      post_here([go = std::move(waiting)]() mutable { go.go_on(); });
-    });
+    return coroutine::Wait(
+        [this](coroutine::Chain::Waiting waiting) { let_others_first(std::move(waiting)); });
+  }
+  void let_others_first(coroutine::Chain::Waiting waiting) {
+    post_here([go = std::move(waiting)]() mutable { go.go_on(); });
   }
   // post(), from this thread.
   template <typename Handler>
