@@ -7,13 +7,17 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/asio/buffer.hpp>
 #include <cerrno>
+#include <cstring>
 
 namespace spillway::server {
 
 namespace {
 
 constexpr std::size_t kMostBuffers = 64;  // of one write
+// Up to here copying them together costs less than having the kernel gather them.
+constexpr std::size_t kCopiedBytes = 4096;
 
 error_code last_error() {
   return {errno, asio::error::get_system_category()};
@@ -22,6 +26,28 @@ error_code last_error() {
 template <typename Value>
 void set_option(const Socket& socket, int level, int name, const Value& value) {
   ::setsockopt(socket.native_handle(), level, name, &value, sizeof value);
+}
+
+// Both as send(2): what the kernel took, or -1.
+ssize_t send_together(int descriptor, std::span<const asio::const_buffer> buffers) {
+  std::array<char, kCopiedBytes> copy;
+  std::size_t bytes = 0;
+  for (const asio::const_buffer& buffer : buffers) {
+    std::memcpy(copy.data() + bytes, buffer.data(), buffer.size());
+    bytes += buffer.size();
+  }
+  return ::send(descriptor, copy.data(), bytes, MSG_NOSIGNAL);
+}
+
+ssize_t send_gathered(int descriptor, std::span<const asio::const_buffer> buffers) {
+  std::array<iovec, kMostBuffers> pieces;
+  const std::size_t count = std::min(buffers.size(), pieces.size());
+  for (std::size_t i = 0; i < count; ++i)
+    pieces[i] = {const_cast<void*>(buffers[i].data()), buffers[i].size()};
+  msghdr message{};
+  message.msg_iov = pieces.data();
+  message.msg_iovlen = count;
+  return ::sendmsg(descriptor, &message, MSG_NOSIGNAL);
 }
 
 }  // namespace
@@ -78,14 +104,9 @@ std::size_t Socket::read_some(std::span<char> room, error_code& ec) {
 
 std::size_t Socket::write_some(std::span<const asio::const_buffer> buffers, error_code& ec) {
   ec = {};
-  std::array<iovec, kMostBuffers> pieces;
-  const std::size_t count = std::min(buffers.size(), pieces.size());
-  for (std::size_t i = 0; i < count; ++i)
-    pieces[i] = {const_cast<void*>(buffers[i].data()), buffers[i].size()};
-  msghdr message{};
-  message.msg_iov = pieces.data();
-  message.msg_iovlen = count;
-  const auto n = ::sendmsg(native_handle(), &message, MSG_NOSIGNAL);
+  const std::size_t bytes = asio::buffer_size(buffers);
+  const auto n = bytes <= kCopiedBytes ? send_together(native_handle(), buffers)
+                                       : send_gathered(native_handle(), buffers);
   if (n >= 0) return static_cast<std::size_t>(n);
   ec = last_error();
   return 0;
