@@ -16,6 +16,13 @@ constexpr char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 
+// -1: not HEXDIG.
+constexpr int hex_value(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  const char folded = lower(c);
+  return folded >= 'a' && folded <= 'f' ? folded - 'a' + 10 : -1;
+}
+
 // Eight bytes at once. Adding to the low seven bits carries into the high one from 'A' on, and once
 // more from behind 'Z': bytes in between differ.
 constexpr std::uint64_t lower(std::uint64_t bytes) {

@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 
+#include "core/ascii.hpp"
 #include "core/head_bytes.hpp"
 
 namespace spillway::http {
@@ -35,7 +36,7 @@ bool is_digit(char c) {
 }
 
 bool is_hex(char c) {
-  return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+  return ascii::hex_value(c) >= 0;
 }
 
 // Only bytes of the set, from `at` on, and whole percent escapes. No set holds the percent sign.

@@ -16,10 +16,6 @@ bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
-bool is_hex(char c) {
-  return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
-
 // What may follow a backslash, alone.
 constexpr auto kSimpleEscapes = [] {
   std::array<bool, 256> simple{};
@@ -147,7 +143,7 @@ const char* JsonCursor::pass_escape(const char* at) {
   const char* begin = at++;
   if (at != end_ && kSimpleEscapes[static_cast<unsigned char>(*at)]) return at + 1;
   bool valid = at != end_ && *at == 'u' && end_ - at > 4;
-  for (int i = 1; valid && i <= 4; ++i) valid = is_hex(at[i]);
+  for (int i = 1; valid && i <= 4; ++i) valid = ascii::hex_value(at[i]) >= 0;
   if (valid) return at + 5;
   fail(JsonFault::Kind::syntax, begin);
   return nullptr;

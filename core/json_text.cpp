@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "core/ascii.hpp"
 #include "core/body.hpp"
 #include "core/json_bytes.hpp"
 #include "core/json_scan.hpp"
@@ -31,16 +32,12 @@ void append_utf8(std::string& out, std::uint32_t code) {
   }
 }
 
-std::uint32_t hex_value(char c) {
-  if (c <= '9') return static_cast<std::uint32_t>(c - '0');
-  return static_cast<std::uint32_t>((c | 0x20) - 'a' + 10);
-}
-
 // The code unit of the escape \uXXXX at `raw`[at], or nullopt if another thing stands there.
 std::optional<std::uint32_t> code_unit(std::string_view raw, std::size_t at) {
   if (at + 6 > raw.size() || raw[at] != '\\' || raw[at + 1] != 'u') return std::nullopt;
   std::uint32_t unit = 0;
-  for (std::size_t i = at + 2; i < at + 6; ++i) unit = unit << 4 | hex_value(raw[i]);
+  for (std::size_t i = at + 2; i < at + 6; ++i)
+    unit = unit << 4 | static_cast<std::uint32_t>(ascii::hex_value(raw[i]));
   return unit;
 }
 

@@ -4,6 +4,7 @@
 #include <boost/beast/http/basic_parser.hpp>
 #include <optional>
 
+#include "core/ascii.hpp"
 #include "core/bounds.hpp"
 
 namespace spillway::server {
@@ -34,6 +35,49 @@ class ChunkDecoder : public http::basic_parser<false> {
   std::size_t decode(std::string_view bytes, std::vector<std::string_view>& pieces,
                      error_code& ec) {
     pieces_ = &pieces;
+    std::size_t taken = between_chunks_ ? pass_plain_chunks(bytes) : 0;
+    if (!between_chunks_ || bytes.size() - taken > kChunkEnd.size())
+      taken += decode_with_care(bytes.substr(taken), ec);
+    pieces_ = nullptr;
+    between_chunks_ = chunk_ended_ && bytes.size() - taken <= kChunkEnd.size();
+    return taken;
+  }
+
+ private:
+  // A chunk's data ends with it, and Beast takes it for the beginning of the next chunk.
+  static constexpr std::string_view kChunkEnd = "\r\n";
+
+  // Past the chunks that lie here whole and have nothing but a size and data, as those of a stream
+  // of events do. Where Beast has not looked beyond a chunk it need not know of the next one.
+  std::size_t pass_plain_chunks(std::string_view bytes) {
+    std::string_view left = bytes;
+    while (left.starts_with(kChunkEnd)) {
+      std::string_view chunk = left.substr(kChunkEnd.size());
+      const std::size_t size = take_plain_size(chunk);
+      if (size == 0 || size > chunk.size()) break;
+      pieces_->push_back(chunk.substr(0, size));
+      left = chunk.substr(size);
+    }
+    return bytes.size() - left.size();
+  }
+
+  // Takes the line off that tells a chunk's size; 0: it says more, or is not all here.
+  static std::size_t take_plain_size(std::string_view& chunk) {
+    constexpr std::size_t kMostDigits = 7;
+    std::size_t size = 0;
+    for (std::size_t i = 0; i < std::min(chunk.size(), kMostDigits); ++i) {
+      const int digit = ascii::hex_value(chunk[i]);
+      if (digit < 0) {
+        if (!chunk.substr(i).starts_with(kChunkEnd)) return 0;
+        chunk.remove_prefix(i + kChunkEnd.size());
+        return size;
+      }
+      size = size * 16 + static_cast<std::size_t>(digit);
+    }
+    return 0;
+  }
+
+  std::size_t decode_with_care(std::string_view bytes, error_code& ec) {
     std::size_t taken = 0;
     while (taken < bytes.size() && !is_done() && !cut_last_chunk(bytes.substr(taken))) {
       const auto n = put(asio::const_buffer(bytes.data() + taken, bytes.size() - taken), ec);
@@ -46,11 +90,9 @@ class ChunkDecoder : public http::basic_parser<false> {
       }
       if (ec || n == 0) break;
     }
-    pieces_ = nullptr;
     return taken;
   }
 
- private:
   // True if `rest` is a last chunk whose empty line is yet to come, and there was no other chunk:
   // Beast asserts that it is not asked twice about less than five bytes, which this may be.
   bool cut_last_chunk(std::string_view rest) const {
@@ -75,14 +117,16 @@ class ChunkDecoder : public http::basic_parser<false> {
   void on_chunk_header_impl(std::uint64_t, boost::beast::string_view extensions,
                             error_code& ec) override {
     chunk_seen_ = true;
+    chunk_ended_ = false;
     extension_bytes_ += extensions.size();
     if (extensions.size() > bounds::kChunkExtensionBytes ||
         extension_bytes_ > bounds::kChunkExtensionsTotal ||
         extensions.find('\n') != boost::beast::string_view::npos)
       ec = http::error::bad_chunk_extension;
   }
-  std::size_t on_chunk_body_impl(std::uint64_t, boost::beast::string_view bytes,
+  std::size_t on_chunk_body_impl(std::uint64_t left, boost::beast::string_view bytes,
                                  error_code&) override {
+    chunk_ended_ = left == bytes.size();
     if (!bytes.empty()) pieces_->emplace_back(bytes.data(), bytes.size());
     return bytes.size();
   }
@@ -91,6 +135,8 @@ class ChunkDecoder : public http::basic_parser<false> {
   std::vector<std::string_view>* pieces_ = nullptr;
   bool in_body_ = false;
   bool chunk_seen_ = false;
+  bool chunk_ended_ = false;     // all of the data of the latest that Beast has seen is out
+  bool between_chunks_ = false;  // and Beast has not looked beyond it
   std::size_t trailer_bytes_ = 0;
   std::size_t extension_bytes_ = 0;
 };

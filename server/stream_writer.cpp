@@ -1,7 +1,7 @@
 #include "server/stream_writer.hpp"
 
+#include <algorithm>
 #include <array>
-#include <boost/container/small_vector.hpp>
 #include <charconv>
 #include <utility>
 
@@ -15,10 +15,23 @@ constexpr std::string_view kComment = ": keep-alive\n\n";
 constexpr std::string_view kChunkEnd = "\r\n";
 constexpr std::string_view kLastChunk = "0\r\n\r\n";
 
-void append_chunk_size(std::string& text, std::size_t size) {
-  std::array<char, 16> digits;
-  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), size, 16).ptr;
-  text.append(digits.data(), end).append(kChunkEnd);
+// The line in front of a chunk's data.
+class ChunkSize {
+ public:
+  explicit ChunkSize(std::size_t size) {
+    char* const digits_end = line_.data() + line_.size() - kChunkEnd.size();
+    char* const end = std::to_chars(line_.data(), digits_end, size, 16).ptr;
+    end_ = std::ranges::copy(kChunkEnd, end).out;
+  }
+  std::string_view text() const { return {line_.data(), end_}; }
+
+ private:
+  std::array<char, 18> line_;
+  const char* end_;
+};
+
+void append(Buffers& buffers, std::string_view text) {
+  if (!text.empty()) buffers.emplace_back(text.data(), text.size());
 }
 
 }  // namespace
@@ -62,7 +75,7 @@ void StreamWriter::send_comment() {
   if (!started_) comment_->text = make_head_();
   started_ = true;
   const bool chunked = options_.framing == Framing::chunked;
-  if (chunked) append_chunk_size(comment_->text, kComment.size());
+  if (chunked) comment_->text.append(ChunkSize(kComment.size()).text());
   comment_->text.append(kComment);
   if (chunked) comment_->text.append(kChunkEnd);
   comment_->left.assign(1, asio::buffer(comment_->text));
@@ -121,14 +134,14 @@ bool StreamWriter::write(std::span<const std::string_view> pieces) {
   for (const std::string_view piece : pieces) size += piece.size();
   if (size == 0) return connection_.is_open();
   comment_due_.disarm();
-  std::string front = std::exchange(head_, {});
-  boost::container::small_vector<std::string_view, 8> all;
+  const std::string head = std::exchange(head_, {});
+  const ChunkSize chunk_size(size);
   const bool chunked = options_.framing == Framing::chunked;
-  if (chunked) append_chunk_size(front, size);
-  all.push_back(front);
-  all.insert(all.end(), pieces.begin(), pieces.end());
-  if (chunked) all.push_back(kChunkEnd);
-  Buffers buffers = as_buffers(all);
+  Buffers buffers;
+  append(buffers, head);
+  if (chunked) append(buffers, chunk_size.text());
+  for (const std::string_view piece : pieces) append(buffers, piece);
+  if (chunked) append(buffers, kChunkEnd);
   error_code ec;
   if (!comment_under_way()) {
     if (comment_stuck_) comment_stuck_->disarm();
