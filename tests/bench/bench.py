@@ -56,7 +56,13 @@ def main() -> int:
         return 0
     missing = [
         name
-        for name in ("bench_upstream", "bench_load", "libbench_allocations.so", "spillway")
+        for name in (
+            "bench_upstream",
+            "bench_load",
+            "bench_routing",
+            "libbench_allocations.so",
+            "spillway",
+        )
         if not (BUILD / name).exists()
     ]
     if missing:

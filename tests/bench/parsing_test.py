@@ -12,8 +12,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import added  # noqa: E402
 import flame  # noqa: E402
+import routing  # noqa: E402
 import stacks  # noqa: E402
 import syscalls  # noqa: E402
+import targets  # noqa: E402
+from results import Results  # noqa: E402
+from sections import two_workers_row  # noqa: E402
+from sections_more import choice_section  # noqa: E402
 from stacks import Frame  # noqa: E402
 
 STRACE = """\
@@ -95,6 +100,46 @@ class Added(unittest.TestCase):
         self.assertEqual(told, {"nginx": 10, "Spillway": 9})
         again = added.merged(found, {**run("cpu/plain", "Spillway", 8), "begun": "tomorrow"})
         self.assertEqual(added.told(again), ["tomorrow, revision abc: cpu/plain of Spillway"])
+
+
+class Choice(unittest.TestCase):
+    def test_the_target_and_the_table_show_what_the_program_said(self) -> None:
+        times = {
+            f"{what}_{at}_ns": value
+            for what, at, value in (
+                ("choice", "p50", 1500),
+                ("choice", "p99", 3000),
+                ("with_books", "p50", 2500),
+                ("with_books", "p99", 4000),
+            )
+        }
+        said = {"walked_bytes": 4194304, "cases": {"1,000 deployments": {"cold": times}}}
+        measured = {**run("routing/choice", "Spillway", 0)["measurements"][0]}
+        results = Results([{**measured, "figures": routing.named(said)}])
+        self.assertEqual(targets.choice("1,000 deployments")(results), 1.5)
+        self.assertIsNone(targets.choice("1,000 groups of two")(results))
+        page = choice_section(results, {})
+        self.assertIn("| 1,000 deployments | - | - | 1,500 | 3,000 |", page)
+        self.assertIn("| 1,000 deployments | - | - | 2,500 | 4,000 |", page)
+        self.assertEqual(choice_section(Results([]), {}), "")
+
+
+class Workers(unittest.TestCase):
+    def test_two_workers_are_compared_with_one(self) -> None:
+        measurements = [
+            run(scenario, proxy, cost)["measurements"][0]
+            for scenario, proxy, cost in (
+                ("cpu/1-worker", "Spillway", 20),
+                ("cpu/2-workers", "Spillway", 21),
+                ("cpu/1-worker", "nginx", 20),
+                ("cpu/2-workers", "nginx", 25),
+                ("cpu/1-worker", "HAProxy", 20),
+            )
+        ]
+        results = Results(measurements)
+        self.assertEqual(targets.two_workers_cpu(results), 1.05)
+        self.assertEqual(two_workers_row(results).split(" | ")[1:], ["-", "1.25", "-", "1.05 |"])
+        self.assertIsNone(targets.two_workers_cpu(Results([])))
 
 
 if __name__ == "__main__":

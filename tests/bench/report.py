@@ -10,12 +10,12 @@ import proxies
 from pictures import draw
 from results import Results
 from sections import SECTIONS
-from sections_more import calls_section, gateways_section
+from sections_more import calls_section, choice_section, gateways_section
 from targets import TARGETS, Target
 
 QUIET = 0.05  # of the machine, used by others
 QUICK_ROUNDS = 3
-ALL_SECTIONS = (*SECTIONS, calls_section, gateways_section)
+ALL_SECTIONS = (*SECTIONS, choice_section, calls_section, gateways_section)
 
 
 def write(found: dict[str, Any], docs: Path) -> None:
@@ -83,20 +83,21 @@ def targets_table(results: Results) -> str:
         )
     lines += [
         "",
-        'Ratios are the median of the ratios within each round. What is "to nginx" wants nginx in the run.',
+        'Ratios to other proxies are the median of the ratios within each round. What is "to nginx" wants nginx in the run.',
+        "Cold caches are the worst case: the choice of a deployment, below, says what they are.",
     ]
     return "\n".join(lines)
 
 
 def comparison(results: Results) -> str:
     """This build of Spillway beside the other one, figure by figure: for the terminal."""
-    lines = [f"{'':46} {'before':>14} {'now':>14} {'ratio':>7}"]
+    lines = [f"{'':70} {'before':>14} {'now':>14} {'ratio':>7}"]
     for scenario, figure in results.figures(proxies.BEFORE):
         before = results.median(scenario, proxies.BEFORE, figure)
         now = results.median(scenario, proxies.SPILLWAY, figure)
         ratio = results.ratio(scenario, figure, proxies.SPILLWAY, proxies.BEFORE)
         if before is not None and now is not None and ratio is not None:
-            lines.append(f"{scenario + ' ' + figure:46} {before:14,.2f} {now:14,.2f} {ratio:7.3f}")
+            lines.append(f"{scenario + ' ' + figure:70} {before:14,.2f} {now:14,.2f} {ratio:7.3f}")
     return "\n".join(lines)
 
 
@@ -127,7 +128,8 @@ begins with another one; every measurement has a proxy of its own, warmed up. A 
 if an answer was not a 200, a connection broke, events were held back, the load generator was late, or the scripted
 upstream had no time left, and the run fails if that happens three times. wrk keeps the connections busy; fixed rates
 and streams come from `tests/bench/load_main.cpp`, because they need every single event, and a steady rate: h2load sends
-the requests of all its connections at one tick (at 5,000 a second 100 within a millisecond, then none for 20). The proxies'
+the requests of all its connections at one tick (at 5,000 a second 100 within a millisecond, then none for 20). The choice
+of a deployment is timed by `tests/bench/routing_main.cpp`, with the gateway's own code and no load. The proxies'
 configurations are in `tests/bench/proxies.py`. The load commands, warming up included; PORT is the proxy's:
 
 {commands}"""

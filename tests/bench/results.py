@@ -49,6 +49,11 @@ class Results:
         one, other = self.median(scenario, proxy, figure), self.median(scenario, to, figure)
         return None if one is None or other is None else one - other
 
+    def quotient(self, scenario: str, to: str, figure: str, proxy: str) -> Optional[float]:
+        """Of the medians of two scenarios, whose rounds were not measured side by side."""
+        one, other = self.median(scenario, proxy, figure), self.median(to, proxy, figure)
+        return one / other if one is not None and other else None
+
     def figures(self, proxy: str) -> list[tuple[str, str]]:
         """Every scenario and figure that there is of a proxy, in the order of the run."""
         return list(

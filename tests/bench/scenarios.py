@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Callable, Optional
 
 import instructions
+import routing
 import slow_readers
 import soak
 import starts as starting
@@ -46,6 +47,7 @@ def all_scenarios(descriptors: int, soak_minutes: float) -> list[Scenario]:
     """In the order in which they are run: what matters most comes first."""
     found = [
         *cpu(),
+        *choices(),
         *streams(),
         *latencies(),
         *memory(descriptors),
@@ -91,6 +93,18 @@ def cpu() -> list[Scenario]:
             if cores > 2
             else []
         ),
+    ]
+
+
+def choices() -> list[Scenario]:
+    return [
+        Scenario(
+            "routing/choice",
+            "of a deployment, by itself",
+            routing.choose,
+            (SPILLWAY,),
+            quick=True,
+        )
     ]
 
 

@@ -1,4 +1,4 @@
-"""More sections of the page: system calls by name, and other gateways."""
+"""More sections of the page: the choice of a deployment, system calls by name, and other gateways."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import charts
 from gateways import LITELLM, PORTKEY
 from proxies import NGINX, SPILLWAY
 from results import Results
-from sections import MB, PROXIES, Row, section, table
+from sections import MB, PROXIES, Row, section, spread, table
 
+CHOICE = "routing/choice"
 CALLS = "count/system calls"
+MIB = 1024 * 1024
 KINDS = {
     "one": "a request, one connection",
     "many": "a request, 64 connections",
@@ -16,6 +18,42 @@ KINDS = {
 }
 RARE = 0.005  # calls; what rounds to nothing is left out
 GATEWAYS = [NGINX, SPILLWAY, PORTKEY, LITELLM]
+
+
+def choice_section(results: Results, _: dict[str, str]) -> str:
+    tables = [
+        choice_table(results, "choice", "ns, to the call"),
+        choice_table(results, "with_books", "ns, and with its answer booked"),
+    ]
+    walked = results.median(CHOICE, SPILLWAY, "walked_bytes") or 0.0
+    words = (
+        "From the name of the model to the call that is to be made, without a server: what a worker does for a request on "
+        "the state that workers share, and then what it changes there once the call is answered. Where nothing is said, by "
+        "`simple-shuffle`; every deployment has answered before. A strategy that wants the least of something looks at all "
+        "of the group where a few draws find nobody who is idle, unused or unknown. Warm: one choice after the other. Cold: "
+        f"before each choice and each answer {walked / MIB:.0f} MiB are read, twice what the second-level cache holds, so "
+        "that code and state come from the third level or from memory. A busy worker's caches still hold the code, and "
+        "some of the state: there it takes less. The time that the clock takes is left out."
+    )
+    return section("The choice of a deployment", words, "\n\n".join(filter(None, tables)))
+
+
+def choice_table(results: Results, what: str, words: str) -> str:
+    columns = [(caches, at) for caches in ("warm", "cold") for at in ("p50", "p99")]
+    cases = dict.fromkeys(
+        figure.split("/")[0]
+        for scenario, figure in results.figures(SPILLWAY)
+        if scenario == CHOICE and "/" in figure
+    )
+    lines = [
+        f"| {words} | " + " | ".join(f"{caches}, {at}" for caches, at in columns) + " |",
+        "|---|" + "---:|" * len(columns),
+    ]
+    for case in cases:
+        names = [f"{case}/{caches}/{what}_{at}_ns" for caches, at in columns]
+        cells = [spread(results.summary(CHOICE, SPILLWAY, name)) for name in names]
+        lines.append(f"| {case} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) if cases else ""
 
 
 def calls_section(results: Results, _: dict[str, str]) -> str:

@@ -9,6 +9,8 @@ from proxies import DIRECT, HAPROXY, NGINX, SPILLWAY
 from results import Results
 
 KB, MIB = 1000, 1024 * 1024
+NS_PER_US = 1000
+TWO_TO_ONE = 1.8  # times the requests a second, with twice the time
 Value = Callable[[Results], Optional[float]]
 
 
@@ -50,28 +52,23 @@ def added_ratio(name: str) -> Value:
     return value
 
 
-def routing(results: Results) -> Optional[float]:
-    return more_than_plain(results, "cpu/1000-deployments")
-
-
-def groups(results: Results) -> Optional[float]:
-    return more_than_plain(results, "cpu/1000-groups")
-
-
-def more_than_plain(results: Results, scenario: str) -> Optional[float]:
-    much = results.median(scenario, SPILLWAY, "cpu_us")
-    plain = results.median("cpu/plain", SPILLWAY, "cpu_us")
-    return None if much is None or plain is None else much - plain
+def choice(case: str) -> Value:
+    return figure("routing/choice", f"{case}/cold/choice_p50_ns", NS_PER_US)
 
 
 def two_workers(results: Results) -> Optional[float]:
     """Two workers to one; unknown where the load generator left two too little of the machine."""
     limited = results.median("cpu/2-workers", SPILLWAY, "limited_by_proxy")
-    one, two = (
-        results.median(f"cpu/{name}", SPILLWAY, "requests_per_second")
-        for name in ("1-worker", "2-workers")
-    )
-    return two / one if limited == 1 and one and two else None
+    return two_to_one(results, "requests_per_second") if limited == 1 else None
+
+
+def two_workers_cpu(results: Results) -> Optional[float]:
+    """Where workers get into each other's way, by locks or cache lines, each request costs more."""
+    return two_to_one(results, "cpu_us")
+
+
+def two_to_one(results: Results, name: str) -> Optional[float]:
+    return results.quotient("cpu/2-workers", "cpu/1-worker", name, SPILLWAY)
 
 
 def without_two_workers(results: Results) -> str:
@@ -108,14 +105,19 @@ TARGETS = [
     Target("the program, stripped", 8, figure("size/binary", "binary_bytes", MIB), "MiB"),
     Target("ready to serve", 20, figure("startup/default", "ready_ms"), "ms"),
     Target("ready to serve with 1,000 deployments", 60, figure("startup/1000", "ready_ms"), "ms"),
-    Target("what 1,000 deployments instead of two add to a request", 2, routing, "us"),
-    Target("what 1,000 groups instead of one add to a request", 2, groups, "us"),
+    Target("the choice among 1,000 deployments, cold caches", 2, choice("1,000 deployments"), "us"),
+    Target("the choice with 1,000 groups, cold caches", 2, choice("1,000 groups of two"), "us"),
     Target(
         "requests a second, two workers to one",
-        1.8,
+        TWO_TO_ONE,
         two_workers,
         at_least=True,
         without=without_two_workers,
+    ),
+    Target(
+        f"CPU a request, two workers to one (2 / {TWO_TO_ONE:g}, for the row above)",
+        round(2 / TWO_TO_ONE, 2),
+        two_workers_cpu,
     ),
     Target(
         "growth under ten minutes of mixed load",
