@@ -6,6 +6,7 @@
 
 #include "core/body.hpp"
 #include "core/bounds.hpp"
+#include "core/free_text.hpp"
 
 namespace spillway {
 
@@ -45,7 +46,7 @@ std::string_view with_comma(std::string_view data, std::string_view member) {
 
 void StreamTranscript::forsake() {
   resumable_ = false;
-  text_ = std::string();
+  free_text(text_);
 }
 
 void StreamTranscript::begin_leg(Resume resume) {

@@ -76,25 +76,13 @@ CallLeg::CallLeg(const Request& request, attempt::Call call,
       upstream_(request.worker, request.config, request.config.at(call_.deployment), *this),
       begun_(request.worker.now()),
       resume_(call_.resume),
-      deadline_(call_.deadline) {
-  request_.worker.upstream_call_begun();
-}
-
-CallLeg::~CallLeg() {
-  if (!finished_) request_.worker.upstream_call_ended();
-}
+      deadline_(call_.deadline) {}
 
 void CallLeg::take_home() {
   // In this order: what the relay views may lie where the rest of it is kept.
   if (relay_) relay_->keep_output();
   if (!plain_.empty() && plain_.data() != held_.data()) plain_ = held_ = plain_;
   upstream_.keep_received();
-}
-
-void CallLeg::finish() {
-  if (std::exchange(finished_, true)) return;
-  upstream_.finish();
-  request_.worker.upstream_call_ended();
 }
 
 Awaitable<void> CallLeg::run(AttemptLoop& loop) {

@@ -3,7 +3,7 @@
 // nothing is written to the client, so that two legs can be under way at once.
 //
 // It runs as a coroutine that may outlive whoever started it only where the event loop itself goes
-// away; its destructor touches nothing but the worker.
+// away; its destructor touches nothing that it shares.
 #pragma once
 
 #include <memory>
@@ -24,7 +24,7 @@ namespace spillway::server {
 
 class CallLeg : private ReadBuffer::Borrower {
  public:
-  // What every leg of a request shares; outlives them while they run.
+  // What every leg of a request shares; outlives them, except where the event loop goes away.
   struct Request {
     Worker& worker;
     const Config& config;
@@ -41,7 +41,6 @@ class CallLeg : private ReadBuffer::Borrower {
 
   // `transcript`, if any, takes down the stream, or says how far it has come already.
   CallLeg(const Request& request, attempt::Call call, std::shared_ptr<StreamTranscript> transcript);
-  ~CallLeg();
   CallLeg(const CallLeg&) = delete;
   CallLeg& operator=(const CallLeg&) = delete;
 
@@ -51,7 +50,7 @@ class CallLeg : private ReadBuffer::Borrower {
   // Whatever run() waits for ends soon.
   void cancel() { upstream_.cancel(); }
   // No more is read; the connection goes back to the pool where it may.
-  void finish();
+  void finish() { upstream_.finish(); }
 
   bool ready() const { return ready_; }  // run() has returned
 
@@ -76,7 +75,6 @@ class CallLeg : private ReadBuffer::Borrower {
   const std::shared_ptr<StreamTranscript>& transcript() const { return transcript_; }
   bool resumed() const { return resume_ != Resume::no; }
   TimePoint begun() const { return begun_; }
-  bool finished() const { return finished_; }
   // Nothing was given yet, or it ends at an event boundary.
   bool at_boundary() const { return !relay_ || relay_->at_boundary(); }
   bool terminal_relayed() const { return relay_ && relay_->terminal_relayed(); }
@@ -105,7 +103,7 @@ class CallLeg : private ReadBuffer::Borrower {
   void judge_plain();
   void hold_pieces();
 
-  const Request request_;
+  const Request& request_;
   attempt::Call call_;
   std::shared_ptr<StreamTranscript> transcript_;
   UpstreamCall upstream_;
@@ -121,7 +119,6 @@ class CallLeg : private ReadBuffer::Borrower {
   Reading reading_ = Reading::plain;
   bool settled_ = false;  // there is something to give
   bool ready_ = false;
-  bool finished_ = false;
 };
 
 }  // namespace spillway::server

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/free_text.hpp"
 #include "core/head_check.hpp"
 #include "server/access_log.hpp"
 #include "server/append.hpp"
@@ -49,7 +50,7 @@ void Forward::begin_content(CallLeg& leg, bool event_stream) {
 // Once nobody else can be asked, a large request must not weigh on a long stream. A leg that lost
 // may still be sending it for a moment.
 void Forward::let_go_of_body() {
-  if (running_ == 0 && (!transcript_ || !transcript_->resumable())) request_.body = std::string();
+  if (running_ == 0 && (!transcript_ || !transcript_->resumable())) free_text(request_.body);
 }
 
 std::string Forward::stream_head(const UpstreamCall* from_provider, bool event_stream) {
@@ -177,7 +178,7 @@ void Forward::add_history(std::string& text) const {
                                                            : "success";
     add(attempt.deployment, outcome, attempt.took);
   }
-  if (answering_ && !answering_->finished())
+  if (answering_ && !answering_->upstream().finished())
     add(answering_->call().deployment, "success", worker_.now() - answering_->begun());
 }
 

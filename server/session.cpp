@@ -4,6 +4,7 @@
 #include <new>
 
 #include "core/ascii.hpp"
+#include "core/free_text.hpp"
 #include "server/authenticate.hpp"
 #include "server/explain_page.hpp"
 #include "server/forward.hpp"
@@ -112,7 +113,7 @@ Awaitable<void> Session::refuse(ClientRequest& request, const Config& config, An
 }
 
 Awaitable<void> Session::refuse_starved(ClientRequest& request, const Config& config) {
-  request.body = {};
+  free_text(request.body);
   request.ready_at = worker_.now();
   auto refused = std::make_unique<Answer>(out_of_memory());
   refused->close = true;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/head_check.hpp"
 #include "server/gather_write.hpp"
@@ -25,6 +26,16 @@ CallFaultPtr violation(std::string what) {
 }
 
 }  // namespace
+
+UpstreamCall::UpstreamCall(Worker& worker, const Config& config, const Deployment& deployment,
+                           ReadBuffer::Borrower& reader)
+    : worker_(worker), config_(config), deployment_(deployment), reader_(reader) {
+  worker_.upstream_call_begun();
+}
+
+UpstreamCall::~UpstreamCall() {
+  if (!finished_) worker_.upstream_call_ended();
+}
 
 bool UpstreamCall::send_at_once(Buffers& request, attempt::Call::Connection connection) {
   return take_pooled(connection) && connection_->write_at_once(request, write_error_);
@@ -163,7 +174,7 @@ void UpstreamCall::forget_headers() {
   fields_.shrink_to_fit();
   std::string kept;
   for (const HeaderView& field : fields_) kept.append(field.name).append(field.value);
-  head_bytes_ = std::move(kept);
+  head_bytes_.swap(kept);
   const char* at = head_bytes_.data();
   for (HeaderView& field : fields_) {
     for (std::string_view* part : {&field.name, &field.value}) {
@@ -200,6 +211,8 @@ Awaitable<CallFaultPtr> UpstreamCall::read_body(TimePoint deadline) {
 }
 
 void UpstreamCall::finish() {
+  if (std::exchange(finished_, true)) return;
+  worker_.upstream_call_ended();
   if (!connection_) return;
   // Whatever else arrived would be taken for the next request's answer.
   const bool nothing_left = received_.empty() && connection_->nothing_buffered();

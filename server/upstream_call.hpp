@@ -30,8 +30,12 @@ class UpstreamCall {
   // `reader` is told to take home what it has of the worker's read buffer; it calls
   // keep_received().
   UpstreamCall(Worker& worker, const Config& config, const Deployment& deployment,
-               ReadBuffer::Borrower& reader)
-      : worker_(worker), config_(config), deployment_(deployment), reader_(reader) {}
+               ReadBuffer::Borrower& reader);
+  // Touches nothing but the worker and the connection: where the event loop goes away, the rest may
+  // be gone.
+  ~UpstreamCall();
+  UpstreamCall(const UpstreamCall&) = delete;
+  UpstreamCall& operator=(const UpstreamCall&) = delete;
 
   // True if the request is out: a connection was waiting for it, and took all of it. Else what is
   // left is in `request`, for send_rest(). That the provider did not read all of it is no fault
@@ -61,8 +65,10 @@ class UpstreamCall {
   // Somebody else is about to use the worker's read buffer.
   void keep_received();
 
-  // Puts the connection back where it may be used again; closes it if anything speaks against that.
+  // No more is read. Puts the connection back where it may be used again; closes it if anything
+  // speaks against that.
   void finish();
+  bool finished() const { return finished_; }
 
   // Ends the call from outside (the client left): whatever is waiting returns soon.
   void cancel();
@@ -98,6 +104,7 @@ class UpstreamCall {
   unsigned interim_ = 0;
   bool any_byte_ = false;
   bool cancelled_ = false;
+  bool finished_ = false;
 };
 
 }  // namespace spillway::server

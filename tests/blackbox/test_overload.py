@@ -147,6 +147,21 @@ def test_an_endless_plain_answer_takes_no_more_memory_than_is_held_of_one(
     served.wait_for_disconnect()
 
 
+def test_large_requests_do_not_weigh_on_their_streams(gateway, upstream, memory_is_its_own):
+    running = gateway(deployment(upstream(default=stream(ROLE, ONE, end="stall"))))
+    before = running.resident_bytes()
+    body = {"model": "m", "messages": [{"role": "user", "content": "x" * 8 * MIB}], "stream": True}
+    readers = [running.connect() for _ in range(8)]
+    try:
+        for client in readers:
+            client.read_until(open_stream(running, client, body).read_head(), ONE)
+        # Nobody else can be asked: once an answer has begun its request is of no use.
+        assert eventually(lambda: running.resident_bytes() - before < 24 * MIB), "of 64 MB"
+    finally:
+        for client in readers:
+            client.close()
+
+
 # --- slow readers ---------------------------------------------------------------------------------
 
 

@@ -282,6 +282,16 @@ TEST_CASE("what is not plain text of one choice is not continued") {
   }
 }
 
+TEST_CASE("what cannot be continued is not kept") {
+  StreamTranscript transcript;
+  Leg leg(transcript);
+  std::string client;
+  for (std::size_t sent = 0; sent <= bounds::kResumableTextBytes; sent += 1024)
+    leg(says("a", std::string(1024, 'x')), client);
+  CHECK_FALSE(transcript.resumable());
+  CHECK(transcript.text().capacity() < 1024);
+}
+
 TEST_CASE("a tool call in the second answer diverges") {
   StreamTranscript transcript;
   std::string client;
