@@ -30,6 +30,8 @@ void set_option(const Socket& socket, int level, int name, const Value& value) {
 
 // Both as send(2): what the kernel took, or -1.
 ssize_t send_together(int descriptor, std::span<const asio::const_buffer> buffers) {
+  const asio::const_buffer& first = buffers.front();
+  if (buffers.size() == 1) return ::send(descriptor, first.data(), first.size(), MSG_NOSIGNAL);
   std::array<char, kCopiedBytes> copy;
   std::size_t bytes = 0;
   for (const asio::const_buffer& buffer : buffers) {

@@ -1,11 +1,13 @@
 #include "server/tls_socket.hpp"
 
+#include <openssl/bio.h>
 #include <openssl/err.h>
 
 #include <algorithm>
 #include <array>
 #include <boost/asio/ssl/error.hpp>
 #include <cerrno>
+#include <new>
 
 namespace spillway::server {
 
@@ -26,10 +28,58 @@ error_code first_queued_error() {
   return {static_cast<int>(first), asio::error::get_ssl_category()};
 }
 
+// --- what OpenSSL does with the socket (BIO_meth_new(3)) ---
+
+int read_socket(BIO* bio, char* data, std::size_t size, std::size_t* got) {
+  error_code ec;
+  *got = static_cast<Socket*>(BIO_get_data(bio))->read_some({data, size}, ec);
+  BIO_clear_flags(bio, BIO_FLAGS_RWS | BIO_FLAGS_SHOULD_RETRY | BIO_FLAGS_IN_EOF);
+  if (ec == asio::error::would_block || ec == asio::error::interrupted) BIO_set_retry_read(bio);
+  if (ec == asio::error::eof) BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+  return ec ? 0 : 1;
+}
+
+int write_socket(BIO* bio, const char* data, std::size_t size, std::size_t* sent) {
+  error_code ec;
+  const asio::const_buffer bytes(data, size);
+  *sent = static_cast<Socket*>(BIO_get_data(bio))->write_some({&bytes, 1}, ec);
+  BIO_clear_retry_flags(bio);
+  if (ec == asio::error::would_block || ec == asio::error::interrupted) BIO_set_retry_write(bio);
+  return ec ? 0 : 1;
+}
+
+long control_socket(BIO* bio, int what, long, void*) {
+  switch (what) {
+    case BIO_CTRL_EOF:
+      return BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0 ? 1 : 0;
+    case BIO_CTRL_FLUSH:  // nothing is held back
+      return 1;
+    default:
+      return 0;
+  }
+}
+
+BIO* bio_of(Socket& socket) {
+  static BIO_METHOD* const method = [] {
+    BIO_METHOD* const made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "socket");
+    if (!made) throw std::bad_alloc();
+    BIO_meth_set_read_ex(made, read_socket);
+    BIO_meth_set_write_ex(made, write_socket);
+    BIO_meth_set_ctrl(made, control_socket);
+    return made;
+  }();
+  BIO* const bio = BIO_new(method);
+  if (!bio) throw std::bad_alloc();
+  BIO_set_data(bio, &socket);
+  BIO_set_init(bio, 1);
+  return bio;
+}
+
 }  // namespace
 
 TlsSocket::TlsSocket(Handle ssl, Socket& socket) : ssl_(std::move(ssl)), socket_(socket) {
-  SSL_set_fd(ssl_.get(), socket.native_handle());
+  BIO* const bio = bio_of(socket);
+  SSL_set_bio(ssl_.get(), bio, bio);  // which owns it
   SSL_set_mode(ssl_.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                SSL_MODE_RELEASE_BUFFERS);
   SSL_set_read_ahead(ssl_.get(), 1);  // a record's head and body with one read
@@ -48,7 +98,6 @@ TlsSocket::Wants TlsSocket::judge(int result, error_code& ec) const {
   const int system_error = errno;
   switch (SSL_get_error(ssl_.get(), result)) {
     case SSL_ERROR_WANT_READ:
-      socket_.found_empty();
       return Wants::readable;
     case SSL_ERROR_WANT_WRITE:
       return Wants::writable;

@@ -1,6 +1,6 @@
 // TLS over a connected socket that does not block, towards providers and towards clients. OpenSSL
-// reads and writes the socket itself, so that nothing goes through buffers in between and an idle
-// connection holds none; who waits until the socket is ready, and how long, is its user's business.
+// reads and writes the socket as it needs to: nothing goes through buffers in between, and an idle
+// connection holds none. Who waits until the socket is ready, and how long, is its user's business.
 #pragma once
 
 #include <openssl/ssl.h>
