@@ -68,7 +68,7 @@ template <bool kOnlyAscii>
 const char* pass_plain_far(const char* at, const char* end);
 
 template <bool kOnlyAscii>
-const char* find_special(const char* at, const char* end) {
+const char* find_special_far(const char* at, const char* end) {
   constexpr std::ptrdiff_t kNear = 4 * kBlock;  // most strings end within
   const char* limit = end - at > 4 * kNear ? at + kNear : end;
   for (;;) {
@@ -88,6 +88,20 @@ const char* find_special(const char* at, const char* end) {
   }
   while (at != end && !is_special<kOnlyAscii>(*at)) ++at;
   return at;
+}
+
+// Keys and short values end in the first block.
+template <bool kOnlyAscii>
+inline const char* find_special(const char* at, const char* end) {
+#ifdef __SSE2__
+  if (end - at >= kBlock) [[likely]] {
+    const auto bits = special_bits<kOnlyAscii>(at);
+    if (bits != 0) [[likely]]
+      return at + std::countr_zero(bits);
+    at += kBlock;
+  }
+#endif
+  return find_special_far<kOnlyAscii>(at, end);
 }
 
 }  // namespace json_bytes

@@ -122,6 +122,18 @@ bool JsonCursor::next_element() {
   return next_in(']') && peek().has_value();
 }
 
+// Nearly all strings are plain ASCII.
+inline bool JsonCursor::pass_string(JsonString& text) {
+  const char* begin = at_ + 1;
+  const char* at = find_special_byte(begin, end_);
+  text.escaped = false;
+  if (at == end_ || *at != '"') at = find_string_end(at, text.escaped);
+  if (at == nullptr) return false;
+  text.raw = std::string_view(begin, static_cast<std::size_t>(at - begin));
+  at_ = at + 1;
+  return true;
+}
+
 bool JsonCursor::pass_key(JsonString& key) {
   skip_space();
   if (at_ == end_ || *at_ != '"') return fail(JsonFault::Kind::syntax, at_);
@@ -165,28 +177,24 @@ const char* JsonCursor::pass_non_ascii_text(const char* at) {
   return behind;
 }
 
-bool JsonCursor::pass_string(JsonString& text) {
-  const char* begin = at_ + 1;
-  const char* at = begin;
-  text.escaped = false;
-  while (true) {
-    at = utf8_ == Utf8::valid ? find_special_ascii(at, end_) : find_special_byte(at, end_);
-    if (at == end_) return fail(JsonFault::Kind::syntax, end_);
-    if (*at == '"') break;
+// The closing quote of the string that goes on at `at`; nullptr after a fault.
+const char* JsonCursor::find_string_end(const char* at, bool& escaped) {
+  while (at != end_ && *at != '"') {
     if (*at == '\\') {
-      text.escaped = true;
+      escaped = true;
       at = pass_escape(at);
-      if (at == nullptr) return false;
+      if (at == nullptr) return nullptr;
     } else if (static_cast<unsigned char>(*at) < 0x20) {
-      return fail(JsonFault::Kind::syntax, at);
+      fail(JsonFault::Kind::syntax, at);
+      return nullptr;
     } else {
       at = pass_non_ascii_text(at);
-      if (at == nullptr) return false;
+      if (at == nullptr) return nullptr;
     }
+    at = utf8_ == Utf8::valid ? find_special_ascii(at, end_) : find_special_byte(at, end_);
   }
-  text.raw = std::string_view(begin, static_cast<std::size_t>(at - begin));
-  at_ = at + 1;
-  return true;
+  if (at == end_) fail(JsonFault::Kind::syntax, end_);
+  return at == end_ ? nullptr : at;
 }
 
 bool JsonCursor::pass_number() {

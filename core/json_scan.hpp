@@ -135,6 +135,7 @@ class JsonCursor {
   bool next_in(char closer);
   bool pass_key(JsonString& key);
   bool pass_string(JsonString& text);
+  const char* find_string_end(const char* at, bool& escaped);
   const char* pass_escape(const char* at);
   const char* pass_non_ascii_text(const char* at);
   bool pass_number();
