@@ -1,12 +1,12 @@
 // The coroutines of server/. An Awaitable<T> is a coroutine that begins when it is awaited, by
 // another one, and gives it a T or throws what it threw. Those that await each other form a chain,
 // which spawn() begins; at any time the innermost of a chain runs, or waits for one operation of
-// Asio or for one of our sockets.
+// Asio, one of our sockets or an alarm.
 //
 // Asio's own awaitable does the same and more (cancellation, executors that are type-erased, types
 // of handlers); a request awaits some ten coroutines, and this one costs a fifth of it: a frame
 // from the thread's cache, and two jumps. There is no cancellation: whoever wants a wait to end
-// closes the socket or cancels the timer.
+// closes the socket, wakes the alarm or cancels the timer.
 #pragma once
 
 #include <boost/asio/deferred.hpp>

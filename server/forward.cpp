@@ -35,7 +35,7 @@ Forward::Forward(Worker& worker, ClientConnection& connection, ClientRequest& re
       keep_alive_(keep_alive),
       fleet_(*snapshot_, worker.random()),
       writer_(worker, connection, writer_options(config_, request)),
-      wait_timer_(worker.loop().io()),
+      alarm_(worker.loop()),
       bytes_before_(connection.bytes_written()),
       request_bytes_(request.body.size()) {}
 
@@ -143,12 +143,7 @@ Forward::Step Forward::next_step(const attempt::Event& event) {
 Awaitable<void> Forward::wait_until(TimePoint until) {
   const TimePoint begun = worker_.now();
   // A leg that ends meanwhile wakes whoever waits.
-  while (worker_.now() < until && !ended_early()) {
-    wait_timer_.expires_at(until);
-    error_code ec;
-    const WorkerLoop::TimerWait wait(worker_.loop());
-    co_await wait_timer_.async_wait(to(ec));
-  }
+  while (worker_.now() < until && !ended_early()) co_await alarm_.until(until);
   count_wait(begun, worker_.now() - begun);
 }
 
@@ -164,7 +159,7 @@ void Forward::cancel_legs() {
 void Forward::end_early(ClientConnection::Ending why) {
   if (!ending_) ending_ = why;
   cancel_legs();
-  wait_timer_.cancel();
+  alarm_.wake();
   if (client_left()) connection_.close();
 }
 
@@ -200,7 +195,7 @@ void Forward::enter_race(const std::shared_ptr<CallLeg>& leg) {
     --running_;
     if (error) leg_error_ = error;
     if (!joining_)
-      wait_timer_.cancel();
+      alarm_.wake();
     else if (running_ == 0)
       end_join();
   };
@@ -227,10 +222,7 @@ Awaitable<CallLeg*> Forward::race() {
       hedge_at_.reset();
       co_return nullptr;
     }
-    wait_timer_.expires_at(hedge_at_.value_or(TimePoint::max()));
-    error_code ec;
-    const WorkerLoop::TimerWait wait(worker_.loop());
-    co_await wait_timer_.async_wait(to(ec));
+    co_await alarm_.until(hedge_at_.value_or(TimePoint::max()));
   }
 }
 

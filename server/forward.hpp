@@ -13,6 +13,7 @@
 
 #include "core/attempt_loop.hpp"
 #include "core/body.hpp"
+#include "server/alarm.hpp"
 #include "server/answer.hpp"
 #include "server/call_leg.hpp"
 #include "server/client_connection.hpp"
@@ -137,7 +138,7 @@ class Forward {
   CallLeg* answering_ = nullptr;                  // whose content the client is given
   std::shared_ptr<StreamTranscript> transcript_;  // while the stream could be continued elsewhere
   StreamWriter writer_;
-  Timer wait_timer_;
+  Alarm alarm_;  // woken by whatever run() may wait for
   std::optional<ModelMatch> match_;
   std::optional<DeploymentIndex> asked_;  // the latest; a hedge, if it answered
   std::optional<ClientConnection::Ending> ending_;

@@ -16,7 +16,7 @@ bool Forward::admit() {
 // A client that leaves meanwhile gives its turn up.
 Awaitable<void> Forward::wait_for_turn() {
   Admission& admission = worker_.gateway().admission();
-  auto wake = [this] { wait_timer_.cancel(); };
+  auto wake = [this] { alarm_.wake(); };
   auto queued = admission.queue(worker_.loop(), request_.key_name, std::move(wake));
   if (!queued)
     co_return leave_unwritten(over_capacity(
@@ -25,12 +25,7 @@ Awaitable<void> Forward::wait_for_turn() {
   Admission::Settlement turn(admission, std::move(queued));
   connection_.watch([this](ClientConnection::Ending why) { end_early(why); });
   const TimePoint until = worker_.now() + config_.limits.queue_timeout;
-  while (turn.waiting() && !ended_early() && worker_.now() < until) {
-    wait_timer_.expires_at(until);
-    error_code ec;
-    const WorkerLoop::TimerWait wait(worker_.loop());
-    co_await wait_timer_.async_wait(to(ec));
-  }
+  while (turn.waiting() && !ended_early() && worker_.now() < until) co_await alarm_.until(until);
   admitted_ = turn.settle();
   if (client_left() || (admitted_ && !ended_early())) co_return;
   connection_.stop_watching();

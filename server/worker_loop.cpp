@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "server/alarm.hpp"
 #include "server/socket.hpp"
 
 namespace spillway::server {
@@ -47,7 +48,7 @@ void WorkerLoop::add(int descriptor, void* tag) {
 
 void WorkerLoop::destroy() {
   count_ = next_ = 0;
-  for (Sockets* const sockets : {&known_, &ending_}) {
+  for (List<Socket>* const sockets : {&known_, &ending_}) {
     while (!sockets->empty()) {
       Socket& socket = sockets->front();
       socket.unlink();
@@ -55,13 +56,16 @@ void WorkerLoop::destroy() {
       const auto writer = std::exchange(socket.writer_, std::nullopt);
     }
   }
+  for (List<Sleep>* const sleeps : {&asleep_, &roused_}) {
+    while (!sleeps->empty()) const auto destroyed = sleeps->front().take();
+  }
   kernel_.reset();
   running_.reset();
   io_.reset();
 }
 
 void WorkerLoop::run() {
-  for (bool more = run_posted(); !io_->stopped(); more = run_posted()) {
+  for (bool more = do_given(); !io_->stopped(); more = do_given()) {
     const bool rest = next_ < count_ || due_;  // behind one that threw
     if (timer_waits_ > 0 && !rest && !more)
       wait_in_asio();
@@ -71,15 +75,21 @@ void WorkerLoop::run() {
 }
 
 bool WorkerLoop::poll() {
-  const bool posted = posted_.load(std::memory_order_relaxed);
-  run_posted();
+  const bool given = posted_.load(std::memory_order_relaxed) || !roused_.empty();
+  do_given();
   const bool handled = io_->poll() > 0;
-  return serve(0) || handled || posted;
+  return serve(0) || handled || given;
 }
 
-// True if that was not all: what is posted meanwhile has its turn after sockets and deadlines.
-bool WorkerLoop::run_posted() {
-  if (!posted_.exchange(false, std::memory_order_acquire)) return false;
+// True if that was not all: what is given meanwhile has its turn after sockets and deadlines.
+bool WorkerLoop::do_given() {
+  run_posted();
+  go_on_roused();
+  return posted_.load(std::memory_order_relaxed) || !roused_.empty();
+}
+
+void WorkerLoop::run_posted() {
+  if (!posted_.exchange(false, std::memory_order_acquire)) return;
   // Also where something throws.
   struct GoOn {
     std::atomic<bool>& posted;
@@ -91,7 +101,10 @@ bool WorkerLoop::run_posted() {
   std::size_t handlers = 0;
   do go_on.all = io_->poll_one() == 0;
   while (!go_on.all && ++handlers < kAtOnce && !posted_.load(std::memory_order_relaxed));
-  return !go_on.all;
+}
+
+void WorkerLoop::go_on_roused() {
+  for (std::size_t i = 0; i < kAtOnce && !roused_.empty(); ++i) roused_.front().take().go_on();
 }
 
 void WorkerLoop::wait_in_asio() {

@@ -1,9 +1,11 @@
 // What a worker's thread does: it serves the sockets that are ready, the deadlines that pass, and
 // what it was given to do.
 //
-// Its connections wait in an epoll set of its own, because Asio asks the kernel anew before each
-// wait (decision 12). What is posted goes through Asio's io_context. Asio's timers wait in there,
-// and only while one is waited for does the thread wait in there too, for both.
+// Its connections and deadlines wait in an epoll set of its own, because Asio asks the kernel anew
+// before each wait (decision 12); a coroutine's wait for a time is one of the deadlines
+// (server/alarm.hpp). What is posted goes through Asio's io_context. Asio's timers wait in there,
+// and only while one is waited for, for a look-up or a stuck comment, does the thread wait in there
+// too, for both.
 #pragma once
 
 #include <sys/epoll.h>
@@ -24,6 +26,7 @@
 
 namespace spillway::server {
 
+class Sleep;
 class Socket;
 
 // A link of boost::intrusive's lists that ends with its owner.
@@ -85,14 +88,19 @@ class WorkerLoop {
   DeadlineQueue& deadlines() { return deadlines_; }
 
  private:
+  friend class Alarm;
+  friend class Sleep;
   friend class Socket;
-  using Sockets = boost::intrusive::list<Socket, boost::intrusive::base_hook<SelfUnlinking>,
-                                         boost::intrusive::constant_time_size<false>>;
+  template <typename Waiter>
+  using List = boost::intrusive::list<Waiter, boost::intrusive::base_hook<SelfUnlinking>,
+                                      boost::intrusive::constant_time_size<false>>;
   static constexpr std::size_t kAtOnce = 128;  // sockets, and as many handlers in turn
   static constexpr int kForever = -1;
 
   void add(int descriptor, void* tag);
-  bool run_posted();
+  bool do_given();
+  void run_posted();
+  void go_on_roused();
   void wait_in_asio();
   bool serve(int timeout_ms);
   void serve_next();
@@ -106,8 +114,10 @@ class WorkerLoop {
   Descriptor woken_;  // an eventfd among the sockets: something was posted, or is in `ending_`
   std::atomic<bool> awake_{false};
   std::atomic<bool> posted_{false};
-  Sockets known_;   // to the kernel
-  Sockets ending_;  // whoever waits for one of these is to go on without it
+  List<Socket> known_;   // to the kernel
+  List<Socket> ending_;  // whoever waits for one of these is to go on without it
+  List<Sleep> asleep_;
+  List<Sleep> roused_;  // are over, and to go on
   std::array<epoll_event, kAtOnce> told_;
   std::size_t next_ = 0;  // of told_, to be served
   std::size_t count_ = 0;

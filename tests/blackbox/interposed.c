@@ -1,12 +1,13 @@
 // Preloaded into the gateway by tests: a wall clock that jumps, a name with two addresses, a thread
-// that hangs, memory that cannot be had, and TLS connections that there is none for.
+// that hangs, memory that cannot be had, and TLS connections that there is none for. It counts as
+// well how often the kernel is told what to wait for.
 //
 // Each variable names a file that holds a 64-bit integer. SPILLWAY_TEST_CLOCK: a number of seconds,
 // which is added to the time of day. SPILLWAY_TEST_HANG: while it is not 0 the first thread that
 // waits for events does not come back; the main thread is spared. SPILLWAY_TEST_STARVE: so many
-// bytes at once, or more, cannot be had; 0: all can. SPILLWAY_TEST_NO_TLS is a number itself: the
-// first so many TLS connections cannot be made. many.test has the addresses 127.0.0.2 and
-// 127.0.0.1, in this order.
+// bytes at once, or more, cannot be had; 0: all can. SPILLWAY_TEST_TELLINGS: how many calls of
+// epoll_ctl(2) there were. SPILLWAY_TEST_NO_TLS is a number itself: the first so many TLS
+// connections cannot be made. many.test has the addresses 127.0.0.2 and 127.0.0.1, in this order.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -24,11 +25,13 @@
 static volatile int64_t* jump;
 static volatile int64_t* hang;
 static volatile int64_t* starve;
+static volatile int64_t* tellings;
 
 static volatile int64_t* number_in(const char* variable) {
   const char* file = getenv(variable);
-  const int fd = file ? open(file, O_RDONLY | O_CLOEXEC) : -1;
-  void* seen = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof *jump, PROT_READ, MAP_SHARED, fd, 0);
+  const int fd = file ? open(file, O_RDWR | O_CLOEXEC) : -1;
+  const int both = PROT_READ | PROT_WRITE;
+  void* seen = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof *jump, both, MAP_SHARED, fd, 0);
   return seen == MAP_FAILED ? NULL : seen;
 }
 
@@ -36,6 +39,7 @@ __attribute__((constructor)) static void open_files(void) {
   jump = number_in("SPILLWAY_TEST_CLOCK");
   hang = number_in("SPILLWAY_TEST_HANG");
   starve = number_in("SPILLWAY_TEST_STARVE");
+  tellings = number_in("SPILLWAY_TEST_TELLINGS");
 }
 
 extern void* __libc_malloc(size_t size);
@@ -56,6 +60,13 @@ int epoll_wait(int epoll, struct epoll_event* events, int most, int timeout) {
     __atomic_store_n(&hanging, 0, __ATOMIC_RELEASE);
   }
   return real(epoll, events, most, timeout);
+}
+
+int epoll_ctl(int epoll, int change, int fd, struct epoll_event* event) {
+  static int (*real)(int, int, int, struct epoll_event*);
+  if (!real) real = (int (*)(int, int, int, struct epoll_event*))dlsym(RTLD_NEXT, "epoll_ctl");
+  if (tellings) __atomic_fetch_add(tellings, 1, __ATOMIC_RELAXED);
+  return real(epoll, change, fd, event);
 }
 
 int clock_gettime(clockid_t clock, struct timespec* now) {

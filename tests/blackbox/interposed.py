@@ -1,5 +1,5 @@
 """Builds interposed.c, for gateways that need a clock that jumps, a name with two addresses, a
-thread that hangs, or memory that cannot be had."""
+thread that hangs, memory that cannot be had, or calls that are counted."""
 
 from __future__ import annotations
 
@@ -27,15 +27,17 @@ class Interposed:
         built = subprocess.run(command, capture_output=True, text=True)
         assert built.returncode == 0, built.stderr
         self.clock, self.hanging = folder / "clock", folder / "hang"
-        self.starving = folder / "starve"
+        self.starving, self.telling = folder / "starve", folder / "tellings"
         self.jump(0)
         self.resume()
         self.starve(0)
+        write(self.telling, 0)
         self.environment = {
             "LD_PRELOAD": str(library),
             "SPILLWAY_TEST_CLOCK": str(self.clock),
             "SPILLWAY_TEST_HANG": str(self.hanging),
             "SPILLWAY_TEST_STARVE": str(self.starving),
+            "SPILLWAY_TEST_TELLINGS": str(self.telling),
         }
 
     def jump(self, seconds: int) -> None:
@@ -52,6 +54,10 @@ class Interposed:
     def starve(self, size: int) -> None:
         """So many bytes at once, or more, cannot be had; 0: all can."""
         write(self.starving, size)
+
+    def tellings(self) -> int:
+        """How often the kernel was told what to wait for (epoll_ctl(2))."""
+        return struct.unpack("q", self.telling.read_bytes())[0]
 
 
 def write(path: Path, number: int) -> None:

@@ -9,11 +9,14 @@ from prometheus_client import parser
 from behaviours import after, answer, error, healthy_upstream, stall, stream
 from catalogue import text_of
 from concurrency import eventually, in_background
+from edge import BODY, CHAT
+from interposed import Interposed
 from loop import Gate
 from settings import deployment
 from state import in_flight
 from streams import open_stream
 from test_stream_recovery import TEXT, cut_after, telling
+from wire import request_bytes
 
 SOON = {"after": "50ms", "share": "100%"}
 
@@ -93,6 +96,29 @@ def test_who_answers_in_time_is_not_hedged(gateway, upstream, hedge):
     assert running.chat().status == 200
     assert running.chat(stream=True).complete
     assert quick.count == 0
+
+
+def test_waiting_for_a_hedge_tells_the_kernel_nothing(gateway, upstream, binary, tmp_path):
+    interposed = Interposed(binary, tmp_path)
+    running = gateway(
+        deployment(upstream(), order=1),
+        deployment(upstream(), order=2),
+        spillway={"hedge": {"after": "60s", "share": "100%"}},
+        env=interposed.environment,
+    )
+    requests = 20
+    with running.connect() as client:
+
+        def ask() -> None:
+            client.send(request_bytes("POST", CHAT, BODY))
+            assert client.read_response("POST").status == 200
+
+        ask()  # makes the connection to the provider known
+        before = interposed.tellings()
+        for _ in range(requests):
+            ask()
+        # Whoever waits with a timer of Asio's tells the kernel so, each time.
+        assert interposed.tellings() - before < requests
 
 
 def test_a_group_of_one_is_hedged_by_its_fallback(gateway, upstream):
