@@ -5,7 +5,8 @@
 namespace spillway::server {
 
 struct DeadlineQueue::Set
-    : boost::intrusive::multiset<Deadline, boost::intrusive::compare<DeadlineQueue::Earlier>,
+    : boost::intrusive::multiset<Deadline, boost::intrusive::base_hook<QueueHook>,
+                                 boost::intrusive::compare<DeadlineQueue::Earlier>,
                                  boost::intrusive::constant_time_size<false>> {};
 
 bool DeadlineQueue::Earlier::operator()(const Deadline& a, const Deadline& b) const {
@@ -59,7 +60,7 @@ void DeadlineQueue::run_due() {
   }
 }
 
-Deadline::Deadline(DeadlineQueue& queue, std::function<void()> on_expiry)
+Deadline::Deadline(DeadlineQueue& queue, Callback on_expiry)
     : queue_(queue), on_expiry_(std::move(on_expiry)) {}
 
 Deadline::~Deadline() {

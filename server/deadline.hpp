@@ -9,10 +9,14 @@
 #include <memory>
 
 #include "core/time.hpp"
+#include "server/callback.hpp"
 
 namespace spillway::server {
 
 class Deadline;
+
+// What a Deadline needs to stand in the queue, as small as it can be.
+using QueueHook = boost::intrusive::set_base_hook<boost::intrusive::optimize_size<true>>;
 
 // Belongs to one thread, and outlives its deadlines.
 class DeadlineQueue {
@@ -41,11 +45,11 @@ class DeadlineQueue {
   TimePoint timer_at_ = TimePoint::max();  // max: wake_at_ was not told
 };
 
-class Deadline : public boost::intrusive::set_base_hook<> {
+class Deadline : public QueueHook {
  public:
   // `on_expiry` runs on the queue's thread, once for each arm() whose time passes; never after
   // destruction. It does not destroy the deadline. What it throws comes out of run_due().
-  Deadline(DeadlineQueue& queue, std::function<void()> on_expiry);
+  Deadline(DeadlineQueue& queue, Callback on_expiry);
   ~Deadline();
   Deadline(const Deadline&) = delete;
   Deadline& operator=(const Deadline&) = delete;
@@ -56,7 +60,7 @@ class Deadline : public boost::intrusive::set_base_hook<> {
  private:
   friend class DeadlineQueue;
   DeadlineQueue& queue_;
-  std::function<void()> on_expiry_;
+  Callback on_expiry_;
   TimePoint when_ = TimePoint::max();
   TimePoint stands_at_ = TimePoint::max();  // in the queue; while linked
 };

@@ -54,7 +54,7 @@ ssize_t send_gathered(int descriptor, std::span<const asio::const_buffer> buffer
 
 }  // namespace
 
-Socket::Socket(WorkerLoop& loop, std::function<void()> on_readable)
+Socket::Socket(WorkerLoop& loop, Callback on_readable)
     : loop_(loop), on_readable_(std::move(on_readable)) {}
 
 Socket::~Socket() {

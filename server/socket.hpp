@@ -6,12 +6,12 @@
 // waiting costs a request no call of its own.
 #pragma once
 
-#include <functional>
 #include <optional>
 #include <span>
 #include <utility>
 
 #include "server/asio.hpp"
+#include "server/callback.hpp"
 #include "server/descriptor.hpp"
 #include "server/gather_write.hpp"
 #include "server/worker_loop.hpp"
@@ -22,7 +22,7 @@ namespace spillway::server {
 class Socket : public SelfUnlinking {
  public:
   // `on_readable` runs in the event loop, once after each watch(); never after destruction.
-  Socket(WorkerLoop& loop, std::function<void()> on_readable);
+  Socket(WorkerLoop& loop, Callback on_readable);
   ~Socket();
   Socket(const Socket&) = delete;
   Socket& operator=(const Socket&) = delete;
@@ -81,7 +81,7 @@ class Socket : public SelfUnlinking {
   void became_writable();
 
   WorkerLoop& loop_;
-  std::function<void()> on_readable_;
+  Callback on_readable_;
   std::optional<Waiter> reader_;
   std::optional<Waiter> writer_;
   Descriptor descriptor_;
