@@ -34,7 +34,7 @@ Forward::Forward(Worker& worker, ClientConnection& connection, ClientRequest& re
       endpoint_(route.endpoint),
       keep_alive_(keep_alive),
       fleet_(*snapshot_, worker.random()),
-      writer_(worker, connection, writer_options(config_, request)),
+      writer_(worker, connection, *this, writer_options(config_, request)),
       alarm_(worker.loop()),
       bytes_before_(connection.bytes_written()),
       request_bytes_(request.body.size()) {}
@@ -53,9 +53,7 @@ Awaitable<void> Forward::run() {
   if (ended_early()) co_return co_await say_why_it_ended();
   leg_request_.emplace(worker_, config_, snapshot_->heads, fleet_, request_, *body_, endpoint_);
   connection_.watch([this](ClientConnection::Ending why) { end_early(why); });
-  if (leg_request_->wants_event_stream())
-    writer_.start_comments([this] { return head_before_content(); },
-                           [this] { return !answering_ || answering_->at_boundary(); });
+  if (leg_request_->wants_event_stream()) writer_.start_comments();
   std::exception_ptr error;
   bool starved = false;
   try {

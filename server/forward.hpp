@@ -25,7 +25,7 @@ namespace spillway::server {
 
 struct AccessRecord;
 
-class Forward {
+class Forward : private StreamWriter::Author {
  public:
   // Borrows everything, and lets go of the request's body as soon as nobody can be asked any more;
   // `keep_alive` says whether the client's connection may stay after the answer.
@@ -90,7 +90,8 @@ class Forward {
   Awaitable<void> give_up(const attempt::GiveUp& why);
   Awaitable<void> end_broken(const Failure& why);
   Awaitable<void> send_plain();
-  std::string head_before_content();
+  std::string head_before_content() override;
+  bool may_comment() const override { return !answering_ || answering_->at_boundary(); }
   void begin_content(CallLeg& leg, bool event_stream);
   void let_go_of_body();
   // `from_provider` is nullptr when comments send the head before anybody has answered.

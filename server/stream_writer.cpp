@@ -36,9 +36,11 @@ void append(Buffers& buffers, std::string_view text) {
 
 }  // namespace
 
-StreamWriter::StreamWriter(Worker& worker, ClientConnection& connection, Options options)
+StreamWriter::StreamWriter(Worker& worker, ClientConnection& connection, Author& author,
+                           Options options)
     : worker_(worker),
       connection_(connection),
+      author_(author),
       options_(options),
       comment_due_(worker.deadlines(), [this] { send_comment(); }) {}
 
@@ -46,33 +48,30 @@ StreamWriter::~StreamWriter() {
   if (comment_) comment_->writer = nullptr;
 }
 
-void StreamWriter::start_comments(std::function<std::string()> make_head,
-                                  std::function<bool()> may_comment) {
-  if (options_.keepalive <= Duration::zero()) return;
-  make_head_ = std::move(make_head);
-  may_comment_ = std::move(may_comment);
+void StreamWriter::start_comments() {
+  commenting_ = options_.keepalive > Duration::zero();
   rearm();
 }
 
 void StreamWriter::stop_comments() {
   comment_due_.disarm();
-  may_comment_ = nullptr;
+  commenting_ = false;
 }
 
 void StreamWriter::rearm() {
-  if (may_comment_) comment_due_.arm(worker_.now() + options_.keepalive);
+  if (commenting_) comment_due_.arm(worker_.now() + options_.keepalive);
 }
 
 void StreamWriter::send_comment() {
-  if (!may_comment_ || !connection_.is_open()) return;
-  if (comment_under_way() || !may_comment_()) return rearm();
+  if (!commenting_ || !connection_.is_open()) return;
+  if (comment_under_way() || !author_.may_comment()) return rearm();
   if (!comment_) comment_ = std::make_shared<Comment>();
   if (!comment_stuck_)
     comment_stuck_ = std::make_unique<Deadline>(worker_.deadlines(), [this] {
       if (comment_under_way()) connection_.end(ClientConnection::Ending::client_left);
     });
   comment_->text.clear();
-  if (!started_) comment_->text = make_head_();
+  if (!started_) comment_->text = author_.head_before_content();
   started_ = true;
   const bool chunked = options_.framing == Framing::chunked;
   if (chunked) comment_->text.append(ChunkSize(kComment.size()).text());
@@ -111,15 +110,13 @@ Awaitable<void> StreamWriter::write_rest(std::shared_ptr<Comment> comment, TlsSo
 void StreamWriter::Comment::end(error_code ec) {
   writing = false;
   failed = static_cast<bool>(ec);
-  if (waiter) waiter->cancel();
+  if (waiter) waiter->wake();
 }
 
 Awaitable<void> StreamWriter::comment_written() {
-  Timer timer(worker_.loop().io(), TimePoint::max());
-  comment_->waiter = &timer;
-  error_code ec;
-  const WorkerLoop::TimerWait wait(worker_.loop());
-  co_await timer.async_wait(to(ec));
+  Alarm written(worker_.loop());
+  comment_->waiter = &written;
+  co_await written.until(TimePoint::max());
   comment_->waiter = nullptr;
 }
 

@@ -3,13 +3,13 @@
 // sends the head, and with it commits to status 200.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "server/alarm.hpp"
 #include "server/client_connection.hpp"
 #include "server/deadline.hpp"
 
@@ -24,12 +24,21 @@ class StreamWriter {
     Duration write_timeout{};  // how long a client may stop reading
     Duration keepalive{};      // gap after which a comment is sent; zero: never
   };
-  StreamWriter(Worker& worker, ClientConnection& connection, Options options);
+  // Whose answer it is; asked when a comment is due.
+  class Author {
+   public:
+    virtual std::string head_before_content() = 0;  // the comment comes before begin()
+    virtual bool may_comment() const = 0;           // what was written ends at an event boundary
+
+   protected:
+    ~Author() = default;
+  };
+  // What is borrowed outlives the writer.
+  StreamWriter(Worker& worker, ClientConnection& connection, Author& author, Options options);
   ~StreamWriter();
 
-  // Comments begin after options.keepalive. `make_head` is called if one is due before begin();
-  // `may_comment` is asked each time (only event boundaries).
-  void start_comments(std::function<std::string()> make_head, std::function<bool()> may_comment);
+  // Comments begin after options.keepalive.
+  void start_comments();
   void stop_comments();
 
   bool started() const { return started_; }
@@ -51,7 +60,7 @@ class StreamWriter {
     std::string text;
     Buffers left;                    // of it
     StreamWriter* writer = nullptr;  // while it lives
-    Timer* waiter = nullptr;
+    Alarm* waiter = nullptr;
     void end(error_code ec);
   };
   void send_comment();
@@ -61,16 +70,16 @@ class StreamWriter {
 
   Worker& worker_;
   ClientConnection& connection_;
+  Author& author_;
   Options options_;
   Deadline comment_due_;
   std::unique_ptr<Deadline> comment_stuck_;  // once there was a comment
-  std::function<std::string()> make_head_;
-  std::function<bool()> may_comment_;
   bool comment_under_way() const { return comment_ && comment_->writing; }
   std::shared_ptr<Comment> comment_;  // once there was one
   std::string head_;
   std::string unsent_;
   bool started_ = false;
+  bool commenting_ = false;
 };
 
 }  // namespace spillway::server

@@ -4,8 +4,7 @@
 // Its connections and deadlines wait in an epoll set of its own, because Asio asks the kernel anew
 // before each wait (decision 12); a coroutine's wait for a time is one of the deadlines
 // (server/alarm.hpp). What is posted goes through Asio's io_context. Asio's timers wait in there,
-// and only while one is waited for, for a look-up or a stuck comment, does the thread wait in there
-// too, for both.
+// and only while one is waited for, for a look-up, does the thread wait in there too, for both.
 #pragma once
 
 #include <sys/epoll.h>
