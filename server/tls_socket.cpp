@@ -29,6 +29,7 @@ error_code first_queued_error() {
 }
 
 // --- what OpenSSL does with the socket (BIO_meth_new(3)) ---
+// A failure is -1, as with OpenSSL's own: 0 from a write is a success to it.
 
 int read_socket(BIO* bio, char* data, std::size_t size, std::size_t* got) {
   error_code ec;
@@ -36,7 +37,7 @@ int read_socket(BIO* bio, char* data, std::size_t size, std::size_t* got) {
   BIO_clear_flags(bio, BIO_FLAGS_RWS | BIO_FLAGS_SHOULD_RETRY | BIO_FLAGS_IN_EOF);
   if (ec == asio::error::would_block || ec == asio::error::interrupted) BIO_set_retry_read(bio);
   if (ec == asio::error::eof) BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
-  return ec ? 0 : 1;
+  return ec ? -1 : 1;
 }
 
 int write_socket(BIO* bio, const char* data, std::size_t size, std::size_t* sent) {
@@ -45,7 +46,7 @@ int write_socket(BIO* bio, const char* data, std::size_t size, std::size_t* sent
   *sent = static_cast<Socket*>(BIO_get_data(bio))->write_some({&bytes, 1}, ec);
   BIO_clear_retry_flags(bio);
   if (ec == asio::error::would_block || ec == asio::error::interrupted) BIO_set_retry_write(bio);
-  return ec ? 0 : 1;
+  return ec ? -1 : 1;
 }
 
 long control_socket(BIO* bio, int what, long, void*) {
@@ -85,7 +86,7 @@ TlsSocket::TlsSocket(Handle ssl, Socket& socket) : ssl_(std::move(ssl)), socket_
   SSL_set_read_ahead(ssl_.get(), 1);  // a record's head and body with one read
 }
 
-// False once the socket is closed: its number may be another's by now.
+// False once the socket is closed.
 bool TlsSocket::begin(error_code& ec) {
   ec = {};
   if (!socket_.is_open()) ec = asio::error::operation_aborted;
