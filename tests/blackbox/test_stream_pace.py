@@ -30,6 +30,14 @@ def test_an_event_larger_than_is_judged_passes_unchanged(gateway, upstream):
     assert answer.complete and answer.body == ROLE + large + FINISH + DONE
 
 
+def test_a_cut_within_an_event_that_is_passed_on_is_a_cut(gateway, upstream):
+    large = sse(chat_chunk({"content": "x" * 200_000}))
+    running = gateway(deployment(upstream(stream(ROLE, ONE, large[:100_000], end="close"))))
+    answer = running.chat(stream=True)
+    # An error event would be taken for more of what it is about.
+    assert not answer.complete and answer.body == ROLE + ONE + large[:100_000]
+
+
 @pytest.mark.row("U41")
 def test_an_endless_event_is_cut_at_its_bound(gateway, upstream):
     async def endless(exchange):
