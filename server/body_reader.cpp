@@ -63,9 +63,9 @@ class ChunkDecoder : public http::basic_parser<false> {
 
   // Takes the line off that tells a chunk's size; 0: it says more, or is not all here.
   static std::size_t take_plain_size(std::string_view& chunk) {
-    constexpr std::size_t kMostDigits = 7;
+    constexpr std::size_t kMostDigits = 6;
     std::size_t size = 0;
-    for (std::size_t i = 0; i < std::min(chunk.size(), kMostDigits); ++i) {
+    for (std::size_t i = 0; i < chunk.size() && i <= kMostDigits; ++i) {
       const int digit = ascii::hex_value(chunk[i]);
       if (digit < 0) {
         if (!chunk.substr(i).starts_with(kChunkEnd)) return 0;
@@ -79,7 +79,7 @@ class ChunkDecoder : public http::basic_parser<false> {
 
   std::size_t decode_with_care(std::string_view bytes, error_code& ec) {
     std::size_t taken = 0;
-    while (taken < bytes.size() && !is_done() && !cut_last_chunk(bytes.substr(taken))) {
+    while (taken < bytes.size() && !is_done() && !may_be_cut_last_chunk(bytes.substr(taken))) {
       const auto n = put(asio::const_buffer(bytes.data() + taken, bytes.size() - taken), ec);
       taken += n;
       if (ec == http::error::need_more) {
@@ -93,11 +93,11 @@ class ChunkDecoder : public http::basic_parser<false> {
     return taken;
   }
 
-  // True if `rest` is a last chunk whose empty line is yet to come, and there was no other chunk:
-  // Beast asserts that it is not asked twice about less than five bytes, which this may be.
-  bool cut_last_chunk(std::string_view rest) const {
+  // True if `rest` may be a last chunk whose empty line is yet to come, and there was no other
+  // chunk: Beast asserts that it is not asked twice about less than five bytes.
+  bool may_be_cut_last_chunk(std::string_view rest) const {
     constexpr std::size_t kLeast = sizeof "0\r\n\r\n" - 1;
-    return !chunk_seen_ && rest.size() < kLeast && rest.starts_with("0\r\n");
+    return !chunk_seen_ && rest.size() < kLeast;
   }
 
   void on_request_impl(http::verb, boost::beast::string_view, boost::beast::string_view, int,

@@ -3,7 +3,7 @@
 // nothing is written to the client, so that two legs can be under way at once.
 //
 // It runs as a coroutine that may outlive whoever started it only where the event loop itself goes
-// away; its destructor touches nothing that it shares.
+// away; its destructor touches nothing of that but the worker.
 #pragma once
 
 #include <memory>

@@ -1,5 +1,6 @@
 // A function to be called later, in half the room of std::function. What it captures is kept in
-// place if it fits into a pointer, as that of `[this] { ... }` does, and else on the heap.
+// place if it fits into a pointer and may be copied as bytes, as that of `[this] { ... }` does, and
+// else on the heap.
 #pragma once
 
 #include <array>

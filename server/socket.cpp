@@ -29,7 +29,7 @@ void set_option(const Socket& socket, int level, int name, const Value& value) {
 }
 
 // Both as send(2): what the kernel took, or -1.
-ssize_t send_together(int descriptor, std::span<const asio::const_buffer> buffers) {
+ssize_t send_copied(int descriptor, std::span<const asio::const_buffer> buffers) {
   const asio::const_buffer& first = buffers.front();
   if (buffers.size() == 1) return ::send(descriptor, first.data(), first.size(), MSG_NOSIGNAL);
   std::array<char, kCopiedBytes> copy;
@@ -107,7 +107,7 @@ std::size_t Socket::read_some(std::span<char> room, error_code& ec) {
 std::size_t Socket::write_some(std::span<const asio::const_buffer> buffers, error_code& ec) {
   ec = {};
   const std::size_t bytes = asio::buffer_size(buffers);
-  const auto n = bytes <= kCopiedBytes ? send_together(native_handle(), buffers)
+  const auto n = bytes <= kCopiedBytes ? send_copied(native_handle(), buffers)
                                        : send_gathered(native_handle(), buffers);
   if (n >= 0) return static_cast<std::size_t>(n);
   ec = last_error();

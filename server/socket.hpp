@@ -35,7 +35,7 @@ class Socket : public SelfUnlinking {
 
   // At least one byte, or an error; eof at the peer's orderly end.
   std::size_t read_some(std::span<char> room, error_code& ec);
-  // What the kernel takes of the first buffers, of which there is at least one.
+  // What the kernel takes of the first buffers, of which there is at least one and none empty.
   std::size_t write_some(std::span<const asio::const_buffer> buffers, error_code& ec);
   // For whoever reads without read_some(): the kernel had nothing.
   void found_empty() { will_tell_ = known_ && !ended_; }

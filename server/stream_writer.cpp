@@ -21,13 +21,13 @@ class ChunkSize {
   explicit ChunkSize(std::size_t size) {
     char* const digits_end = line_.data() + line_.size() - kChunkEnd.size();
     char* const end = std::to_chars(line_.data(), digits_end, size, 16).ptr;
-    end_ = std::ranges::copy(kChunkEnd, end).out;
+    length_ = static_cast<std::size_t>(std::ranges::copy(kChunkEnd, end).out - line_.data());
   }
-  std::string_view text() const { return {line_.data(), end_}; }
+  std::string_view text() const { return {line_.data(), length_}; }
 
  private:
   std::array<char, 18> line_;
-  const char* end_;
+  std::size_t length_;
 };
 
 void append(Buffers& buffers, std::string_view text) {

@@ -174,7 +174,7 @@ void UpstreamCall::forget_headers() {
   fields_.shrink_to_fit();
   std::string kept;
   for (const HeaderView& field : fields_) kept.append(field.name).append(field.value);
-  head_bytes_.swap(kept);
+  head_bytes_.swap(kept);  // an assignment might keep the memory of the whole head
   const char* at = head_bytes_.data();
   for (HeaderView& field : fields_) {
     for (std::string_view* part : {&field.name, &field.value}) {

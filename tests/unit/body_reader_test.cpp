@@ -40,6 +40,7 @@ TEST_CASE("an empty chunked body may arrive byte by byte") {
   CHECK(chunked("0\r\nTrailer: b\r\n\r\n") == "");
   CHECK(chunked("000\r\n\r\n") == "");
   CHECK(chunked("0;a\r\n\r\n") == "");
+  CHECK_FALSE(chunked("0\n\r\n\r\n"));
 }
 
 TEST_CASE("a chunk that is none is refused") {
@@ -71,6 +72,7 @@ TEST_CASE("a chunked body says the same wherever it is cut") {
            "1\r\na\r\nA\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n",
            "1\r\na\r\n1;x=y\r\nb\r\n1\r\nc\r\n0\r\nTrailer: d\r\n\r\n",
            "1\r\na\r\n00000001\r\nb\r\n1\r\n\r\r\n1\r\n\n\r\n0\r\n\r\n",
+           "1\r\na\r\n000001\r\nb\r\n0000001\r\nc\r\n0\r\n\r\n",
            "1\r\na\r\n1 \r\nb\r\n0\r\n\r\n",
            "1\r\na\r\n\r\nb\r\n0\r\n\r\n",
            "1\r\na\r\n-1\r\nb\r\n0\r\n\r\n",

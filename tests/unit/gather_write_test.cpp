@@ -1,5 +1,7 @@
 #include "server/gather_write.hpp"
 
+#include <sys/socket.h>
+
 #include <catch2/catch_test_macros.hpp>
 #include <string>
 #include <vector>
@@ -41,6 +43,21 @@ TEST_CASE("a write takes what the kernel takes at once, and leaves the rest") {
   while (write_now(writer, buffers, ec) > 0) {
   }
   CHECK_FALSE(ec);  // full is no error
+}
+
+TEST_CASE("many small pieces arrive in their order, however many the kernel would take at once") {
+  WorkerLoop loop;
+  Socket writer(loop, nullptr);
+  const Descriptor reader = connected_to(writer);
+  std::vector<std::string> texts;
+  for (int i = 0; i < 300; ++i) texts.push_back("piece " + std::to_string(i) + "\n");
+  Buffers buffers = of({texts.begin(), texts.end()});
+  const std::string expected = copy_of(buffers);
+  error_code ec;
+  CHECK(write_now(writer, buffers, ec) == expected.size());
+  std::string read(expected.size() + 1, '\0');
+  CHECK(::recv(reader.get(), read.data(), read.size(), 0) == static_cast<ssize_t>(expected.size()));
+  CHECK(read.substr(0, expected.size()) == expected);
 }
 
 TEST_CASE("a write to a connection that is gone is an error") {
