@@ -95,6 +95,7 @@ def test_memory_that_cannot_be_had_is_a_503_for_one_request(
         assert (refused.status, refused.error["code"]) == (503, "over_capacity")
         assert refused.header("retry-after") == "1"
         assert running.chat().status == 200, "there is enough for others"
+    running.wait_for_log(lambda entry: entry["status"] == 503)
     (line,) = [line for line in running.access_log() if line["status"] == 503]
     assert (line["path"], line["detail"]) == (CHAT, "out of memory")
     interposed.starve(0)
