@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "config/bounds.hpp"
@@ -28,9 +29,8 @@ GroupIndex ModelGroups::group_named(const std::string& name) {
     const auto same = [&](GroupIndex index) { return config_.at(index).name == name; };
     const auto found = std::find_if(config_.wildcards.begin(), config_.wildcards.end(), same);
     if (found != config_.wildcards.end()) return *found;
-  } else if (const auto found = config_.exact_names.find(name);
-             found != config_.exact_names.end()) {
-    return found->second;
+  } else if (const GroupIndex* const found = config_.exact_names.find(name)) {
+    return *found;
   }
   const GroupIndex index{static_cast<std::uint32_t>(config_.groups.size())};
   ModelGroup group;
@@ -138,12 +138,13 @@ void ModelGroups::set_weights_of(const ModelGroup& group) {
 }
 
 void ModelGroups::warn_of_hidden_ids() {
-  for (const auto& [id, deployment] : config_.deployment_ids) {
-    const auto group = config_.exact_names.find(id);
-    if (group == config_.exact_names.end()) continue;
-    const ModelGroup& named = config_.at(group->second);
+  const std::map in_order(config_.deployment_ids.begin(), config_.deployment_ids.end());
+  for (const auto& [id, deployment] : in_order) {
+    const GroupIndex* const group = config_.exact_names.find(id);
+    if (group == nullptr) continue;
+    const ModelGroup& named = config_.at(*group);
     if (named.deployments.size() + named.left_out.size() == 1 &&
-        config_.at(deployment).group == group->second)
+        config_.at(deployment).group == *group)
       continue;
     context_.report.warn({}, "model_list",
                          fmt::format("\"{}\" is a model group and the id of a deployment; as a "

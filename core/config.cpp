@@ -38,11 +38,11 @@ std::optional<ModelMatch> find_model(const Config& config, std::string_view requ
   if (const auto alias = config.aliases.find(requested); alias != config.aliases.end()) {
     requested = alias->second;
   }
-  if (const auto exact = config.exact_names.find(requested); exact != config.exact_names.end()) {
-    return ModelMatch{exact->second, {}};
+  if (const GroupIndex* const exact = config.exact_names.find(requested)) {
+    return ModelMatch{*exact, {}};
   }
-  if (const auto id = config.deployment_ids.find(requested); id != config.deployment_ids.end()) {
-    return ModelMatch{config.at(id->second).group, {}, id->second};
+  if (const DeploymentIndex* const id = config.deployment_ids.find(requested)) {
+    return ModelMatch{config.at(*id).group, {}, *id};
   }
   for (const GroupIndex group : config.wildcards) {
     if (auto captures = match_wildcard(config.at(group).name, requested)) {

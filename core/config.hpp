@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/by_name.hpp"
 #include "core/endpoint.hpp"
 #include "core/error_class.hpp"
 #include "core/read_keys.hpp"
@@ -304,11 +305,11 @@ struct Config {
 
   std::vector<Deployment> deployments;
   std::vector<ModelGroup> groups;
-  std::map<std::string, GroupIndex, std::less<>> exact_names;  // model_name -> group; not wildcards
+  ByName<GroupIndex> exact_names;                           // model_name -> group; not wildcards
   std::map<std::string, std::string, std::less<>> aliases;  // model_group_alias, visible or hidden
   std::vector<std::string> hidden_aliases;                  // not listed by /v1/models
   // model_info.id -> deployment; not those behind a wildcard, whose model only a name tells.
-  std::map<std::string, DeploymentIndex, std::less<>> deployment_ids;
+  ByName<DeploymentIndex> deployment_ids;
   std::vector<GroupIndex> wildcards;  // most specific first
   // For whatever has no fallbacks of its own: deployments called by id, and unknown models.
   std::vector<ModelMatch> default_fallbacks;

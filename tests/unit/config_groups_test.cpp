@@ -38,7 +38,7 @@ TEST_CASE("Entries of one name are one group, in configuration order") {
   CHECK(result.config.groups.size() == 2);
   CHECK(group(result.config, "a").deployments ==
         std::vector{DeploymentIndex{0}, DeploymentIndex{2}});
-  CHECK(result.config.deployments[1].group == result.config.exact_names.at("b"));
+  CHECK(result.config.deployments[1].group == *result.config.exact_names.find("b"));
 }
 
 TEST_CASE("Weights are those of the first kind that any deployment of the group has") {
@@ -222,7 +222,7 @@ TEST_CASE("Aliases lead to groups, visibly or hidden, and never to nothing") {
   CHECK(result.config.aliases.at("x") == "a");
   CHECK(result.config.aliases.at("y") == "a");
   CHECK(result.config.hidden_aliases == Names{"y"});
-  CHECK(find_model(result.config, "y")->group == result.config.exact_names.at("a"));
+  CHECK(find_model(result.config, "y")->group == *result.config.exact_names.find("a"));
   CHECK(
       only_fault(models({kA}) + "router_settings: {model_group_alias: {x: zz}}\n").find("\"zz\"") !=
       std::string::npos);

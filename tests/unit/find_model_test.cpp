@@ -55,6 +55,16 @@ TEST_CASE("an exact name wins over a wildcard, an unknown name is nothing") {
   CHECK_FALSE(find_model(models.config, ""));
 }
 
+TEST_CASE("each of many names leads to its own group, and to the first that had it") {
+  Models models;
+  for (unsigned i = 0; i < 1000; ++i) models.add("model-" + std::to_string(i));
+  models.config.exact_names.emplace("model-7", GroupIndex{8});
+  for (std::uint32_t i = 0; i < 1000; ++i)
+    REQUIRE(find_model(models.config, "model-" + std::to_string(i)) ==
+            ModelMatch{GroupIndex{i}, {}});
+  CHECK_FALSE(find_model(models.config, "model-1000"));
+}
+
 TEST_CASE("an alias leads one hop further, to exact names and wildcards") {
   Models models;
   const GroupIndex real = models.add("real");

@@ -34,7 +34,7 @@ Config sample_config() {
     if (owner.wildcard) {
       config.wildcards = {group_index};
     } else {
-      config.exact_names[owner.name] = group_index;
+      config.exact_names.emplace(owner.name, group_index);
     }
   };
   add("chat", "a", "");
