@@ -86,32 +86,34 @@ struct Deployment {
   std::string id;  // model_info.id, else a hash of group and parameters: stable across instances
   GroupIndex group;
   std::string provider;  // providers.json slug, or "openai" for a bare api_base
-  std::string model;     // upstream name; each '*' is replaced by what the group's pattern captured
   Origin origin;
-  // Request target by endpoint: "/v1/chat/completions"; may hold "{model}" (azure deployments URL),
-  // replaced by the percent-encoded upstream model. Empty: the endpoint is not offered by this
-  // deployment.
-  std::array<std::string, kEndpointCount> targets;
   std::vector<UpstreamHeader> headers;  // authorization and whatever the configuration adds
   BodyRules body;
   CooldownRules cooldown;
-
-  double weight = 1.0;       // for the weighted shuffle; 0: only if nothing else is left
-  bool weighted = false;     // the entry said so (weight, else rpm, else tpm)
-  std::optional<int> order;  // lower tiers first; deployments without one come last
-  std::optional<std::uint64_t> rpm, tpm;
-  std::optional<unsigned> max_parallel_requests;
-  std::optional<double> cost_per_token;  // of input and output together; only for comparing
-  std::optional<std::uint64_t> max_input_tokens;
   std::vector<std::string> tags;
-  std::optional<Duration> timeout;         // bounds one attempt
-  std::optional<Duration> stream_timeout;  // to the first token of a stream
   std::optional<unsigned> num_retries;
   bool assistant_prefill = false;  // can continue an assistant prefix
 
   // Not empty: cannot be used, and why ("GROQ_API_KEY is not set"). It is in the table and in
   // /health only.
   std::string unusable;
+
+  // From here on lies together what every choice of a deployment reads: with many of them it is
+  // seldom in the caches.
+  std::string model;  // upstream name; each '*' is replaced by what the group's pattern captured
+  std::optional<Duration> timeout;         // bounds one attempt
+  std::optional<Duration> stream_timeout;  // to the first token of a stream
+  double weight = 1.0;                     // for the weighted shuffle; 0: only if nothing is left
+  bool weighted = false;                   // the entry said so (weight, else rpm, else tpm)
+  std::optional<double> cost_per_token;    // of input and output together; only for comparing
+  std::optional<std::uint64_t> max_input_tokens;
+  std::optional<std::uint64_t> rpm, tpm;
+  std::optional<unsigned> max_parallel_requests;
+  std::optional<int> order;  // lower tiers first; deployments without one come last
+  // Request target by endpoint: "/v1/chat/completions"; may hold "{model}" (azure deployments URL),
+  // replaced by the percent-encoded upstream model. Empty: the endpoint is not offered by this
+  // deployment.
+  std::array<std::string, kEndpointCount> targets;
 
   bool usable() const { return unusable.empty(); }
 };

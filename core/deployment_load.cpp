@@ -35,6 +35,7 @@ Room DeploymentLoad::room(const CallLimits& limits, unsigned in_flight, TimePoin
                           std::optional<std::uint64_t> tokens, Looking looking) {
   Room room;
   room.taken = limits.parallel && in_flight >= *limits.parallel;
+  if (!limits.rpm && !limits.tpm) return room;
   if (lease_.rules(now)) {
     const Room leased = lease_.room(limits, tokens, now, looking);
     room.limited_until = leased.limited_until;

@@ -118,14 +118,15 @@ class DeploymentLoad {
 
   double headroom(const CallLimits& limits, TimePoint now);
 
-  RateWindow window_;
+  // What every choice looks at comes first, and the window's many parts last.
   LimitLease lease_;
-  std::uint64_t expected_ = 0;  // tokens of calls in flight
   std::array<Times, 2> times_;  // by Delivery
   Errors errors_;
-  Quotas quotas_;
-  TimePoint quotas_at_{};
   std::optional<TimePoint> recovered_at_;
+  TimePoint quotas_at_{};
+  Quotas quotas_;
+  std::uint64_t expected_ = 0;  // tokens of calls in flight
+  RateWindow window_;
 };
 
 }  // namespace spillway

@@ -126,23 +126,24 @@ class DeploymentHealth {
                      Random& random, TimePoint now);
   HealthChange close();
 
+  // What every choice looks at comes first.
   HealthState state_ =
       HealthState::closed;  // never half_open: that is a benched one whose time is over
+  bool named_by_upstream_ = false;
+  bool probe_out_ = false;
+  ErrorClass cause_{};
+  unsigned in_flight_ = 0;
+  TimePoint last_failure_{};
+  std::uint64_t generation_ =
+      0;  // of benches: a permit with an older one saw nothing of this bench
   TimePoint until_{};
+  TimePoint probed_elsewhere_until_{};
   TimePoint agreed_until_{};  // what instances compare: `until_` without what adopting added
   BenchId bench_id_;
   BenchId closed_id_;
-  TimePoint probed_elsewhere_until_{};
-  bool named_by_upstream_ = false;
-  bool probe_out_ = false;
   std::uint64_t probe_generation_ = 0;
-  std::uint64_t generation_ =
-      0;                        // of benches: a permit with an older one saw nothing of this bench
   unsigned failed_probes_ = 0;  // since it was last closed; each doubles the next bench
   unsigned consecutive_failures_ = 0;
-  ErrorClass cause_{};
-  TimePoint last_failure_{};
-  unsigned in_flight_ = 0;
   Minute successes_{bounds::kBreakerWindow};
   Minute failures_{bounds::kBreakerWindow};
   // Failures that allowed_fails tolerated, by class; empty where the operator set no allowance.

@@ -54,10 +54,10 @@ class RateWindow {
   Bucket& at(std::size_t position) { return buckets_[(oldest_ + position) % kBuckets]; }
   TimePoint below(std::uint64_t Usage::*kind, std::uint64_t limit, TimePoint now);
 
-  std::array<Bucket, kBuckets> buckets_{};
   std::size_t oldest_ = 0;
   std::size_t count_ = 0;
   Usage total_;
+  std::array<Bucket, kBuckets> buckets_{};
 };
 
 }  // namespace spillway
