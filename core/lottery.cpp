@@ -56,14 +56,20 @@ void Lottery::enter_by_weight(const Config& config, const std::vector<Deployment
 
 void Lottery::enter(DeploymentIndex deployment, double share) {
   if (share <= 0.0) return;
+  even_ = even_ && (up_to_.empty() || share == up_to_.front());
   entrants_.push_back(deployment);
   up_to_.push_back(share + (up_to_.empty() ? 0.0 : up_to_.back()));
 }
 
 DeploymentIndex Lottery::draw(Random& random) const {
   if (entrants_.size() == 1) return entrants_.front();
-  const double place = uniform(random) * up_to_.back();
+  const double share = uniform(random);
   // The last one's end can be reached by rounding.
+  if (even_) {
+    const double place = share * static_cast<double>(entrants_.size());
+    return entrants_[std::min(static_cast<std::size_t>(place), entrants_.size() - 1)];
+  }
+  const double place = share * up_to_.back();
   const auto drawn = std::upper_bound(up_to_.begin(), std::prev(up_to_.end()), place);
   return entrants_[static_cast<std::size_t>(drawn - up_to_.begin())];
 }

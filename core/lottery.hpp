@@ -34,6 +34,7 @@ class Lottery {
 
   std::vector<DeploymentIndex> entrants_;  // of a share above 0
   std::vector<double> up_to_;              // the shares of each entrant and all before it together
+  bool even_ = true;                       // all shares are alike
 };
 
 }  // namespace spillway

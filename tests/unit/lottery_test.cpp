@@ -91,6 +91,14 @@ TEST_CASE("without weights every draw is even") {
   for (unsigned i = 0; i < 4; ++i) CHECK(near(shares[i], 0.25));
 }
 
+TEST_CASE("equal shares are drawn by the same places, whatever they are equal to") {
+  const Config config = weighted({3.0, 3.0, 3.0, 3.0, 3.0});
+  const Lottery even(config, kGroup);
+  Random random(3), places(3);
+  for (unsigned i = 0; i < kMany; ++i)
+    REQUIRE(even.draw(random).value == static_cast<unsigned>(uniform(places) * 5.0));
+}
+
 TEST_CASE("only the first tier is drawn from") {
   Config config = group_of(4);
   config.deployments[1].order = 2;
