@@ -86,14 +86,12 @@ void DeploymentLoad::note_quotas(const Quotas& quotas, TimePoint now) {
 
 Load DeploymentLoad::load(Delivery delivery, const CallLimits& limits, Duration time_to_live,
                           TimePoint now) {
-  const Times& times = times_[static_cast<std::size_t>(delivery)];
-  const RateWindow::Usage used = window_.used(now);
   Load load;
-  load.peak = times.peak.at(now);
-  load.mean = times.last.mean(time_to_live, now);
+  load.peak = times_[static_cast<std::size_t>(delivery)].peak.at(now);
+  load.mean = mean(delivery, time_to_live, now);
   load.error_rate = errors_.at(now);
-  load.requests = used.requests;
-  load.tokens = used.tokens + expected_;
+  load.requests = window_.used(now).requests;
+  load.tokens = tokens(now);
   load.headroom = headroom(limits, now);
   load.recovered_at = recovered_at_;
   load.limits_shared = (limits.rpm || limits.tpm) && lease_.rules(now);

@@ -23,6 +23,13 @@ namespace spillway {
 // comparable.
 enum class Delivery : std::uint8_t { streamed, whole };
 
+// What of a load a strategy compares, the less the better.
+enum class Figure : std::uint8_t {
+  in_flight,  // least-busy
+  tokens,     // usage-based-routing-v2
+  mean,       // latency-based-routing, in seconds; unknown: 0, to be known
+};
+
 // A deployment at an instant, as a strategy sees it.
 struct Load {
   unsigned in_flight = 0;
@@ -66,6 +73,11 @@ class DeploymentLoad {
   // Everything but in_flight, which the deployment's health counts. `time_to_live`: of the times
   // that the mean is made of.
   Load load(Delivery delivery, const CallLimits& limits, Duration time_to_live, TimePoint now);
+  // Of it what alone is asked for, and quicker found than all.
+  std::uint64_t tokens(TimePoint now) { return window_.used(now).tokens + expected_; }
+  std::optional<Duration> mean(Delivery delivery, Duration time_to_live, TimePoint now) const {
+    return times_[static_cast<std::size_t>(delivery)].last.mean(time_to_live, now);
+  }
   // Within what 95 of 100 of the latest times lie; nullopt: fewer than kQuantileLeast are known.
   std::optional<Duration> p95_time(Delivery delivery) const;
 

@@ -29,6 +29,11 @@ Load LocalFleet::load(DeploymentIndex deployment, Delivery delivery, TimePoint n
   return at(deployment).load(delivery, limits(deployment), config_.router.latency_ttl, now);
 }
 
+double LocalFleet::figure(DeploymentIndex deployment, Figure figure, Delivery delivery,
+                          TimePoint now) {
+  return at(deployment).figure(figure, delivery, config_.router.latency_ttl, now);
+}
+
 std::optional<Permit> LocalFleet::begin(DeploymentIndex deployment, TimePoint now,
                                         DeploymentHealth::Force force, std::uint64_t tokens) {
   return at(deployment).begin(deployment, limits(deployment), tokens, now, force);

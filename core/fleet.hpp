@@ -23,6 +23,13 @@ class Fleet {
   virtual RecentOutcomes recent(DeploymentIndex, TimePoint) { return {}; }
   // What a strategy compares; a fleet that measures nothing says that all are alike.
   virtual Load load(DeploymentIndex, Delivery, TimePoint) { return {}; }
+  virtual double figure(DeploymentIndex, Figure, Delivery, TimePoint) { return 0.0; }
+  // In one look; nullopt: the deployment is not callable.
+  virtual std::optional<double> figure_if_callable(DeploymentIndex deployment, Figure figure,
+                                                   Delivery delivery, TimePoint now) {
+    if (!availability(deployment, now).callable) return std::nullopt;
+    return this->figure(deployment, figure, delivery, now);
+  }
   // nullopt: the deployment's health or one of its limits does not allow it. `tokens` are set aside
   // of its tpm until the call ends.
   virtual std::optional<Permit> begin(DeploymentIndex deployment, TimePoint now,
@@ -71,6 +78,8 @@ class LocalFleet final : public Fleet {
   Availability availability(DeploymentIndex deployment, TimePoint now) override;
   RecentOutcomes recent(DeploymentIndex deployment, TimePoint now) override;
   Load load(DeploymentIndex deployment, Delivery delivery, TimePoint now) override;
+  double figure(DeploymentIndex deployment, Figure figure, Delivery delivery,
+                TimePoint now) override;
   std::optional<Permit> begin(DeploymentIndex deployment, TimePoint now,
                               DeploymentHealth::Force force, std::uint64_t tokens = 0) override;
   HealthChange succeeded(const Permit& permit, TimePoint now) override;

@@ -19,6 +19,21 @@ Load LiveDeployment::load(Delivery delivery, const CallLimits& limits, Duration 
   return load;
 }
 
+double LiveDeployment::figure(Figure figure, Delivery delivery, Duration time_to_live,
+                              TimePoint now) {
+  switch (figure) {
+    case Figure::in_flight:
+      return health_.availability(now).in_flight;
+    case Figure::tokens:
+      return static_cast<double>(load_.tokens(now));
+    case Figure::mean: {
+      const auto mean = load_.mean(delivery, time_to_live, now);
+      return mean ? std::chrono::duration<double>(*mean).count() : 0.0;
+    }
+  }
+  return 0.0;
+}
+
 std::optional<Permit> LiveDeployment::begin(DeploymentIndex deployment, const CallLimits& limits,
                                             std::uint64_t tokens, TimePoint now,
                                             DeploymentHealth::Force force) {

@@ -17,6 +17,7 @@ class LiveDeployment {
                             Looking looking = Looking::to_call);
   RecentOutcomes recent(TimePoint now) const { return health_.recent(now); }
   Load load(Delivery delivery, const CallLimits& limits, Duration time_to_live, TimePoint now);
+  double figure(Figure figure, Delivery delivery, Duration time_to_live, TimePoint now);
 
   // nullopt if not callable now. Force overrules its health, never its limits.
   std::optional<Permit> begin(DeploymentIndex deployment, const CallLimits& limits,

@@ -25,32 +25,38 @@ bool is_eligible(const PickContext& context, DeploymentIndex deployment) {
                                                   !context.eligible->in_reserve(deployment));
 }
 
+// Whether it may take the request, now or later.
+bool may_take(const PickContext& context, DeploymentIndex deployment) {
+  return suits(context, deployment) && is_eligible(context, deployment) &&
+         std::ranges::count(context.excluded, deployment) == 0;
+}
+
 }  // namespace
 
 bool is_candidate(const PickContext& context, DeploymentIndex deployment, TimePoint now) {
-  return suits(context, deployment) && is_eligible(context, deployment) &&
-         std::ranges::count(context.excluded, deployment) == 0 &&
-         context.fleet.availability(deployment, now).callable;
+  return may_take(context, deployment) && context.fleet.availability(deployment, now).callable;
 }
 
 namespace {
 
 constexpr int kNoOrder = std::numeric_limits<int>::max();
 
-// Shows the callable candidates of the lowest tier that has any to a copy of `nobody`, and returns
-// it: `show(choice, candidate)`.
-template <typename Choice, typename Show>
-Choice choose(const PickContext& context, GroupIndex group, TimePoint now, const Choice& nobody,
+// Shows the candidates of the lowest tier that has any to a copy of `nobody`, and returns it:
+// `show(choice, candidate, *look(candidate))`, where `look` finds nothing at whoever is no
+// candidate.
+template <typename Choice, typename Look, typename Show>
+Choice choose(const PickContext& context, GroupIndex group, const Choice& nobody, const Look& look,
               const Show& show) {
   int best_tier = kNoOrder;
   Choice best = nobody;
   for (const DeploymentIndex candidate : context.config.at(group).deployments) {
     const int tier = context.config.at(candidate).order.value_or(kNoOrder);
     if (tier > best_tier) continue;
-    if (!is_candidate(context, candidate, now)) continue;
+    const auto seen = look(candidate);
+    if (!seen) continue;
     if (tier < best_tier) best = nobody;
     best_tier = tier;
-    show(best, candidate);
+    show(best, candidate, *seen);
   }
   return best;
 }
@@ -65,9 +71,9 @@ class Picker {
       case RoutingStrategy::simple_shuffle:
         return drawn(anybody).or_else([this] { return shuffled(); });
       case RoutingStrategy::least_busy:
-        return lowest([this](auto candidate) { return busyness(load(candidate)); });
+        return lowest(Figure::in_flight);
       case RoutingStrategy::usage_based:
-        return lowest([this](auto candidate) { return usage(load(candidate)); });
+        return lowest(Figure::tokens);
       case RoutingStrategy::latency_based:
         return quickest();
       case RoutingStrategy::cost_based:
@@ -79,8 +85,11 @@ class Picker {
   }
 
  private:
-  Load load(DeploymentIndex candidate) const {
-    return context_.fleet.load(candidate, context_.delivery, now_);
+  Load load(DeploymentIndex deployment) const {
+    return context_.fleet.load(deployment, context_.delivery, now_);
+  }
+  const Deployment* candidate(DeploymentIndex deployment) const {
+    return is_candidate(context_, deployment, now_) ? &context_.config.at(deployment) : nullptr;
   }
   Random& random() const { return context_.fleet.random(); }
 
@@ -102,43 +111,56 @@ class Picker {
   }
 
   // Nobody has less than nothing: whoever is drawn and has nothing is among those with the least.
-  template <typename Value>
-  std::optional<DeploymentIndex> at_the_bottom(const Value& value) const {
-    const auto nothing = [&](DeploymentIndex candidate) { return value(candidate) <= 0.0; };
+  std::optional<DeploymentIndex> at_the_bottom(Figure figure) const {
+    const auto nothing = [&](DeploymentIndex candidate) {
+      return context_.fleet.figure(candidate, figure, context_.delivery, now_) <= 0.0;
+    };
     return drawn(nothing, bounds::kBottomDraws);
   }
 
-  template <typename Value>
-  std::optional<DeploymentIndex> lowest(const Value& value) const {
-    return at_the_bottom(value).or_else([&] { return least(value).chosen(); });
+  std::optional<DeploymentIndex> lowest(Figure figure) const {
+    return at_the_bottom(figure).or_else([&] { return least(figure).chosen(); });
   }
 
-  std::optional<DeploymentIndex> cheapest() const {
-    return least([this](auto candidate) { return price(context_.config.at(candidate)); }).chosen();
-  }
-
-  std::optional<DeploymentIndex> shuffled() const {
-    const auto show = [this](WeightedShuffle& shuffle, DeploymentIndex candidate) {
-      shuffle.show(candidate, context_.config.at(candidate));
+  Least least(Figure figure, std::optional<double> tolerated = std::nullopt) const {
+    const auto look = [&](DeploymentIndex deployment) {
+      return may_take(context_, deployment)
+                 ? context_.fleet.figure_if_callable(deployment, figure, context_.delivery, now_)
+                 : std::nullopt;
     };
-    return choose(context_, group_, now_, WeightedShuffle(random()), show).chosen();
-  }
-
-  template <typename Value>
-  Least least(const Value& value, std::optional<double> tolerated = std::nullopt) const {
-    const auto show = [&](Least& so_far, DeploymentIndex candidate) {
-      so_far.show(candidate, value(candidate));
+    const auto show = [](Least& so_far, auto candidate, double value) {
+      so_far.show(candidate, value);
     };
-    return choose(context_, group_, now_, Least(random(), tolerated), show);
+    return choose(context_, group_, Least(random(), tolerated), look, show);
   }
 
   std::optional<DeploymentIndex> quickest() const {
-    const auto value = [this](DeploymentIndex candidate) { return slowness(load(candidate)); };
-    if (const auto unknown = at_the_bottom(value)) return unknown;
-    const Least quick = least(value);
+    if (const auto unknown = at_the_bottom(Figure::mean)) return unknown;
+    const Least quick = least(Figure::mean);
     const double buffer = context_.config.router.lowest_latency_buffer;
     if (buffer <= 0.0 || quick.value() <= 0.0) return quick.chosen();
-    return least(value, quick.value() * (1.0 + buffer)).chosen();
+    return least(Figure::mean, quick.value() * (1.0 + buffer)).chosen();
+  }
+
+  // Shows each candidate with its configuration.
+  template <typename Choice, typename Show>
+  Choice chosen_from_all(const Choice& nobody, const Show& show) const {
+    return choose(
+        context_, group_, nobody, [this](auto d) { return candidate(d); }, show);
+  }
+
+  std::optional<DeploymentIndex> cheapest() const {
+    const auto show = [](Least& so_far, auto candidate, const Deployment& deployment) {
+      so_far.show(candidate, price(deployment));
+    };
+    return chosen_from_all(Least(random()), show).chosen();
+  }
+
+  std::optional<DeploymentIndex> shuffled() const {
+    const auto show = [](WeightedShuffle& shuffle, auto candidate, const Deployment& deployment) {
+      shuffle.show(candidate, deployment);
+    };
+    return chosen_from_all(WeightedShuffle(random()), show).chosen();
   }
 
   // The times tell better than weights how much a deployment bears; only a weight of 0 is obeyed,
@@ -156,13 +178,12 @@ class Picker {
   }
 
   std::optional<DeploymentIndex> better_of_all() const {
-    const auto show = [this](Couple& couple, DeploymentIndex candidate) {
-      const Deployment& deployment = context_.config.at(candidate);
+    const auto show = [](Couple& couple, auto candidate, const Deployment& deployment) {
       const bool drained = deployment.weighted && deployment.weight <= 0.0;
       (drained ? couple.drained : couple.all).show(candidate);
     };
     const Couple nobody{TwoOfAll(random()), TwoOfAll(random())};
-    const Couple couple = choose(context_, group_, now_, nobody, show);
+    const Couple couple = chosen_from_all(nobody, show);
     const TwoOfAll& two = couple.all.first() ? couple.all : couple.drained;
     return two.second() ? better(*two.first(), *two.second()) : two.first();
   }

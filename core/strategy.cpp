@@ -44,20 +44,8 @@ void TwoOfAll::show(DeploymentIndex candidate) {
   if (place < static_cast<double>(held_.size())) held_[static_cast<std::size_t>(place)] = candidate;
 }
 
-double busyness(const Load& load) {
-  return load.in_flight;
-}
-
-double usage(const Load& load) {
-  return static_cast<double>(load.tokens);
-}
-
 double price(const Deployment& deployment) {
   return deployment.cost_per_token.value_or(std::numeric_limits<double>::max());
-}
-
-double slowness(const Load& load) {
-  return load.mean ? std::chrono::duration<double>(*load.mean).count() : 0.0;
 }
 
 double adaptive_cost(const Load& load, Duration unmeasured) {

@@ -67,11 +67,8 @@ class TwoOfAll {
   std::size_t shown_ = 0;
 };
 
-// What is compared, the less the better.
-double busyness(const Load& load);           // least-busy
-double usage(const Load& load);              // usage-based-routing-v2
-double price(const Deployment& deployment);  // cost-based-routing; unknown: more than any known
-double slowness(const Load& load);           // latency-based-routing; unknown: 0, to be known
+// cost-based-routing: what is compared, the less the better. Unknown: more than any known.
+double price(const Deployment& deployment);
 
 // adaptive: calls in flight and this one, times the time to the first token, dearer by failures and
 // by a rate limit that is running out. `unmeasured`: the time of a deployment that has none.

@@ -92,6 +92,26 @@ Load WorkerFleet::load(DeploymentIndex deployment, Delivery delivery, TimePoint 
   return state.live.load(delivery, limits(deployment), snapshot_.config.router.latency_ttl, now);
 }
 
+double WorkerFleet::figure(DeploymentIndex deployment, Figure figure, Delivery delivery,
+                           TimePoint now) {
+  DeploymentState& state = *snapshot_.deployments[deployment.value];
+  const std::lock_guard lock(state.guard);
+  return state.live.figure(figure, delivery, snapshot_.config.router.latency_ttl, now);
+}
+
+std::optional<double> WorkerFleet::figure_if_callable(DeploymentIndex deployment, Figure figure,
+                                                      Delivery delivery, TimePoint now) {
+  DeploymentState& state = *snapshot_.deployments[deployment.value];
+  std::optional<double> found;
+  std::unique_lock lock(state.guard);
+  if (state.live.availability(limits(deployment), now, looking_).callable)
+    found = state.live.figure(figure, delivery, snapshot_.config.router.latency_ttl, now);
+  const bool news = state.live.lease().take_news();
+  lock.unlock();
+  if (news) tell_lease(deployment);
+  return found;
+}
+
 void WorkerFleet::tell_bench(DeploymentIndex deployment) {
   if (!snapshot_.listener) return;
   snapshot_.deployments[deployment.value]->bench_changed.store(true);

@@ -83,6 +83,10 @@ class WorkerFleet final : public Fleet {
   Availability availability(DeploymentIndex deployment, TimePoint now) override;
   RecentOutcomes recent(DeploymentIndex deployment, TimePoint now) override;
   Load load(DeploymentIndex deployment, Delivery delivery, TimePoint now) override;
+  double figure(DeploymentIndex deployment, Figure figure, Delivery delivery,
+                TimePoint now) override;
+  std::optional<double> figure_if_callable(DeploymentIndex deployment, Figure figure,
+                                           Delivery delivery, TimePoint now) override;
   std::optional<Permit> begin(DeploymentIndex deployment, TimePoint now,
                               DeploymentHealth::Force force, std::uint64_t tokens = 0) override;
   HealthChange succeeded(const Permit& permit, TimePoint now) override;

@@ -169,7 +169,7 @@ MUTATIONS = [
     Mutation(SELECTION, "context.fleet.availability(deployment, now).callable;",
              "(context.fleet.availability(deployment, now), true);",
              "a deployment in cooldown is not picked"),
-    Mutation(SELECTION, "std::ranges::count(context.excluded, deployment) == 0 &&", "",
+    Mutation(SELECTION, "&&\n         std::ranges::count(context.excluded, deployment) == 0;", ";",
              "a deployment that failed the request is not picked"),
     Mutation(SELECTION, "return candidate != *first;", "return (void)candidate, true;",
              "adaptive compares two, not one with itself"),
@@ -181,7 +181,7 @@ MUTATIONS = [
              "a weight of 0 keeps a deployment from adaptive's draws"),
     Mutation(LOTTERY, "price(deployment) > cheapest", "false",
              "cost-based routing draws the cheapest"),
-    Mutation(SELECTION, "return value(candidate) <= 0.0;", "return (void)candidate, true;",
+    Mutation(SELECTION, "context_.delivery, now_) <= 0.0;", "context_.delivery, now_) >= 0.0;",
              "who is drawn for having the least has nothing"),
     # --- limits and strategies
     Mutation(LIVE, "availability.callable = availability.callable && room.left(now);", "",

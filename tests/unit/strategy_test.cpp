@@ -6,6 +6,7 @@
 
 #include "core/selection.hpp"
 #include "decision_support.hpp"
+#include "server/snapshot.hpp"
 
 namespace spillway {
 namespace {
@@ -121,6 +122,37 @@ TEST_CASE("lowest_latency_buffer shares the traffic among all that are nearly as
   CHECK(near(shares[0], 0.5));
   CHECK(near(shares[1], 0.5));
   CHECK(shares[2] == 0.0);
+}
+
+TEST_CASE("a worker takes whom a rehearsal on a copy of its state takes") {
+  for (const auto strategy : {RoutingStrategy::least_busy, RoutingStrategy::usage_based,
+                              RoutingStrategy::latency_based}) {
+    Config config = group_of(12);
+    config.router.strategy = strategy;
+    config.deployments[3].rpm = 1;
+    config.deployments[4].max_parallel_requests = 1;
+    const auto snapshot = server::make_snapshot(config, nullptr);
+    Random random(11);
+    server::WorkerFleet workers(*snapshot, random);
+    TimePoint now = kStart;
+    for (unsigned calls = 0; calls < 200; ++calls) {
+      LocalFleet copy = server::copy_of(*snapshot, 0);
+      copy.random() = random;
+      const PickContext rehearsed{config, copy, Endpoint::chat_completions, {}, std::nullopt};
+      const PickContext asked{config, workers, Endpoint::chat_completions, {}, std::nullopt};
+      const auto expected = pick_deployment(rehearsed, GroupIndex{0}, now);
+      const auto picked = pick_deployment(asked, GroupIndex{0}, now);
+      REQUIRE(picked);
+      CHECK(picked == expected);
+      CHECK(random == copy.random());
+      const auto permit = workers.begin(*picked, now, kNoForce);
+      REQUIRE(permit);
+      now += milliseconds(100 + calls * 37 % 11);
+      workers.first_token(*permit, Delivery::whole, now);
+      workers.used_tokens(*picked, 1 + calls * 5 % 7, now);
+      if (calls % 3 > 0) workers.end(*permit);
+    }
+  }
 }
 
 TEST_CASE("latency-based routing forgets times that are older than ttl") {
