@@ -97,7 +97,7 @@ class ChunkDecoder : public http::basic_parser<false> {
   // chunk: Beast asserts that it is not asked twice about less than five bytes.
   bool may_be_cut_last_chunk(std::string_view rest) const {
     constexpr std::size_t kLeast = sizeof "0\r\n\r\n" - 1;
-    return !chunk_seen_ && rest.size() < kLeast;
+    return !chunk_seen_ && rest.size() < kLeast && rest.starts_with('0');
   }
 
   void on_request_impl(http::verb, boost::beast::string_view, boost::beast::string_view, int,
