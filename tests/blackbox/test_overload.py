@@ -387,7 +387,9 @@ def test_large_answers_are_passed_on_instead_of_held_when_memory_is_short(gatewa
 
     async def slow(exchange):
         fields = [("Content-Type", "application/json"), ("Content-Length", str(len(whole)))]
-        await exchange.send(head(200, fields) + whole[:-1])
+        await exchange.send(head(200, fields) + whole[: -1 - 64 * len(piece)])
+        for _ in range(64):  # not all at once, between two looks at the memory
+            await exchange.send(piece)
         exchange.mark("nearly")
         await exchange.gate(gate)
         await exchange.send(whole[-1:])
@@ -395,7 +397,7 @@ def test_large_answers_are_passed_on_instead_of_held_when_memory_is_short(gatewa
     idle = gateway(deployment(upstream()), env=NO_QUARANTINE)
     assert idle.chat().status == 200
     limit = idle.resident_bytes() + 100 * MIB
-    served = upstream(default=slow)
+    served = upstream(default=slow, send_buffer=65536)
     running = gateway(
         deployment(served), spillway={"limits": {"memory": limit}}, env=NO_QUARANTINE
     )
