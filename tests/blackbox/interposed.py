@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway import is_sanitized
+from edge import BODY, CHAT
+from gateway import Gateway, is_sanitized
+from wire import request_bytes
 
 SOURCE = Path(__file__).with_suffix(".c")
 
@@ -58,6 +60,20 @@ class Interposed:
     def tellings(self) -> int:
         """How often the kernel was told what to wait for (epoll_ctl(2))."""
         return struct.unpack("q", self.telling.read_bytes())[0]
+
+    def tellings_each(self, running: Gateway, requests: int = 20) -> float:
+        """For a request, one after the other over connections that stay open."""
+        with running.connect() as client:
+
+            def ask() -> None:
+                client.send(request_bytes("POST", CHAT, BODY))
+                assert client.read_response("POST").status == 200
+
+            ask()  # makes the connection to the provider known
+            before = self.tellings()
+            for _ in range(requests):
+                ask()
+            return (self.tellings() - before) / requests
 
 
 def write(path: Path, number: int) -> None:
