@@ -100,13 +100,13 @@ struct Deployment {
 
   // From here on lies together what every choice of a deployment reads: with many of them it is
   // seldom in the caches.
-  std::string model;  // upstream name; each '*' is replaced by what the group's pattern captured
+  std::string model;    // upstream name; each '*' is replaced by what the group's pattern captured
+  double weight = 1.0;  // for the weighted shuffle; 0: only if nothing is left
+  bool weighted = false;                 // the entry said so (weight, else rpm, else tpm)
+  std::optional<double> cost_per_token;  // of input and output together; only for comparing
+  std::optional<std::uint64_t> max_input_tokens;
   std::optional<Duration> timeout;         // bounds one attempt
   std::optional<Duration> stream_timeout;  // to the first token of a stream
-  double weight = 1.0;                     // for the weighted shuffle; 0: only if nothing is left
-  bool weighted = false;                   // the entry said so (weight, else rpm, else tpm)
-  std::optional<double> cost_per_token;    // of input and output together; only for comparing
-  std::optional<std::uint64_t> max_input_tokens;
   std::optional<std::uint64_t> rpm, tpm;
   std::optional<unsigned> max_parallel_requests;
   std::optional<int> order;  // lower tiers first; deployments without one come last

@@ -48,6 +48,12 @@ struct Load {
 
 class DeploymentLoad {
  public:
+  // What a choice and its call look at.
+  void prefetch() const {
+    spillway::prefetch(&lease_, &window_);
+    window_.prefetch();
+  }
+
   // Room for one more call, which will set `tokens` aside if that is known.
   Room room(const CallLimits& limits, unsigned in_flight, TimePoint now,
             std::optional<std::uint64_t> tokens = std::nullopt, Looking looking = Looking::to_call);
@@ -130,11 +136,12 @@ class DeploymentLoad {
 
   double headroom(const CallLimits& limits, TimePoint now);
 
-  // What every choice looks at comes first, and the window's many parts last.
-  LimitLease lease_;
   std::array<Times, 2> times_;  // by Delivery
   Errors errors_;
   std::optional<TimePoint> recovered_at_;
+  // From here on lies together what every call changes when it begins, and the window's many parts
+  // come last.
+  LimitLease lease_;
   TimePoint quotas_at_{};
   Quotas quotas_;
   std::uint64_t expected_ = 0;  // tokens of calls in flight

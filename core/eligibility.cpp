@@ -32,10 +32,6 @@ Eligibility::Eligibility(const Config& config, const ModelMatch& model, const Re
       traits_(&traits),
       members_(model.deployment ? only(config, *model.deployment)
                                 : std::span(config.at(model.group).deployments)) {
-  if (std::ranges::none_of(members_, [this](DeploymentIndex i) { return offers(i); })) {
-    closed_ = Closed::by_endpoint;
-    return;
-  }
   // Whoever asks for a deployment by its id has chosen already.
   by_tags_ = !model.deployment && config.router.tag_filtering && tags_decide();
   if (by_tags_) close_if_empty(Closed::by_tags);
@@ -43,8 +39,16 @@ Eligibility::Eligibility(const Config& config, const ModelMatch& model, const Re
   if (by_window_) close_if_empty(Closed::by_window);
 }
 
+std::optional<Eligibility::Closed> Eligibility::closed() const {
+  return offered() ? closed_ : Closed::by_endpoint;
+}
+
 bool Eligibility::offers(DeploymentIndex deployment) const {
   return !config_->at(deployment).targets[static_cast<std::size_t>(traits_->endpoint)].empty();
+}
+
+bool Eligibility::offered() const {
+  return std::ranges::any_of(members_, [this](DeploymentIndex i) { return offers(i); });
 }
 
 bool Eligibility::tags_decide() const {
@@ -78,7 +82,7 @@ bool Eligibility::in_reserve(DeploymentIndex deployment) const {
 }
 
 void Eligibility::close_if_empty(Closed reason) {
-  if (closed_) return;
+  if (closed_ || !offered()) return;
   const auto admitted = [this](DeploymentIndex i) { return admits(i); };
   if (std::ranges::none_of(members_, admitted)) closed_ = reason;
 }

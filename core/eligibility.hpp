@@ -21,9 +21,11 @@ class Eligibility {
  public:
   Eligibility(const Config& config, const ModelMatch& model, const RequestTraits& traits);
 
-  // Why nobody may take the request.
+  // Why nobody may take the request. Looks at everybody.
   enum class Closed : std::uint8_t { by_endpoint, by_tags, by_window };
-  std::optional<Closed> closed() const { return closed_; }
+  std::optional<Closed> closed() const;
+  // The same for what the request itself says: by_tags or by_window.
+  std::optional<Closed> closed_to_request() const { return closed_; }
 
   bool admits(DeploymentIndex deployment) const;
   // The model that `refused` serves (named `upstream_model` there) found the request too long: the
@@ -44,6 +46,7 @@ class Eligibility {
   enum class Standing : std::uint8_t { asked, reserve, barred };
 
   bool offers(DeploymentIndex deployment) const;
+  bool offered() const;  // by anybody
   Standing standing(const Deployment& deployment) const;
   bool too_small(const Deployment& deployment) const;
   bool tags_decide() const;
@@ -56,7 +59,7 @@ class Eligibility {
   bool by_tags_ = false;
   bool by_window_ = false;
   std::vector<DeploymentIndex> found_too_small_;
-  std::optional<Closed> closed_;
+  std::optional<Closed> closed_;  // never by_endpoint
 };
 
 }  // namespace spillway

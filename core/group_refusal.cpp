@@ -54,8 +54,9 @@ std::optional<Failure> GroupVisit::standing_refusal() const {
         ErrorClass::unavailable,
         fmt::format("No deployment of model '{}' can be used: {}.", model, reason));
   }
-  if (!eligible_.closed()) return std::nullopt;
-  switch (*eligible_.closed()) {
+  const auto closed = eligible_.closed();
+  if (!closed) return std::nullopt;
+  switch (*closed) {
     case Eligibility::Closed::by_endpoint: {
       Failure failure = gateway_failure(
           ErrorClass::not_found,

@@ -15,7 +15,7 @@ GroupVisit::GroupVisit(const Config& config, Fleet& fleet, ModelMatch model,
       model_(std::move(model)),
       traits_(&traits),
       eligible_(config, model_, traits),
-      window_exceeded_(eligible_.closed() == Eligibility::Closed::by_window) {}
+      window_exceeded_(eligible_.closed_to_request() == Eligibility::Closed::by_window) {}
 
 Benching GroupVisit::benching() const {
   return spillway::benching(configured());
@@ -67,7 +67,7 @@ void GroupVisit::heed_windows_exceeded_in(const GroupVisit& earlier) {
     eligible_.bar_model(deployment, substitute(deployment.model, earlier.model_.captures),
                         model_.captures);
   }
-  window_exceeded_ |= eligible_.closed() == Eligibility::Closed::by_window;
+  window_exceeded_ |= eligible_.closed_to_request() == Eligibility::Closed::by_window;
 }
 
 // The largest window that was too small. A deployment that declares none cannot be compared: then

@@ -58,10 +58,7 @@ class GroupVisit {
 
   bool called() const { return calls_ > 0; }
   // Nobody of the group may take this very request, whoever recovers.
-  bool closed_to_request() const {
-    return eligible_.closed() == Eligibility::Closed::by_tags ||
-           eligible_.closed() == Eligibility::Closed::by_window;
-  }
+  bool closed_to_request() const { return eligible_.closed_to_request().has_value(); }
   bool content_rejected() const { return content_rejected_; }
   bool has_failed(DeploymentIndex deployment) const { return find(deployment) != nullptr; }
 

@@ -22,6 +22,7 @@
 #include "core/bounds.hpp"
 #include "core/config.hpp"
 #include "core/failure.hpp"
+#include "core/prefetch.hpp"
 #include "core/random.hpp"
 #include "core/sliding_count.hpp"
 #include "core/time.hpp"
@@ -71,6 +72,9 @@ enum class Benching : std::uint8_t { allowed, withheld };
 
 class DeploymentHealth {
  public:
+  // What a choice and its call look at.
+  void prefetch() const { spillway::prefetch(this, &successes_); }
+
   Availability availability(TimePoint now) const;
   RecentOutcomes recent(TimePoint now) const;
 

@@ -12,6 +12,12 @@ namespace spillway {
 
 class LiveDeployment {
  public:
+  // Before a choice that may lead to a call.
+  void prefetch() const {
+    health_.prefetch();
+    load_.prefetch();
+  }
+
   // Health, with what its own limits leave: callable only if both allow it.
   Availability availability(const CallLimits& limits, TimePoint now,
                             Looking looking = Looking::to_call);

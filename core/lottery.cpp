@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <limits>
+#include <span>
 
 #include "core/strategy.hpp"
 
@@ -26,7 +27,6 @@ std::vector<DeploymentIndex> first_tier(const Config& config, GroupIndex group) 
 Lottery::Lottery(const Config& config, GroupIndex group) {
   const std::vector<DeploymentIndex> members = first_tier(config, group);
   if (members.empty()) return;
-  entrants_.reserve(members.size());
   up_to_.reserve(members.size());
   if (config.router.strategy == RoutingStrategy::simple_shuffle) {
     enter_by_weight(config, members);
@@ -62,16 +62,17 @@ void Lottery::enter(DeploymentIndex deployment, double share) {
 }
 
 DeploymentIndex Lottery::draw(Random& random) const {
-  if (entrants_.size() == 1) return entrants_.front();
+  const std::span<const DeploymentIndex> entrants = entrants_.view();
+  if (entrants.size() == 1) return entrants.front();
   const double share = uniform(random);
   // The last one's end can be reached by rounding.
   if (even_) {
-    const double place = share * static_cast<double>(entrants_.size());
-    return entrants_[std::min(static_cast<std::size_t>(place), entrants_.size() - 1)];
+    const double place = share * static_cast<double>(entrants.size());
+    return entrants[std::min(static_cast<std::size_t>(place), entrants.size() - 1)];
   }
   const double place = share * up_to_.back();
   const auto drawn = std::upper_bound(up_to_.begin(), std::prev(up_to_.end()), place);
-  return entrants_[static_cast<std::size_t>(drawn - up_to_.begin())];
+  return entrants[static_cast<std::size_t>(drawn - up_to_.begin())];
 }
 
 }  // namespace spillway

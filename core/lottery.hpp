@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/config.hpp"
+#include "core/inline_vector.hpp"
 #include "core/random.hpp"
 
 namespace spillway {
@@ -32,9 +33,9 @@ class Lottery {
   void enter_by_weight(const Config& config, const std::vector<DeploymentIndex>& members);
   void enter(DeploymentIndex deployment, double share);
 
-  std::vector<DeploymentIndex> entrants_;  // of a share above 0
-  std::vector<double> up_to_;              // the shares of each entrant and all before it together
-  bool even_ = true;                       // all shares are alike
+  InlineVector<DeploymentIndex, 4> entrants_;  // of a share above 0
+  std::vector<double> up_to_;  // the shares of each entrant and all before it together
+  bool even_ = true;           // all shares are alike
 };
 
 }  // namespace spillway

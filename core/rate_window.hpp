@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/prefetch.hpp"
 #include "core/time.hpp"
 
 namespace spillway {
@@ -30,6 +31,9 @@ class RateWindow {
     Usage usage;
     bool operator==(const Spent&) const = default;
   };
+
+  // What add() looks at where little was asked for.
+  void prefetch() const { spillway::prefetch(this, &buckets_[2]); }
 
   void add(const Usage& usage, TimePoint now);
   Usage used(TimePoint now);

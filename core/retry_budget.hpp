@@ -35,11 +35,11 @@ class RetryBudget {
   unsigned held() const { return held_; }
 
  private:
-  SlidingCount<10> requests_{bounds::kRetryBudgetWindow};
   double share_ = 0.0;
   double hedge_share_ = 0.0;
   double hedges_saved_ = 0.0;  // earned by requests and not spent
   unsigned held_ = 0;
+  SlidingCount<10> requests_{bounds::kRetryBudgetWindow};
 };
 
 }  // namespace spillway

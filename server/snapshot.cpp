@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/bounds.hpp"
+#include "core/prefetch.hpp"
 
 namespace spillway::server {
 
@@ -26,7 +27,7 @@ SnapshotPtr make_snapshot(Config config, const SnapshotPtr& previous, ChangeList
     for (std::size_t i = 0; i < previous->deployments.size(); ++i)
       old_deployments.emplace(previous->config.deployments[i].id, previous->deployments[i]);
     for (std::size_t i = 0; i < previous->groups.size(); ++i)
-      old_groups.emplace(previous->config.groups[i].name, previous->groups[i]);
+      old_groups.emplace(previous->config.groups[i].name, previous->groups[i].state);
   }
   auto snapshot = std::make_shared<Snapshot>(std::move(config));
   for (const Deployment& deployment : snapshot->config.deployments) {
@@ -34,22 +35,19 @@ SnapshotPtr make_snapshot(Config config, const SnapshotPtr& previous, ChangeList
     snapshot->deployments.push_back(
         old != old_deployments.end() ? old->second : std::make_shared<DeploymentState>());
   }
-  for (const ModelGroup& group : snapshot->config.groups) {
-    const auto old = old_groups.find(group.name);
-    if (old == old_groups.end()) {
-      snapshot->groups.push_back(std::make_shared<GroupState>(snapshot->config.router));
-      continue;
+  const Config& used = snapshot->config;
+  snapshot->groups.reserve(used.groups.size());
+  for (std::uint32_t i = 0; i < used.groups.size(); ++i) {
+    const auto old = old_groups.find(used.groups[i].name);
+    auto state = old != old_groups.end() ? old->second : std::make_shared<GroupState>(used.router);
+    if (old != old_groups.end()) {
+      const std::lock_guard lock(state->guard);
+      state->budget.use(used.router);
     }
-    snapshot->groups.push_back(old->second);
-    const std::lock_guard lock(old->second->guard);
-    old->second->budget.use(snapshot->config.router);
+    snapshot->groups.push_back({std::move(state), Lottery(used, GroupIndex{i})});
   }
   snapshot->affinity =
       previous ? previous->affinity : std::make_shared<AffinityState>(random_seed());
-  const Config& used = snapshot->config;
-  snapshot->lotteries.reserve(used.groups.size());
-  for (std::uint32_t i = 0; i < used.groups.size(); ++i)
-    snapshot->lotteries.emplace_back(used, GroupIndex{i});
   for (std::uint32_t i = 0; i < used.deployments.size(); ++i)
     snapshot->by_id.emplace(used.deployments[i].id, DeploymentIndex{i});
   snapshot->listener = listener;
@@ -63,7 +61,7 @@ LocalFleet copy_of(const Snapshot& snapshot, std::uint64_t seed) {
     const std::lock_guard lock(state->guard);
     deployments.push_back(state->live);
   }
-  for (const auto& state : snapshot.groups) {
+  for (const auto& [state, lottery] : snapshot.groups) {
     const std::lock_guard lock(state->guard);
     budgets.push_back(state->budget);
   }
@@ -72,6 +70,7 @@ LocalFleet copy_of(const Snapshot& snapshot, std::uint64_t seed) {
 
 Availability WorkerFleet::availability(DeploymentIndex deployment, TimePoint now) {
   DeploymentState& state = *snapshot_.deployments[deployment.value];
+  state.live.prefetch();
   std::unique_lock lock(state.guard);
   const Availability availability = state.live.availability(limits(deployment), now, looking_);
   const bool news = state.live.lease().take_news();
@@ -200,25 +199,26 @@ void WorkerFleet::told_quotas(DeploymentIndex deployment, const Quotas& quotas, 
 }
 
 void WorkerFleet::count_request(GroupIndex group, TimePoint now) {
-  GroupState& state = *snapshot_.groups[group.value];
+  GroupState& state = *snapshot_.groups[group.value].state;
+  prefetch(&state, &state + 1);
   const std::lock_guard lock(state.guard);
   state.budget.count_request(now);
 }
 
 bool WorkerFleet::draw_retry(GroupIndex group, TimePoint now) {
-  GroupState& state = *snapshot_.groups[group.value];
+  GroupState& state = *snapshot_.groups[group.value].state;
   const std::lock_guard lock(state.guard);
   return state.budget.draw(now);
 }
 
 void WorkerFleet::give_back_retry(GroupIndex group) {
-  GroupState& state = *snapshot_.groups[group.value];
+  GroupState& state = *snapshot_.groups[group.value].state;
   const std::lock_guard lock(state.guard);
   state.budget.give_back();
 }
 
 bool WorkerFleet::draw_hedge(GroupIndex group, TimePoint now) {
-  GroupState& state = *snapshot_.groups[group.value];
+  GroupState& state = *snapshot_.groups[group.value].state;
   const std::lock_guard lock(state.guard);
   return state.budget.draw_hedge(now);
 }

@@ -51,13 +51,18 @@ struct AffinityState {
   std::vector<AffinityNews> news;  // for other instances; at most bounds::kAffinityNews
 };
 
+// Together, because every choice reads both.
+struct GroupInUse {
+  std::shared_ptr<GroupState> state;
+  Lottery lottery;
+};
+
 struct Snapshot {
   explicit Snapshot(Config used) : config(std::move(used)), heads(config) {}
 
   Config config;
   std::vector<std::shared_ptr<DeploymentState>> deployments;    // by DeploymentIndex
-  std::vector<std::shared_ptr<GroupState>> groups;              // by GroupIndex
-  std::vector<Lottery> lotteries;                               // by GroupIndex
+  std::vector<GroupInUse> groups;                               // by GroupIndex
   std::unordered_map<std::string_view, DeploymentIndex> by_id;  // names are the configuration's
   std::shared_ptr<AffinityState> affinity;
   ChangeListener* listener = nullptr;  // nullptr: this instance is alone
@@ -107,7 +112,9 @@ class WorkerFleet final : public Fleet {
                                         TimePoint now) override;
   void pin(GroupIndex group, std::uint64_t affinity, DeploymentIndex deployment,
            TimePoint now) override;
-  const Lottery* lottery(GroupIndex group) override { return &snapshot_.lotteries[group.value]; }
+  const Lottery* lottery(GroupIndex group) override {
+    return &snapshot_.groups[group.value].lottery;
+  }
   Random& random() override { return random_; }
 
  private:
