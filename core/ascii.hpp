@@ -2,6 +2,7 @@
 // in a body's keys is looked up dozens of times a request.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -22,6 +23,15 @@ constexpr int hex_value(char c) {
   const char folded = lower(c);
   return folded >= 'a' && folded <= 'f' ? folded - 'a' + 10 : -1;
 }
+
+// What spells a byte, in lower case.
+inline constexpr auto kHexPairs = [] {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::array<std::array<char, 2>, 256> pairs{};
+  for (std::size_t byte = 0; byte < pairs.size(); ++byte)
+    pairs[byte] = {kDigits[byte >> 4], kDigits[byte & 0xF]};
+  return pairs;
+}();
 
 // Eight bytes at once. Adding to the low seven bits carries into the high one from 'A' on, and once
 // more from behind 'Z': bytes in between differ.

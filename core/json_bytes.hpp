@@ -54,13 +54,13 @@ std::uint64_t special_bits(const char* block) {
   return controls | others | zero_bytes(word ^ (kOnes * '"')) | zero_bytes(word ^ (kOnes * '\\'));
 }
 
-#endif
-
 template <bool kOnlyAscii>
 bool is_special(char c) {
   const auto byte = static_cast<unsigned char>(c);
   return byte < 0x20 || (kOnlyAscii && byte >= 0x80) || c == '"' || c == '\\';
 }
+
+#endif
 
 // Past text without a special byte, in wider blocks if the processor has them; stops at the latest
 // where less than one is left.
@@ -86,8 +86,15 @@ const char* find_special_far(const char* at, const char* end) {
     at = pass_plain_far<kOnlyAscii>(at, end);
     limit = end;
   }
+#ifdef __SSE2__
+  // The rest of a block, with zeros behind it, which are special.
+  char rest[kBlock] = {};
+  std::memcpy(rest, at, static_cast<std::size_t>(end - at));
+  return at + std::countr_zero(special_bits<kOnlyAscii>(rest));
+#else
   while (at != end && !is_special<kOnlyAscii>(*at)) ++at;
   return at;
+#endif
 }
 
 // Keys and short values end in the first block.

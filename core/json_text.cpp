@@ -101,11 +101,9 @@ void append_escaped(std::string& out, char c) {
     default:
       break;
   }
-  constexpr std::string_view kHex = "0123456789abcdef";
-  const auto byte = static_cast<unsigned char>(c);
+  const auto& digits = ascii::kHexPairs[static_cast<unsigned char>(c)];
   out += "\\u00";
-  out += kHex[byte >> 4];
-  out += kHex[byte & 0x0F];
+  out.append(digits.data(), digits.size());
 }
 
 }  // namespace

@@ -35,19 +35,23 @@ std::size_t class_of(std::size_t bytes) {
 }
 
 constinit thread_local unsigned running_chains = 0;  // one within the other
-constinit thread_local std::uint64_t turns = 0;
+constinit thread_local std::uint64_t turns = 0;      // begun so far
 
 class Turn {
  public:
   Turn() {
-    if (running_chains++ == 0) ++turns;
+    if (running_chains++ == 0) turn_under_way = ++turns;
   }
-  ~Turn() { --running_chains; }
+  ~Turn() {
+    if (--running_chains == 0) turn_under_way = 0;
+  }
   Turn(const Turn&) = delete;
   Turn& operator=(const Turn&) = delete;
 };
 
 }  // namespace
+
+constinit thread_local std::uint64_t turn_under_way = 0;
 
 void* allocate(std::size_t bytes) {
   const std::size_t index = class_of(bytes);
@@ -100,10 +104,6 @@ void Chain::run() {
 
 void spawn(Awaitable<void> first, OnEnd on_end) {
   (new coroutine::Chain(std::move(first), std::move(on_end)))->run();
-}
-
-std::uint64_t coroutine_turn() {
-  return coroutine::running_chains == 0 ? 0 : coroutine::turns;
 }
 
 void release_coroutine_memory() {

@@ -36,11 +36,9 @@ void spawn(Awaitable<void> first, OnEnd on_end = nullptr);
 // The memory of ended coroutines that the calling thread has kept goes back to the heap.
 void release_coroutine_memory();
 
-// A number for what the calling thread's coroutines do until all of them wait or have ended; 0
-// outside of them. What was found out in a turn, the time for one, holds good until it is over.
-std::uint64_t coroutine_turn();
-
 namespace coroutine {
+
+extern constinit thread_local std::uint64_t turn_under_way;  // for coroutine_turn()
 
 void* allocate(std::size_t bytes);
 void deallocate(void* frame, std::size_t bytes) noexcept;
@@ -252,6 +250,12 @@ struct Promise<void> : AwaitingPromise {
 };
 
 }  // namespace coroutine
+
+// A number for what the calling thread's coroutines do until all of them wait or have ended; 0
+// outside of them. What was found out in a turn, the time for one, holds good until it is over.
+inline std::uint64_t coroutine_turn() {
+  return coroutine::turn_under_way;
+}
 
 template <typename T>
 class [[nodiscard]] Awaitable {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <new>
 
+#include "core/ascii.hpp"
 #include "server/event_loop.hpp"
 #include "server/gateway.hpp"
 #include "server/log.hpp"
@@ -21,10 +22,10 @@ constexpr Duration kHousekeeping = seconds(5);
 template <typename Clock>
 struct Reading {
   std::uint64_t turn = 0;
-  typename Clock::time_point time;
+  typename Clock::time_point time{};
 };
 template <typename Clock>
-thread_local Reading<Clock> reading;
+constinit thread_local Reading<Clock> reading;
 
 template <typename Clock>
 typename Clock::time_point read_anew() {
@@ -221,12 +222,12 @@ WallTime Worker::wall_now() {
 
 std::string Worker::make_request_id() {
   constexpr std::string_view kPrefix = "req_";
-  constexpr std::string_view kHex = "0123456789abcdef";
   std::string id(kPrefix.size() + 32, '\0');
   char* at = std::ranges::copy(kPrefix, id.data()).out;
   for (int half = 0; half < 2; ++half) {
     const std::uint64_t bits = random_();
-    for (int shift = 60; shift >= 0; shift -= 4) *at++ = kHex[bits >> shift & 0xF];
+    for (int shift = 56; shift >= 0; shift -= 8)
+      at = std::ranges::copy(ascii::kHexPairs[bits >> shift & 0xFF], at).out;
   }
   return id;
 }
