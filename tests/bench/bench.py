@@ -16,6 +16,7 @@ that was late, a scripted upstream that had no time left.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import shutil
 import signal
@@ -34,8 +35,10 @@ from measure import Bench, Cores
 from programs import BUILD, ROOT, Invalid, raise_descriptor_limit
 from results import Results
 from scenarios import Scenario, all_scenarios
+from stage import Stage
 
 TRIES = 3  # of a measurement that is not valid
+TURN_SECONDS = 1.0  # of those that run side by side
 
 
 def main() -> int:
@@ -192,7 +195,29 @@ def run(
     names = [name for name in wanted if name in present]
     if proxies.BEFORE in present and proxies.SPILLWAY in names:
         names.append(proxies.BEFORE)
-    for number in range(min(rounds, scenario.rounds or rounds) if names else 0):
+    if not names:
+        return
+    if not scenario.side_by_side:
+        at_most = min(rounds, scenario.rounds or rounds)
+        take_turns(bench, scenario, names, at_most, measurements, invalid)
+        return
+    # In the same time, more rounds of shorter turns.
+    seconds = min(bench.seconds, TURN_SECONDS)
+    more = round(rounds * bench.seconds / seconds)
+    with Stage() as stage:
+        short = dataclasses.replace(bench, seconds=seconds, stage=stage)
+        take_turns(short, scenario, names, more, measurements, invalid)
+
+
+def take_turns(
+    bench: Bench,
+    scenario: Scenario,
+    names: list[str],
+    rounds: int,
+    measurements: list[dict[str, Any]],
+    invalid: list[str],
+) -> None:
+    for number in range(rounds):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
             measure(bench, scenario, name, number, measurements, invalid)

@@ -52,6 +52,7 @@ class Bench:
         default_factory=dict
     )  # the load commands that were run, once each
     upstream_threads: int = 1
+    stage: Any = None  # stage.Stage, while a scenario's proxies take short turns side by side
 
     @contextmanager
     def upstream(
@@ -71,10 +72,6 @@ class Bench:
             said = program.read_json()
             self.upstream_threads = threads
             yield proxies.Upstream(program.pid, said["plain"], said["tls"], certificate)
-
-    def upstream_beside(self, proxy: str) -> Any:
-        """For latencies: without a proxy the upstream takes its core, so that a request crosses cores there as well."""
-        return self.upstream(cores=self.cores.proxy if proxy == proxies.DIRECT else None)
 
     def file(self, name: str, content: bytes) -> Path:
         path = self.folder / name

@@ -124,7 +124,9 @@ def how(found: dict[str, Any]) -> str:
     make profile                                      # where the time goes: profile.md, and its flame graph
 
 Processor time is read from `/proc` before and after the load. For each scenario the proxies take turns, and each round
-begins with another one; every measurement has a proxy of its own, warmed up. A measurement is thrown away and repeated
+begins with another one. What depends on who else uses the machine, as times do, is measured in turns of a second, with
+all the proxies running side by side, warmed up, and only one of them asked: a round is over before much has changed. For
+the rest every measurement has a proxy of its own. A measurement is thrown away and repeated
 if an answer was not a 200, a connection broke, events were held back, the load generator was late, or the scripted
 upstream had no time left, and the run fails if that happens three times. wrk keeps the connections busy; fixed rates
 and streams come from `tests/bench/load_main.cpp`, because they need every single event, and a steady rate: h2load sends

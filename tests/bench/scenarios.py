@@ -41,6 +41,8 @@ class Scenario:
     quick: bool = False  # part of --quick
     rounds: Optional[int] = None  # at most so many, where little changes from one to the next
     others: bool = False  # other gateways take their turns as well
+    # The proxies run side by side and take short turns (stage.py): for what depends on who else uses the machine.
+    side_by_side: bool = False
 
 
 def all_scenarios(descriptors: int, soak_minutes: float) -> list[Scenario]:
@@ -82,6 +84,7 @@ def cpu() -> list[Scenario]:
             EVERYONE,
             quick=True,
             others=True,
+            side_by_side=True,
         ),
         Scenario("cpu/1000-deployments", "1,000 in the group", work.many_deployments, (SPILLWAY,)),
         Scenario("cpu/1000-groups", "1,000 groups of two", work.many_groups, (SPILLWAY,)),
@@ -110,7 +113,7 @@ def choices() -> list[Scenario]:
 
 def streams() -> list[Scenario]:
     return [
-        Scenario("sse/event", "150, an event each 5 ms", work.stream_cpu, EVERYONE, quick=True),
+        Scenario("sse/event", "150, an event each 5 ms", work.stream_cpu, EVERYONE, quick=True, side_by_side=True),
         Scenario("sse/first-token", "150, a second each", work.first_token, EVERYONE),
     ]
 
@@ -127,10 +130,11 @@ def latencies() -> list[Scenario]:
             EVERYONE,
             quick=True,
             others=True,
+            side_by_side=True,
         ),
         *(
             Scenario(
-                f"latency/{rate}", f"{rate:,} a second", at(rate), EVERYONE, quick=rate == 1000
+                f"latency/{rate}", f"{rate:,} a second", at(rate), EVERYONE, quick=rate == 1000, side_by_side=rate >= 5000
             )
             for rate in RATES
         ),
@@ -188,15 +192,15 @@ def bodies() -> list[Scenario]:
         return lambda bench, proxy: work.body_cpu(bench, proxy, size)
 
     return [
-        Scenario(f"body/{label}", "passed on as it comes", of(size), quick=size == 128 * KIB)
+        Scenario(f"body/{label}", "passed on as it comes", of(size), quick=size == 128 * KIB, side_by_side=True)
         for label, size in BODIES.items()
     ]
 
 
 def tls() -> list[Scenario]:
     return [
-        Scenario("tls/plain", "700-byte request", lambda b, p: work.plain_cpu(b, p, tls=True)),
-        Scenario("tls/event", "150 streams", lambda b, p: work.stream_cpu(b, p, tls=True)),
+        Scenario("tls/plain", "700-byte request", lambda b, p: work.plain_cpu(b, p, tls=True), side_by_side=True),
+        Scenario("tls/event", "150 streams", lambda b, p: work.stream_cpu(b, p, tls=True), side_by_side=True),
     ]
 
 

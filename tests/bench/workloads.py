@@ -11,6 +11,7 @@ import procfs
 import proxies
 from measure import Bench, Invalid, Spent, closed_load, held_load, own_load, spending
 from proxies import DIRECT, Running, Setting
+from stage import serving
 
 KIB, MIB = 1024, 1024 * 1024
 STREAMS = 150
@@ -36,16 +37,14 @@ def plain_cpu(bench: Bench, proxy: str, **how: Any) -> Figures:
 def gateway_cpu(bench: Bench, proxy: str) -> Figures:
     """For gateways that take milliseconds: a load that waits for every answer, on fewer connections."""
     options = {"mode": "closed", "connections": 8}
-    with bench.upstream() as upstream:
-        with proxies.start(
-            proxy, Setting(upstream, bench.folder, cores=bench.cores.proxy)
-        ) as running:
-            options |= {"port": running.port}
-            body = payloads.chat(payloads.PLAIN_BYTES)
-            options |= {"request": payloads.request(body, headers=running.headers)}
+    with serving(bench, proxy) as at:
+        options |= {"port": at.running.port}
+        body = payloads.chat(payloads.PLAIN_BYTES)
+        options |= {"request": payloads.request(body, headers=at.running.headers)}
+        if at.fresh:
             own_load(bench, seconds=3 * WARM_UP_SECONDS, **options)
-            with spending(bench, upstream, running) as spent:
-                found = own_load(bench, seconds=bench.seconds, **options)
+        with spending(bench, at.upstream, at.running) as spent:
+            found = own_load(bench, seconds=bench.seconds, **options)
     return {
         "requests_per_second": found["answered"] / found["seconds"],
         "cpu_us": spent.proxy_us / found["answered"],
@@ -66,13 +65,12 @@ def body_cpu(bench: Bench, proxy: str, size: int) -> Figures:
 
 
 def cpu(bench: Bench, proxy: str, body: bytes, connections: int, **how: Any) -> Figures:
-    with bench.upstream() as upstream:
-        setting = Setting(upstream, bench.folder, cores=bench.cores.proxy, **how)
-        with proxies.start(proxy, setting) as running:
-            sent = {"headers": running.headers}
-            closed_load(bench, running.port, body, connections, WARM_UP_SECONDS, **sent)
-            with spending(bench, upstream, running) as spent:
-                found = closed_load(bench, running.port, body, connections, bench.seconds, **sent)
+    with serving(bench, proxy, **how) as at:
+        port, sent = at.running.port, {"headers": at.running.headers}
+        if at.fresh:
+            closed_load(bench, port, body, connections, WARM_UP_SECONDS, **sent)
+        with spending(bench, at.upstream, at.running) as spent:
+            found = closed_load(bench, port, body, connections, bench.seconds, **sent)
     figures = {"requests_per_second": found["answered"] / found["seconds"], **common(spent)}
     if proxy != DIRECT:
         figures["cpu_us"] = spent.proxy_us / found["answered"]
@@ -142,30 +140,38 @@ def common(spent: Spent) -> Figures:
 
 
 def stream_cpu(bench: Bench, proxy: str, tls: bool = False) -> Figures:
+    """All streams are begun in the first half of the time, and last as long as it."""
     events = round(bench.seconds * 1e6 / EVENT_INTERVAL_US)
-    return many_streams(bench, proxy, EVENT_INTERVAL_US, events, bench.seconds / 2, tls=tls)
+    begun_until = bench.seconds / 2
+    rate = max(STREAMS, round(2 * STREAMS / begun_until))
+    return many_streams(bench, proxy, EVENT_INTERVAL_US, events, begun_until, rate, tls=tls)
 
 
 def first_token(bench: Bench, proxy: str) -> Figures:
-    return many_streams(bench, proxy, 25_000, 40, bench.seconds)
+    return many_streams(bench, proxy, 25_000, 40, bench.seconds, STREAMS)
 
 
 def many_streams(
-    bench: Bench, proxy: str, interval_us: int, events: int, seconds: float, **how: Any
+    bench: Bench,
+    proxy: str,
+    interval_us: int,
+    events: int,
+    seconds: float,
+    open_rate: int,
+    **how: Any,
 ) -> Figures:
     """`seconds` is until when streams are begun; those that are on their way then are read to their end."""
     request = payloads.request(payloads.stream(interval_us, events))
-    with bench.upstream_beside(proxy) as upstream:
-        setting = Setting(upstream, bench.folder, cores=bench.cores.proxy, streaming=True, **how)
-        with proxies.start(proxy, setting) as running, spending(bench, upstream, running) as spent:
+    with serving(bench, proxy, beside=True, streaming=True, **how) as at:
+        with spending(bench, at.upstream, at.running) as spent:
             found = own_load(
                 bench,
                 "streams",
-                running.port,
+                at.running.port,
                 request,
                 connections=STREAMS,
                 seconds=seconds,
-                open_rate=STREAMS,
+                open_rate=open_rate,
             )
     if found["event_delay_us"]["p50"] > HELD_BACK_US:
         raise Invalid(
@@ -191,15 +197,13 @@ def latency(bench: Bench, proxy: str, rate: Optional[int]) -> Figures:
     if rate is not None:
         how = {"mode": "open", "connections": 32 if rate <= 1000 else 128, "rate": rate}
     seconds = bench.seconds * (2 if rate and rate <= 100 else 1)
-    with bench.upstream_beside(proxy) as upstream:
-        with proxies.start(
-            proxy, Setting(upstream, bench.folder, cores=bench.cores.proxy)
-        ) as running:
-            how |= {"port": running.port}
-            how |= {"request": payloads.request(body, headers=running.headers)}
+    with serving(bench, proxy, beside=True) as at:
+        how |= {"port": at.running.port}
+        how |= {"request": payloads.request(body, headers=at.running.headers)}
+        if at.fresh:
             own_load(bench, seconds=WARM_UP_SECONDS, **how)
-            with spending(bench, upstream, running) as spent:
-                found = own_load(bench, seconds=seconds, **how)
+        with spending(bench, at.upstream, at.running) as spent:
+            found = own_load(bench, seconds=seconds, **how)
     figures = {**percentiles("latency", found["latency_us"]), **common(spent)}
     if rate is not None:
         late = found["lateness_us"]["p99"]
