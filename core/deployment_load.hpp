@@ -13,6 +13,7 @@
 #include "core/bounds.hpp"
 #include "core/call_limits.hpp"
 #include "core/limit_lease.hpp"
+#include "core/prefetch.hpp"
 #include "core/rate_limit_headers.hpp"
 #include "core/rate_window.hpp"
 #include "core/time.hpp"
@@ -50,8 +51,8 @@ class DeploymentLoad {
  public:
   // What a choice and its call look at.
   void prefetch() const {
-    spillway::prefetch(&lease_, &window_);
-    window_.prefetch();
+    spillway::prefetch(&lease_, &lease_ + 1);
+    spillway::prefetch(&quotas_, window_.parts());
   }
 
   // Room for one more call, which will set `tokens` aside if that is known.
@@ -136,12 +137,12 @@ class DeploymentLoad {
 
   double headroom(const CallLimits& limits, TimePoint now);
 
+  // What every choice looks at comes first, what every call changes when it begins comes last, and
+  // behind it the window's many parts.
+  LimitLease lease_;
   std::array<Times, 2> times_;  // by Delivery
   Errors errors_;
   std::optional<TimePoint> recovered_at_;
-  // From here on lies together what every call changes when it begins, and the window's many parts
-  // come last.
-  LimitLease lease_;
   TimePoint quotas_at_{};
   Quotas quotas_;
   std::uint64_t expected_ = 0;  // tokens of calls in flight

@@ -3,14 +3,16 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace spillway {
 
-// [from, to). Changes nothing.
+// All lines of [from, to). Changes nothing.
 inline void prefetch(const void* from, const void* to) {
-  constexpr std::size_t kLineBytes = 64;
-  for (const auto* at = static_cast<const char*>(from); at < to; at += kLineBytes)
-    __builtin_prefetch(at, 1);
+  constexpr std::uintptr_t kLineBytes = 64;
+  const auto end = reinterpret_cast<std::uintptr_t>(to);
+  auto at = reinterpret_cast<std::uintptr_t>(from) & ~(kLineBytes - 1);
+  for (; at < end; at += kLineBytes) __builtin_prefetch(reinterpret_cast<const void*>(at), 1);
 }
 
 }  // namespace spillway

@@ -12,7 +12,6 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/prefetch.hpp"
 #include "core/time.hpp"
 
 namespace spillway {
@@ -32,9 +31,6 @@ class RateWindow {
     bool operator==(const Spent&) const = default;
   };
 
-  // What add() looks at where little was asked for.
-  void prefetch() const { spillway::prefetch(this, &buckets_[2]); }
-
   void add(const Usage& usage, TimePoint now);
   Usage used(TimePoint now);
   // The same in parts, oldest first.
@@ -44,6 +40,9 @@ class RateWindow {
   // 0 is never met: a whole window from now.
   TimePoint requests_below(std::uint64_t limit, TimePoint now);
   TimePoint tokens_below(std::uint64_t limit, TimePoint now);
+
+  // Where its parts begin, behind all else: for who fetches what add() looks at first.
+  const void* parts() const { return buckets_.data(); }
 
  private:
   struct Bucket {

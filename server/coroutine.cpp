@@ -10,7 +10,7 @@ namespace coroutine {
 namespace {
 
 // The sanitizers are to see every use of a coroutine that has ended.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef SPILLWAY_SANITIZED
 constexpr bool kCaching = false;
 #else
 constexpr bool kCaching = true;

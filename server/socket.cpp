@@ -33,7 +33,7 @@ void set_option(const Socket& socket, int level, int name, const Value& value) {
 // As recv(2) and send(2), whose wrappers in the C library are places where a thread can be
 // cancelled: that costs a program with several threads two locked operations a call. The sanitizers
 // know only the wrappers.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef SPILLWAY_SANITIZED
 ssize_t receive(int descriptor, void* room, std::size_t bytes) {
   return ::recv(descriptor, room, bytes, 0);
 }

@@ -38,7 +38,6 @@ from scenarios import Scenario, all_scenarios
 from stage import Stage
 
 TRIES = 3  # of a measurement that is not valid
-TURN_SECONDS = 1.0  # of those that run side by side
 
 
 def main() -> int:
@@ -195,18 +194,24 @@ def run(
     names = [name for name in wanted if name in present]
     if proxies.BEFORE in present and proxies.SPILLWAY in names:
         names.append(proxies.BEFORE)
-    if not names:
-        return
-    if not scenario.side_by_side:
-        at_most = min(rounds, scenario.rounds or rounds)
-        take_turns(bench, scenario, names, at_most, measurements, invalid)
-        return
-    # In the same time, more rounds of shorter turns.
-    seconds = min(bench.seconds, TURN_SECONDS)
-    more = round(rounds * bench.seconds / seconds)
-    with Stage() as stage:
-        short = dataclasses.replace(bench, seconds=seconds, stage=stage)
-        take_turns(short, scenario, names, more, measurements, invalid)
+    rounds = min(rounds, scenario.rounds or rounds)
+    # Other gateways are busy even when nobody asks them.
+    on_stage = [name for name in names if scenario.turn and name not in proxies.OTHERS]
+    take_turns(
+        bench,
+        scenario,
+        [name for name in names if name not in on_stage],
+        rounds,
+        measurements,
+        invalid,
+    )
+    if on_stage:
+        # In the same time, more rounds of shorter turns.
+        seconds = min(bench.seconds, scenario.turn)
+        rounds = round(rounds * bench.seconds / seconds)
+        with Stage() as stage:
+            short = dataclasses.replace(bench, seconds=seconds, stage=stage)
+            take_turns(short, scenario, on_stage, rounds, measurements, invalid)
 
 
 def take_turns(
@@ -217,7 +222,7 @@ def take_turns(
     measurements: list[dict[str, Any]],
     invalid: list[str],
 ) -> None:
-    for number in range(rounds):
+    for number in range(rounds if names else 0):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
             measure(bench, scenario, name, number, measurements, invalid)
@@ -239,6 +244,8 @@ def measure(
             print(
                 f"{scenario.name:24} {proxy:9} round {number + 1}: not valid: {fault}", flush=True
             )
+            if bench.stage is not None:
+                bench.stage.clear()
             if attempt == TRIES:
                 invalid.append(f"{scenario.name}, {proxy}, round {number + 1}: {fault}")
             continue

@@ -48,7 +48,7 @@ def intro(found: dict[str, Any], results: Results) -> str:
         f"{machine['processor']}{' (virtual)' if machine['virtual'] else ''}, {machine['cores']} cores, "
         f"{machine['memory_gib']} GiB, {machine['system']}, Linux {machine['kernel']}; "
         f"{'; '.join([*machine['programs'], *found.get('gateways', [])])}; revision {machine['revision']}. Run {found['begun']}, "
-        f"{found['minutes']} minutes, {found['rounds']} rounds of {found['seconds']:g} s each.",
+        f"{found['minutes']} minutes, {found['rounds']} rounds of {found['seconds']:g} s each, or as many of shorter turns.",
     ]
     if found["missing"]:
         lines += ["", f"Not installed, and so not measured: {', '.join(found['missing'])}."]
@@ -124,9 +124,10 @@ def how(found: dict[str, Any]) -> str:
     make profile                                      # where the time goes: profile.md, and its flame graph
 
 Processor time is read from `/proc` before and after the load. For each scenario the proxies take turns, and each round
-begins with another one. What depends on who else uses the machine, as times do, is measured in turns of a second, with
-all the proxies running side by side, warmed up, and only one of them asked: a round is over before much has changed. For
-the rest every measurement has a proxy of its own. A measurement is thrown away and repeated
+begins with another one. Who else uses the machine changes it from one second to the next; so for processor time, fixed
+rates from 5,000 a second on and one request at a time, all the proxies run side by side, warmed up, and are asked one
+after the other for a second each (streams 2, TLS 3): the same time, in more and shorter rounds. For the rest, and for
+bodies of 1 MiB and more, every measurement has a proxy of its own. A measurement is thrown away and repeated
 if an answer was not a 200, a connection broke, events were held back, the load generator was late, or the scripted
 upstream had no time left, and the run fails if that happens three times. wrk keeps the connections busy; fixed rates
 and streams come from `tests/bench/load_main.cpp`, because they need every single event, and a steady rate: h2load sends

@@ -27,6 +27,7 @@
 
 #include "config/load.hpp"
 #include "core/attempt_loop.hpp"
+#include "core/bounds.hpp"
 #include "core/call_limits.hpp"
 #include "server/snapshot.hpp"
 
@@ -164,10 +165,20 @@ class Chooser {
   }
 
  private:
+  // Uses a minute now and then, each of which is forgotten with the next: what the window notes
+  // next stands anywhere in it.
+  void use_window(DeploymentIndex deployment, TimePoint until) {
+    constexpr std::uint64_t kMost = 60;
+    const auto times = static_cast<int>(order_() % kMost);
+    for (int past = times; past > 0; --past)
+      fleet_.used_tokens(deployment, 1, until - past * 2 * bounds::kRateWindow);
+  }
+
   // No two alike, so that there is a least of everything.
   void answered_before(DeploymentIndex deployment, TimePoint now) {
     const TimePoint begun = now - seconds(1);
     const TimePoint answered = begun + kAnswerTime + std::chrono::microseconds(deployment.value);
+    use_window(deployment, begun);
     const auto permit = fleet_.begin(deployment, begun, DeploymentHealth::Force::no);
     fleet_.first_token(*permit, Delivery::whole, answered);
     fleet_.succeeded(*permit, answered);

@@ -27,6 +27,7 @@ BODIES = {
 }
 BURSTS = {"120 KiB": (120 * KIB, 64), "10 MiB": (10 * MIB, 16)}  # bodies, and how many at once
 RATES = (100, 1000, 5000, 10000)
+TURN_SECONDS = 1.0
 EVERYONE = (DIRECT, NGINX, HAPROXY, SPILLWAY)
 # Each stream of 9,000 takes the proxy two descriptors.
 DESCRIPTORS_FOR_9000 = 19_000
@@ -41,8 +42,9 @@ class Scenario:
     quick: bool = False  # part of --quick
     rounds: Optional[int] = None  # at most so many, where little changes from one to the next
     others: bool = False  # other gateways take their turns as well
-    # The proxies run side by side and take short turns (stage.py): for what depends on who else uses the machine.
-    side_by_side: bool = False
+    # The proxies run side by side and take turns of so many seconds at most (stage.py): for what is
+    # compared between them and depends on who else uses the machine.
+    turn: Optional[float] = None
 
 
 def all_scenarios(descriptors: int, soak_minutes: float) -> list[Scenario]:
@@ -84,7 +86,7 @@ def cpu() -> list[Scenario]:
             EVERYONE,
             quick=True,
             others=True,
-            side_by_side=True,
+            turn=TURN_SECONDS,
         ),
         Scenario("cpu/1000-deployments", "1,000 in the group", work.many_deployments, (SPILLWAY,)),
         Scenario("cpu/1000-groups", "1,000 groups of two", work.many_groups, (SPILLWAY,)),
@@ -113,7 +115,14 @@ def choices() -> list[Scenario]:
 
 def streams() -> list[Scenario]:
     return [
-        Scenario("sse/event", "150, an event each 5 ms", work.stream_cpu, EVERYONE, quick=True, side_by_side=True),
+        Scenario(
+            "sse/event",
+            "150, an event each 5 ms",
+            work.stream_cpu,
+            EVERYONE,
+            quick=True,
+            turn=2 * TURN_SECONDS,
+        ),
         Scenario("sse/first-token", "150, a second each", work.first_token, EVERYONE),
     ]
 
@@ -130,11 +139,16 @@ def latencies() -> list[Scenario]:
             EVERYONE,
             quick=True,
             others=True,
-            side_by_side=True,
+            turn=TURN_SECONDS,
         ),
         *(
             Scenario(
-                f"latency/{rate}", f"{rate:,} a second", at(rate), EVERYONE, quick=rate == 1000, side_by_side=rate >= 5000
+                f"latency/{rate}",
+                f"{rate:,} a second",
+                at(rate),
+                EVERYONE,
+                quick=rate == 1000,
+                turn=TURN_SECONDS if rate >= 5000 else None,
             )
             for rate in RATES
         ),
@@ -192,15 +206,32 @@ def bodies() -> list[Scenario]:
         return lambda bench, proxy: work.body_cpu(bench, proxy, size)
 
     return [
-        Scenario(f"body/{label}", "passed on as it comes", of(size), quick=size == 128 * KIB, side_by_side=True)
+        Scenario(
+            f"body/{label}",
+            "passed on as it comes",
+            of(size),
+            quick=size == 128 * KIB,
+            turn=TURN_SECONDS if size < MIB else None,
+        )
         for label, size in BODIES.items()
     ]
 
 
 def tls() -> list[Scenario]:
     return [
-        Scenario("tls/plain", "700-byte request", lambda b, p: work.plain_cpu(b, p, tls=True), side_by_side=True),
-        Scenario("tls/event", "150 streams", lambda b, p: work.stream_cpu(b, p, tls=True), side_by_side=True),
+        # Longer turns: after each of them connections upstream are made anew.
+        Scenario(
+            "tls/plain",
+            "700-byte request",
+            lambda bench, proxy: work.plain_cpu(bench, proxy, tls=True),
+            turn=3 * TURN_SECONDS,
+        ),
+        Scenario(
+            "tls/event",
+            "150 streams",
+            lambda bench, proxy: work.stream_cpu(bench, proxy, tls=True),
+            turn=3 * TURN_SECONDS,
+        ),
     ]
 
 

@@ -1,8 +1,8 @@
 """Where proxies serve while they are measured: each by itself, or all side by side and loaded in short turns.
 
 Who else uses the machine changes it from one second to the next, by a third and more. A ratio of two figures is
-worth something only if both were measured within the same second or two, and that leaves no time to start a
-proxy for each of its turns. One that nobody asks anything costs nothing.
+worth something only if both were measured within a few seconds, and that leaves no time to start a proxy for each
+of its turns. nginx, HAProxy and Spillway cost nothing while nobody asks them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,13 @@ class Stage:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Ends them all: after a fault nobody knows what state they are in."""
         self._ends.close()
+        self._upstreams.clear()
+        self._running.clear()
 
     def serve(self, bench: Bench, proxy: str, beside: bool, **how: Any) -> Serving:
         """`beside`: for latencies, where an upstream without a proxy has the proxy's core."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from typing import Any, Optional
@@ -140,10 +141,10 @@ def common(spent: Spent) -> Figures:
 
 
 def stream_cpu(bench: Bench, proxy: str, tls: bool = False) -> Figures:
-    """All streams are begun in the first half of the time, and last as long as it."""
+    """All streams are begun within the first half of the time, and last as long as all of it."""
     events = round(bench.seconds * 1e6 / EVENT_INTERVAL_US)
     begun_until = bench.seconds / 2
-    rate = max(STREAMS, round(2 * STREAMS / begun_until))
+    rate = max(STREAMS, math.ceil(STREAMS / begun_until))
     return many_streams(bench, proxy, EVENT_INTERVAL_US, events, begun_until, rate, tls=tls)
 
 
@@ -162,16 +163,13 @@ def many_streams(
 ) -> Figures:
     """`seconds` is until when streams are begun; those that are on their way then are read to their end."""
     request = payloads.request(payloads.stream(interval_us, events))
+    how_loaded = {"connections": STREAMS, "open_rate": open_rate}
     with serving(bench, proxy, beside=True, streaming=True, **how) as at:
+        if at.fresh:
+            own_load(bench, "streams", at.running.port, request, seconds=seconds, **how_loaded)
         with spending(bench, at.upstream, at.running) as spent:
             found = own_load(
-                bench,
-                "streams",
-                at.running.port,
-                request,
-                connections=STREAMS,
-                seconds=seconds,
-                open_rate=open_rate,
+                bench, "streams", at.running.port, request, seconds=seconds, **how_loaded
             )
     if found["event_delay_us"]["p50"] > HELD_BACK_US:
         raise Invalid(
@@ -195,7 +193,7 @@ def latency(bench: Bench, proxy: str, rate: Optional[int]) -> Figures:
     body = payloads.chat(payloads.PLAIN_BYTES)
     how: dict[str, Any] = {"mode": "closed", "connections": 1}
     if rate is not None:
-        how = {"mode": "open", "connections": 32 if rate <= 1000 else 128, "rate": rate}
+        how = {"mode": "open", "connections": 32 if rate <= 5000 else 64, "rate": rate}
     seconds = bench.seconds * (2 if rate and rate <= 100 else 1)
     with serving(bench, proxy, beside=True) as at:
         how |= {"port": at.running.port}

@@ -20,7 +20,7 @@ using simulation::World;
 // In each of the four shards. Fewer where every step costs ten times as much.
 #if !defined(__OPTIMIZE__)
 constexpr unsigned kWorlds = 25;
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#elif defined(SPILLWAY_SANITIZED)
 constexpr unsigned kWorlds = 60;
 #else
 constexpr unsigned kWorlds = 1300;
