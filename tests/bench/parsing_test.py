@@ -116,8 +116,8 @@ class Choice(unittest.TestCase):
         said = {"walked_bytes": 4194304, "cases": {"1,000 deployments": {"cold": times}}}
         measured = {**run("routing/choice", "Spillway", 0)["measurements"][0]}
         results = Results([{**measured, "figures": routing.named(said)}])
-        self.assertEqual(targets.choice("1,000 deployments")(results), 1.5)
-        self.assertIsNone(targets.choice("1,000 groups of two")(results))
+        self.assertEqual(targets.choice("1,000 deployments", "cold")(results), 1.5)
+        self.assertIsNone(targets.choice("1,000 groups of two", "cold")(results))
         page = choice_section(results, {})
         self.assertIn("| 1,000 deployments | - | - | 1,500 | 3,000 |", page)
         self.assertIn("| 1,000 deployments | - | - | 2,500 | 4,000 |", page)

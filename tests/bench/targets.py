@@ -52,8 +52,8 @@ def added_ratio(name: str) -> Value:
     return value
 
 
-def choice(case: str) -> Value:
-    return figure("routing/choice", f"{case}/cold/choice_p50_ns", NS_PER_US)
+def choice(case: str, caches: str) -> Value:
+    return figure("routing/choice", f"{case}/{caches}/choice_p50_ns", NS_PER_US)
 
 
 def two_workers(results: Results) -> Optional[float]:
@@ -105,8 +105,14 @@ TARGETS = [
     Target("the program, stripped", 8, figure("size/binary", "binary_bytes", MIB), "MiB"),
     Target("ready to serve", 20, figure("startup/default", "ready_ms"), "ms"),
     Target("ready to serve with 1,000 deployments", 60, figure("startup/1000", "ready_ms"), "ms"),
-    Target("the choice among 1,000 deployments, cold caches", 2, choice("1,000 deployments"), "us"),
-    Target("the choice with 1,000 groups, cold caches", 2, choice("1,000 groups of two"), "us"),
+    *(
+        Target(f"the choice {among}, {caches} caches", 2, choice(case, caches), "us")
+        for among, case in (
+            ("among 1,000 deployments", "1,000 deployments"),
+            ("with 1,000 groups", "1,000 groups of two"),
+        )
+        for caches in ("warm", "cold")
+    ),
     Target(
         "requests a second, two workers to one",
         TWO_TO_ONE,
