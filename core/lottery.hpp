@@ -33,7 +33,7 @@ class Lottery {
   void enter_by_weight(const Config& config, const std::vector<DeploymentIndex>& members);
   void enter(DeploymentIndex deployment, double share);
 
-  InlineVector<DeploymentIndex, 4> entrants_;  // of a share above 0
+  InlineVector<DeploymentIndex, 4> entrants_;  // of a share above 0; few of them are in place
   std::vector<double> up_to_;  // the shares of each entrant and all before it together
   bool even_ = true;           // all shares are alike
 };

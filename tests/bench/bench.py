@@ -197,14 +197,8 @@ def run(
     rounds = min(rounds, scenario.rounds or rounds)
     # Other gateways are busy even when nobody asks them.
     on_stage = [name for name in names if scenario.turn and name not in proxies.OTHERS]
-    take_turns(
-        bench,
-        scenario,
-        [name for name in names if name not in on_stage],
-        rounds,
-        measurements,
-        invalid,
-    )
+    by_themselves = [name for name in names if name not in on_stage]
+    take_turns(bench, scenario, by_themselves, rounds, measurements, invalid)
     if on_stage:
         # In the same time, more rounds of shorter turns.
         seconds = min(bench.seconds, scenario.turn)

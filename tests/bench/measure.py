@@ -12,12 +12,15 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Iterator, Optional
+from typing import TYPE_CHECKING, Any, Iterator, Optional
 
 import payloads
 import procfs
 import proxies
 from programs import BUILD, HERE, Invalid, Program, on_cores
+
+if TYPE_CHECKING:
+    from stage import Stage
 
 SATURATED = 0.95  # of a core, by a thread of the scripted upstream
 HOLD_SECONDS = 40  # within which all connections must be there
@@ -52,7 +55,7 @@ class Bench:
         default_factory=dict
     )  # the load commands that were run, once each
     upstream_threads: int = 1
-    stage: Any = None  # stage.Stage, while a scenario's proxies take short turns side by side
+    stage: Optional[Stage] = None  # while a scenario's proxies take short turns side by side
 
     @contextmanager
     def upstream(

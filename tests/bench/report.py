@@ -124,10 +124,11 @@ def how(found: dict[str, Any]) -> str:
     make profile                                      # where the time goes: profile.md, and its flame graph
 
 Processor time is read from `/proc` before and after the load. For each scenario the proxies take turns, and each round
-begins with another one. Who else uses the machine changes it from one second to the next; so for processor time, fixed
-rates from 5,000 a second on and one request at a time, all the proxies run side by side, warmed up, and are asked one
-after the other for a second each (streams 2, TLS 3): the same time, in more and shorter rounds. For the rest, and for
-bodies of 1 MiB and more, every measurement has a proxy of its own. A measurement is thrown away and repeated
+begins with another one. Who else uses the machine changes it from one second to the next; so where proxies are compared
+by their processor time on one core (but for bodies of 1 MiB and more), at 5,000 requests a second and more, or with one
+request at a time, all of them run side by side, warmed up, and are asked one after the other for a second each (streams
+2, TLS 3): the same time, in more and shorter rounds. For the rest, and for other gateways, every measurement has a proxy
+of its own. A measurement is thrown away and repeated
 if an answer was not a 200, a connection broke, events were held back, the load generator was late, or the scripted
 upstream had no time left, and the run fails if that happens three times. wrk keeps the connections busy; fixed rates
 and streams come from `tests/bench/load_main.cpp`, because they need every single event, and a steady rate: h2load sends

@@ -163,14 +163,13 @@ def many_streams(
 ) -> Figures:
     """`seconds` is until when streams are begun; those that are on their way then are read to their end."""
     request = payloads.request(payloads.stream(interval_us, events))
-    how_loaded = {"connections": STREAMS, "open_rate": open_rate}
+    options = {"connections": STREAMS, "seconds": seconds, "open_rate": open_rate}
     with serving(bench, proxy, beside=True, streaming=True, **how) as at:
+        options |= {"mode": "streams", "port": at.running.port, "request": request}
         if at.fresh:
-            own_load(bench, "streams", at.running.port, request, seconds=seconds, **how_loaded)
+            own_load(bench, **options)
         with spending(bench, at.upstream, at.running) as spent:
-            found = own_load(
-                bench, "streams", at.running.port, request, seconds=seconds, **how_loaded
-            )
+            found = own_load(bench, **options)
     if found["event_delay_us"]["p50"] > HELD_BACK_US:
         raise Invalid(
             f"events were held back: half of them {found['event_delay_us']['p50']:.0f} us and more"
