@@ -47,6 +47,7 @@ inline constexpr std::size_t kHeldWhenShortBytes = 64 * 1024;  // the same while
 inline constexpr std::size_t kErrorBodyBytes = 64 * 1024;      // of an upstream error that is read
 inline constexpr std::size_t kErrorMessageBytes = 4096;        // of it that a caller is shown
 inline constexpr std::size_t kEventBytes = 64 * 1024;          // largest SSE event that is judged
+inline constexpr std::size_t kEventPatternBytes = 1024;        // of one that is compared with
 inline constexpr std::size_t kEventBytesUnjudged =
     32 * 1024 * 1024;  // largest that is relayed at all
 inline constexpr std::uint64_t kUsageTokens =

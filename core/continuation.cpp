@@ -28,11 +28,6 @@ std::string_view value(JsonCursor& cursor) {
   return cursor.since(begin);
 }
 
-std::string unescaped(const JsonString& text) {
-  return text.escaped ? unescape('"' + std::string(text.raw) + '"').value_or("")
-                      : std::string(text.raw);
-}
-
 bool is_assistants(std::string_view message) {
   JsonCursor cursor(message);
   if (!cursor.enter_object()) return false;
@@ -72,7 +67,7 @@ bool continues_by_prefix(std::string_view body) {
   if (!cursor.enter_object()) return false;
   JsonString key;
   while (cursor.next_member(key)) {
-    const std::string name = unescaped(key);
+    const std::string name = key.unescaped();
     const std::string_view said = value(cursor);
     if (about_the_whole_answer(name) && said != "null") return false;
     if (name == "messages" && ends_with_the_assistant(said)) return false;

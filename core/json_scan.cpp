@@ -5,7 +5,6 @@
 #include <array>
 #include <cstring>
 
-#include "core/body.hpp"
 #include "core/json_bytes.hpp"
 
 namespace spillway {
@@ -29,12 +28,6 @@ const char* pass_digits(const char* at, const char* end) {
 }
 
 }  // namespace
-
-std::string JsonString::unescaped() const {
-  std::string literal = "\"";
-  literal.append(raw).push_back('"');
-  return unescape(literal).value_or(literal);
-}
 
 JsonCursor::JsonCursor(std::string_view text)
     : begin_(text.data()), at_(begin_), end_(begin_ + text.size()) {

@@ -45,9 +45,19 @@ struct JsonString {
     return escaped ? std::string_view(room = unescaped()) : raw;
   }
 
- private:
-  std::string unescaped() const;
+  // Appends what it says; a lone surrogate becomes U+FFFD.
+  void append_to(std::string& out) const;
+
+  // What it says, in memory of its own.
+  std::string unescaped() const {
+    std::string out;
+    append_to(out);
+    return out;
+  }
 };
+
+// nullopt: `literal` is not a JSON string from its first byte to its last.
+std::optional<JsonString> read_literal(std::string_view literal);
 
 class JsonCursor {
  public:

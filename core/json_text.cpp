@@ -108,28 +108,39 @@ void append_escaped(std::string& out, char c) {
 
 }  // namespace
 
-std::optional<std::string> unescape(std::string_view literal) {
-  JsonCursor cursor(literal);
-  JsonString text;
-  const bool whole = literal.starts_with('"') && cursor.read_string(text);
-  if (!whole || cursor.offset() != literal.size()) return std::nullopt;
-  if (!text.escaped) return std::string(text.raw);
-  std::string out;
-  out.reserve(text.raw.size());
+void JsonString::append_to(std::string& out) const {
+  if (!escaped) {
+    out.append(raw);
+    return;
+  }
   std::size_t at = 0;
-  while (at < text.raw.size()) {
-    const std::size_t escape = std::min(text.raw.find('\\', at), text.raw.size());
-    out.append(text.raw, at, escape - at);
+  while (at < raw.size()) {
+    const std::size_t escape = std::min(raw.find('\\', at), raw.size());
+    out.append(raw, at, escape - at);
     at = escape;
-    if (at == text.raw.size()) break;
-    const char letter = text.raw[at + 1];
+    if (at == raw.size()) break;
+    const char letter = raw[at + 1];
     if (letter == 'u') {
-      at = append_code_point(out, text.raw, at);
+      at = append_code_point(out, raw, at);
     } else {
       out.push_back(simple_escape(letter));
       at += 2;
     }
   }
+}
+
+std::optional<JsonString> read_literal(std::string_view literal) {
+  JsonCursor cursor(literal);
+  JsonString text;
+  const bool whole = literal.starts_with('"') && cursor.read_string(text);
+  if (!whole || cursor.offset() != literal.size()) return std::nullopt;
+  return text;
+}
+
+std::optional<std::string> unescape(std::string_view literal) {
+  const std::optional<JsonString> text = read_literal(literal);
+  std::optional<std::string> out;
+  if (text) text->append_to(out.emplace());
   return out;
 }
 

@@ -48,13 +48,6 @@ bool may_have_options(const BodyView& view, Headers headers) {
   return view.for_gateway || view.find("metadata") != nullptr || std::ranges::any_of(headers, ours);
 }
 
-// A JSON string's text, unescaped. The cursor's string lies in checked JSON.
-std::string text_of(const JsonString& string) {
-  std::string literal = "\"";
-  literal.append(string.raw).push_back('"');
-  return unescape(literal).value_or("");
-}
-
 class OptionsReader {
  public:
   OptionsReader(const Config& config, std::string_view body, const BodyView& view, Headers headers)
@@ -191,7 +184,7 @@ class OptionsReader {
     while (cursor.next_element()) {
       const JsonType type = cursor.peek().value_or(JsonType::null);
       if (!cursor.read_string(text)) return wrong_type(param, "an array of strings only", type);
-      if (!add_tag(param, text_of(text))) return;
+      if (!add_tag(param, text.unescaped())) return;
     }
   }
 
@@ -229,17 +222,18 @@ class OptionsReader {
 
   void read_item(std::string_view param, JsonCursor& cursor, FallbackRules& rules) {
     JsonString text;
-    if (cursor.read_string(text)) return add_target(param, text_of(text), for_every_model(rules));
+    if (cursor.read_string(text))
+      return add_target(param, text.unescaped(), for_every_model(rules));
     if (cursor.peek() != JsonType::object) return bad_item(param);
     JsonString key;
     cursor.enter_object();
     bool first = true;
     while (cursor.next_member(key)) {
       if (!std::exchange(first, false)) return bad_item(param);
-      const std::string name = text_of(key);
+      const std::string name = key.unescaped();
       if (cursor.read_string(text)) {
         if (name != "model") return bad_item(param);
-        add_target(param, text_of(text), for_every_model(rules));
+        add_target(param, text.unescaped(), for_every_model(rules));
       } else if (cursor.enter_array()) {
         read_rule(param, name, cursor, rules);
       } else {
@@ -261,7 +255,7 @@ class OptionsReader {
     JsonString text;
     while (cursor.next_element()) {
       if (!cursor.read_string(text)) return bad_item(param);
-      add_target(param, text_of(text), rule);
+      add_target(param, text.unescaped(), rule);
       if (mistake_) return;
     }
     rules.push_back(std::move(rule));

@@ -116,6 +116,8 @@ class EventReader {
       } else if (same(name, "id")) {
         answer = true;
         facts_.id = string_literal();
+      } else if (same(name, "obfuscation")) {
+        facts_.obfuscation = string_literal();
       } else {
         code |= same(name, "code");
         message |= same(name, "message");
@@ -206,7 +208,7 @@ class EventReader {
         const bool role = key.is("role");
         if (role) facts_.role = member(key, literal);
         const bool nothing = role || says_nothing(literal);
-        facts_.content |= !nothing;
+        if (!nothing) said(literal);
         facts_.plain &= nothing;
       }
     }
@@ -216,11 +218,16 @@ class EventReader {
     const bool string = cursor_.peek() == JsonType::string;
     const std::string_view literal = value();
     const bool nothing = says_nothing(literal);
-    facts_.content |= !nothing;
+    if (!nothing) said(literal);
     if (string)
       facts_.text = literal;
     else
       facts_.plain &= nothing;
+  }
+
+  void said(std::string_view literal) {
+    facts_.content = true;
+    if (literal.starts_with('"')) facts_.said = literal;
   }
 
   JsonCursor cursor_;

@@ -27,11 +27,19 @@ bool is_stream_done(std::string_view data) {
   return data.substr(begin, data.find_last_not_of(' ') - begin + 1) == "[DONE]";
 }
 
+std::optional<EventFacts> StreamRelay::read(std::string_view data) {
+  std::optional<EventFacts> facts = pattern_.match(data);
+  if (facts) return facts;
+  facts = read_event(data);
+  if (facts) pattern_.learn(data, *facts);
+  return facts;
+}
+
 StreamRelay::Verdict StreamRelay::judge(const SseEvent& event) {
   if (!event.has_data) return Verdict::hold;
   ++events_;
   if (is_stream_done(event.data)) return judge_done();
-  const std::optional<EventFacts> facts = read_event(event.data);
+  const std::optional<EventFacts> facts = read(event.data);
   if (!facts) {
     if (event.type != "error") return Verdict::drop;
     return in_band_error("{\"error\":{\"message\":" + quote(event.data) + "}}");

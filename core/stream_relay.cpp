@@ -46,7 +46,8 @@ bool StreamRelay::at_boundary() const {
 }
 
 std::size_t StreamRelay::memory() const {
-  std::size_t bytes = pending_.capacity() + held_.capacity() + error_body_.capacity();
+  std::size_t bytes =
+      pending_.capacity() + held_.capacity() + error_body_.capacity() + pattern_.memory();
   for (const std::string& text : kept_) bytes += text.capacity();
   return bytes;
 }

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "core/endpoint.hpp"
+#include "core/event_pattern.hpp"
 #include "core/outcome.hpp"
 #include "core/sse.hpp"
 #include "core/stream_event.hpp"
@@ -101,6 +102,7 @@ class StreamRelay {
   std::string_view continue_oversized(std::string_view bytes);
 
   Verdict judge(const SseEvent& event);
+  std::optional<EventFacts> read(std::string_view data);
   Verdict judge_choices(const EventFacts& facts, std::string_view data);
   Verdict judge_responses(const EventFacts& facts, const SseEvent& event);
   Verdict judge_done();
@@ -120,6 +122,7 @@ class StreamRelay {
   StreamTranscript* transcript_;
   StreamState state_ = StreamState::holding;
   SseScanner scanner_;
+  EventPattern pattern_;
   std::string pending_;  // the unfinished event
   std::string held_;     // events held before the first content
   std::vector<std::string_view> output_;

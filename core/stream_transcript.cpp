@@ -19,17 +19,15 @@ constexpr std::string_view kSpace = " \t\r\n";
 // in other words soon differs. Whoever is wrongly doubted is only asked once more.
 constexpr std::size_t kTellingBytes = 4;
 
-struct Text {
-  std::string value;
-  bool exact = true;  // false: half of a surrogate pair, whose other half comes in another event
-};
-
-Text decode(std::string_view literal) {
-  if (literal.empty()) return {};
-  Text text{unescape(literal).value_or(std::string())};
-  text.exact = text.value.find(kReplacementCharacter) == std::string::npos ||
-               literal.find("\\u") == std::string_view::npos;
-  return text;
+// Appends what a literal says, if there is one. False: it has half of a surrogate pair, whose other
+// half comes in another event.
+bool append_text(std::string_view literal, std::string& out) {
+  const std::optional<JsonString> text = read_literal(literal);
+  if (!text) return true;
+  const std::size_t before = out.size();
+  text->append_to(out);
+  return !text->escaped || text->raw.find("\\u") == std::string_view::npos ||
+         out.find(kReplacementCharacter, before) == std::string::npos;
 }
 
 // A member of an object, with the comma that would be left over without it.
@@ -71,31 +69,27 @@ StreamTranscript::Step StreamTranscript::take(const EventFacts& facts, std::stri
 StreamTranscript::Step StreamTranscript::take_down(const EventFacts& facts) {
   if (!resumable_) return Step::pass;
   if (id_.empty()) id_ = facts.id;
-  const Text text = decode(facts.text);
-  if (facts.plain && text.exact)
-    append(text.value, facts.finished.any());
-  else
-    forsake();
+  const bool exact = append_text(facts.text, text_);
+  if (!facts.plain || !exact || is_over(facts)) forsake();
   return Step::pass;
 }
 
 StreamTranscript::Step StreamTranscript::go_on(const EventFacts& facts, std::string_view data,
                                                std::string& replacement) {
-  const Text text = decode(facts.text);
-  if (!facts.plain || (!caught_up_ && !text.exact)) return Step::diverged;
-  std::string rest = text.value;
+  std::string text;
+  const bool exact = append_text(facts.text, text);
+  if (!facts.plain || (!caught_up_ && !exact)) return Step::diverged;
+  std::string rest = text;
   const bool may_go_on = trusted_ ? pass_over_sent(rest) : sound_out(rest);
   const bool finished = facts.finished.any();
   if (!may_go_on || (finished && !caught_up_)) return Step::diverged;
   // Roles and filter results were said by the first leg.
   if (rest.empty() && !finished && !said_more_) return Step::swallow;
   said_more_ = true;
-  const bool as_it_came = rest == text.value;
+  const bool as_it_came = rest == text;
   replacement = rewrite(facts, data, as_it_came ? std::nullopt : std::optional(rest));
-  if (resumable_ && text.exact)
-    append(rest, finished);
-  else
-    forsake();
+  if (resumable_) text_.append(rest);
+  if (!exact || is_over(facts)) forsake();
   return Step::replace;
 }
 
@@ -123,9 +117,9 @@ bool StreamTranscript::sound_out(std::string& text) {
   return trusted_ || compared < telling;
 }
 
-void StreamTranscript::append(std::string_view text, bool finished) {
-  text_.append(text);
-  if (finished || text_.size() > bounds::kResumableTextBytes) forsake();
+// Nothing more can be said, or be kept.
+bool StreamTranscript::is_over(const EventFacts& facts) const {
+  return facts.finished.any() || text_.size() > bounds::kResumableTextBytes;
 }
 
 // The event with the first leg's id, without a role, which the first leg told, and with `text`, if

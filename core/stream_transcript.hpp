@@ -57,7 +57,7 @@ class StreamTranscript {
   Step go_on(const EventFacts& facts, std::string_view data, std::string& replacement);
   bool pass_over_sent(std::string& text);
   bool sound_out(std::string& text);
-  void append(std::string_view text, bool finished);
+  bool is_over(const EventFacts& facts) const;
   std::string rewrite(const EventFacts& facts, std::string_view data,
                       std::optional<std::string_view> text) const;
 

@@ -33,9 +33,9 @@ std::string make_answer(std::size_t body_bytes) {
 std::string event(std::string_view delta, std::string_view finish) {
   return fmt::format(
       "data: {{\"id\":\"chatcmpl-bench000000000000000001\",\"object\":\"chat.completion.chunk\","
-      "\"created\":1735689600,\"model\":\"bench-model\",{}{:0>{}}\",\"choices\":[{{\"index\":0,"
-      "\"delta\":{},\"finish_reason\":{}}}]}}\n\n",
-      kTimeMark, 0, kTimeDigits, delta, finish);
+      "\"created\":1735689600,\"model\":\"bench-model\",\"system_fingerprint\":\"fp_bench\","
+      "\"choices\":[{{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":{}}}]}}\n\n",
+      delta, finish);
 }
 
 }  // namespace
@@ -66,7 +66,8 @@ const std::string& stream_head() {
 }
 
 void append_event(std::string& out, std::uint64_t sent_ns) {
-  static const std::string made = chunk(event(R"({"content":" water"})", "null"));
+  static const std::string made =
+      chunk(event(fmt::format("{{{}{:0>{}}\"}}", kTimeMark, 0, kTimeDigits), "null"));
   static const std::size_t time_at = made.find(kTimeMark) + kTimeMark.size();
   const std::size_t begin = out.size();
   out += made;
@@ -75,7 +76,7 @@ void append_event(std::string& out, std::uint64_t sent_ns) {
 }
 
 const std::string& stream_end() {
-  // The time of the closing event stays zero: it is not measured.
+  // The closing event has no time: it is not measured.
   static const std::string end =
       chunk(event("{}", "\"stop\"")) + chunk("data: [DONE]\n\n") + "0\r\n\r\n";
   return end;

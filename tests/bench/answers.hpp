@@ -1,6 +1,7 @@
 // The bytes that the scripted upstream answers with: one JSON completion, and the events of a
-// stream. Every event carries the time at which it was sent, so that the load generator can tell
-// how long it was on its way.
+// stream. The text of every event is the time at which it was sent, so that the load generator can
+// tell how long it was on its way; all else stays the same throughout a stream, as it does in
+// OpenAI's.
 
 #pragma once
 
@@ -11,8 +12,8 @@
 
 namespace spillway::bench {
 
-// Before the time in an event, which is written with kTimeDigits digits.
-inline constexpr std::string_view kTimeMark = "\"sent_ns\":\"";
+// Before the time in an event, in nanoseconds, which is written with kTimeDigits digits.
+inline constexpr std::string_view kTimeMark = "\"content\":\"";
 inline constexpr std::size_t kTimeDigits = 20;
 
 // A complete answer: head, and a JSON body of 500 bytes.

@@ -2,6 +2,7 @@
 // the same texts, except for what is known and wanted (core/json_scan.hpp).
 #include "core/body.hpp"
 #include "core/bounds.hpp"
+#include "core/event_pattern.hpp"
 #include "core/json_bytes.hpp"
 #include "core/stream_event.hpp"
 #include "fuzz.hpp"
@@ -32,6 +33,27 @@ void compare_verdicts(std::string_view text) {
   if (ours && !accepted)
     expect(reference.out_of_range || has_surrogate_escape(text), "what is not JSON is refused");
   expect(read_event(text).has_value() == ours, "events are checked like bodies");
+}
+
+// A line that is known from the one before says what reading it says.
+void compare_lines(std::string_view text) {
+  const std::size_t line_end = text.find('\n');
+  if (line_end == std::string_view::npos) return;
+  const std::string_view first = text.substr(0, line_end), next = text.substr(line_end + 1);
+  const auto learned = read_event(first);
+  if (!learned) return;
+  EventPattern pattern;
+  pattern.learn(first, *learned);
+  const auto known = pattern.match(next);
+  if (!known) return;
+  const auto read = read_event(next);
+  expect(read.has_value(), "only JSON is known");
+  const bool same = read->object && read->has_choices && read->content && !read->error &&
+                    !read->bare_error && read->finished.none() && !read->usage.known &&
+                    read->type.empty() && read->role.empty() && read->choices == known->choices &&
+                    read->plain == known->plain && read->id == known->id &&
+                    read->text == known->text;
+  expect(same, "an event that is known says what reading it says");
 }
 
 // Byte by byte, what quote() must make of a text: every invalid byte is replaced on its own.
@@ -72,6 +94,7 @@ void check_strings(std::string_view text) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text = spillway::fuzz::as_text(data, size);
   spillway::compare_verdicts(text);
+  spillway::compare_lines(text);
   spillway::check_strings(text);
   return 0;
 }

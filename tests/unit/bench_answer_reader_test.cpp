@@ -48,7 +48,7 @@ TEST_CASE("The benchmark refuses an answer without a length, and bytes that nobo
 }
 
 TEST_CASE("The benchmark counts events however they are cut, and knows when each was sent") {
-  const std::string mark = "\"sent_ns\":\"00000000000000000042\"";
+  const std::string mark = "\"content\":\"00000000000000000042\"";
   const std::string event = "data: {" + mark + "}\n\n";
   const std::string bytes = kStream + chunk(event.substr(0, 20)) + chunk(event.substr(20) + event) +
                             chunk("data: [DONE]\n\n") + "0\r\n\r\n";
