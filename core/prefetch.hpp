@@ -1,5 +1,6 @@
 // Memory that is about to be changed and seldom is in the caches: asked for all at once, its lines
-// arrive together. Behind a lock nothing is read ahead, and each line would be waited for alone.
+// arrive together, or while something else is done. Behind a lock nothing is read ahead, and each
+// line would be waited for alone.
 #pragma once
 
 #include <cstddef>

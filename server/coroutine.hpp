@@ -19,6 +19,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "core/prefetch.hpp"
+
 namespace spillway::server {
 
 template <typename T>
@@ -108,6 +110,9 @@ class Chain {
       if (chain_ && !chain_->starting_) delete chain_;
     }
     void go_on() { std::exchange(chain_, nullptr)->run(); }
+    // What go_on() will need first, and then.
+    void prefetch_chain() const { prefetch(chain_, chain_ + 1); }
+    void prefetch_frame() const;
 
    private:
     Chain* chain_;
@@ -121,6 +126,12 @@ class Chain {
   bool starting_ = false;  // the operation; if it cannot, the coroutine is told so by an exception
   OnEnd on_end_;
 };
+
+inline void Chain::Waiting::prefetch_frame() const {
+  constexpr std::size_t kBeginning = 256;  // bytes, of frames of some hundreds
+  const auto* frame = static_cast<const char*>(chain_->waiting_.address());
+  if (frame != nullptr) prefetch(frame, frame + kBeginning);
+}
 
 struct GiveWayToCaller {
   bool await_ready() const noexcept { return false; }

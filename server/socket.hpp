@@ -76,6 +76,12 @@ class Socket : public SelfUnlinking {
     error_code& ec;
   };
   static void go_on(std::optional<Waiter>& waiter, error_code ec);
+  void prefetch_reader() const {
+    if (reader_) reader_->waiting.prefetch_chain();
+  }
+  void prefetch_readers_frame() const {
+    if (reader_) reader_->waiting.prefetch_frame();
+  }
   void ask();
   void became_readable(bool ended);
   void became_writable();

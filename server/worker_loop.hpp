@@ -102,6 +102,8 @@ class WorkerLoop {
   void go_on_roused();
   void wait_in_asio();
   bool serve(int timeout_ms);
+  void look_ahead() const;
+  const Socket* told_of(std::size_t place) const;
   void serve_next();
   void end_waits();
   void set_timer(TimePoint when);
