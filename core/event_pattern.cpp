@@ -1,11 +1,15 @@
 #include "core/event_pattern.hpp"
 
+#include <limits>
+
 #include "core/bounds.hpp"
 #include "core/json_scan.hpp"
 
 namespace spillway {
 
 namespace {
+
+static_assert(bounds::kEventPatternBytes <= std::numeric_limits<std::uint16_t>::max());
 
 // Takes `expected` off the front of `json`; false: something else stands there.
 bool take(std::string_view& json, std::string_view expected) {
@@ -16,21 +20,20 @@ bool take(std::string_view& json, std::string_view expected) {
 
 // Takes a string literal that is not empty off the front of `json`. Empty: none stands there.
 std::string_view take_string(std::string_view& json) {
-  constexpr std::size_t kEmpty = 2;  // its quotes
+  if (!json.starts_with('"')) return {};  // the cursor would pass white space before one
   JsonCursor cursor(json);
   JsonString text;
-  if (!json.starts_with('"') || !cursor.read_string(text) || cursor.offset() == kEmpty) return {};
+  if (!cursor.read_string(text) || text.raw.empty()) return {};
   const std::string_view literal = json.substr(0, cursor.offset());
   json.remove_prefix(literal.size());
   return literal;
 }
 
-// It says nothing but what match() makes up again, in the order that match() goes by.
+// It says nothing but what match() makes up again: what varies is all the text there is, and stands
+// between the id and the obfuscation.
 bool is_ordinary(const EventFacts& facts) {
-  const bool fault = facts.error || facts.bare_error;
   const bool ends = facts.finished.any() || facts.usage.known;
-  if (!facts.object || !facts.has_choices || fault || ends || facts.choices != ChoiceSet(1))
-    return false;
+  if (facts.error || ends || facts.choices != ChoiceSet(1)) return false;
   if (facts.said.empty() || !facts.type.empty() || !facts.role.empty()) return false;
   const bool other_text = !facts.text.empty() && facts.text.data() != facts.said.data();
   return !other_text && (facts.id.empty() || facts.id.data() < facts.said.data()) &&

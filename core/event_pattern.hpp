@@ -14,24 +14,26 @@ namespace spillway {
 
 class EventPattern {
  public:
-  // What read_event() says of `json` if it is the event that was learned with another text (and
-  // another obfuscation). nullopt: it is not, and may not even be JSON. Views are into `json`.
+  // What read_event() says of `json`, but for `said` and `obfuscation`, if it is the event that was
+  // learned with another text and obfuscation. nullopt: it is not, and may not even be JSON. Views
+  // are into `json`.
   std::optional<EventFacts> match(std::string_view json) const;
 
-  // `facts` were read from `json`. Only an ordinary piece of an answer is learned.
+  // `facts` were read from `json`. Only an ordinary piece of an answer is learned, in place of what
+  // was; of other events nothing is known any more (so of several choices that take turns, ever).
   void learn(std::string_view json, const EventFacts& facts);
 
-  // Bytes, beside its own.
+  // Bytes; at most twice bounds::kEventPatternBytes.
   std::size_t memory() const { return fixed_.capacity(); }
 
  private:
   // The event without the strings that vary; empty: none was learned.
   std::string fixed_;
-  // Where they are missing: what a choice says, and behind it the obfuscation; at the end: it has
-  // none.
+  // Where in it they were cut out: the text, and behind that the obfuscation. At its end: there is
+  // no obfuscation.
   std::uint16_t said_at_ = 0;
   std::uint16_t obfuscation_at_ = 0;
-  // The rest of what it says. The id stands before both.
+  // The rest of what it says. The id stands before the text.
   std::uint16_t id_at_ = 0;
   std::uint16_t id_size_ = 0;
   bool text_ = false;  // what is said is choice 0's text

@@ -32,7 +32,8 @@ struct JsonFault {
   std::size_t offset = 0;  // bytes from the text's start
 };
 
-// A string as it stands in the text, between its quotes.
+// A string as it stands in the text, between its quotes. Only a cursor makes one, which has checked
+// it.
 struct JsonString {
   std::string_view raw;  // escapes not applied
   bool escaped = false;  // has at least one backslash

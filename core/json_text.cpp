@@ -140,7 +140,9 @@ std::optional<JsonString> read_literal(std::string_view literal) {
 std::optional<std::string> unescape(std::string_view literal) {
   const std::optional<JsonString> text = read_literal(literal);
   std::optional<std::string> out;
-  if (text) text->append_to(out.emplace());
+  if (!text) return out;
+  out.emplace().reserve(text->raw.size());
+  text->append_to(*out);
   return out;
 }
 

@@ -45,8 +45,9 @@ struct EventFacts {
   // The event says nothing that text of one choice does not: no tool calls, no reasoning, no log
   // probabilities.
   bool plain = true;
-  // For core/event_pattern.hpp: the last string that is content, and the `obfuscation` member,
-  // random letters that OpenAI adds to hide how long the text is (API reference, `stream_options`).
+  // For core/event_pattern.hpp, with their quotes: the last string of a choice that is content, and
+  // the `obfuscation` member, random letters that OpenAI adds to hide how long the text is (API
+  // reference, `stream_options`).
   std::string_view said;
   std::string_view obfuscation;
 };

@@ -7,6 +7,7 @@
 #include "core/body.hpp"
 #include "core/bounds.hpp"
 #include "core/free_text.hpp"
+#include "core/json_scan.hpp"
 
 namespace spillway {
 
@@ -19,8 +20,8 @@ constexpr std::string_view kSpace = " \t\r\n";
 // in other words soon differs. Whoever is wrongly doubted is only asked once more.
 constexpr std::size_t kTellingBytes = 4;
 
-// Appends what a literal says, if there is one. False: it has half of a surrogate pair, whose other
-// half comes in another event.
+// Appends what a literal says, if there is one. False: it may have half of a surrogate pair, whose
+// other half comes in another event.
 bool append_text(std::string_view literal, std::string& out) {
   const std::optional<JsonString> text = read_literal(literal);
   if (!text) return true;

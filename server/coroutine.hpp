@@ -110,9 +110,13 @@ class Chain {
       if (chain_ && !chain_->starting_) delete chain_;
     }
     void go_on() { std::exchange(chain_, nullptr)->run(); }
-    // What go_on() will need first, and then.
+    // Before go_on(), which needs the chain, and then the waiting coroutine's frame.
     void prefetch_chain() const { prefetch(chain_, chain_ + 1); }
-    void prefetch_frame() const;
+    void prefetch_frame() const {
+      constexpr std::size_t kBeginning = 256;  // bytes, of frames of some hundreds
+      const auto* frame = static_cast<const char*>(chain_->waiting_.address());
+      prefetch(frame, frame + kBeginning);
+    }
 
    private:
     Chain* chain_;
@@ -126,12 +130,6 @@ class Chain {
   bool starting_ = false;  // the operation; if it cannot, the coroutine is told so by an exception
   OnEnd on_end_;
 };
-
-inline void Chain::Waiting::prefetch_frame() const {
-  constexpr std::size_t kBeginning = 256;  // bytes, of frames of some hundreds
-  const auto* frame = static_cast<const char*>(chain_->waiting_.address());
-  if (frame != nullptr) prefetch(frame, frame + kBeginning);
-}
 
 struct GiveWayToCaller {
   bool await_ready() const noexcept { return false; }

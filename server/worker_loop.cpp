@@ -144,7 +144,7 @@ void WorkerLoop::look_ahead() const {
   if (const Socket* socket = told_of(next_ + 1)) socket->prefetch_readers_frame();
 }
 
-// The socket that news are of; nullptr: there are none, or they are not a socket's.
+// Whose the news at `place` are; nullptr: nobody's any more, or not a socket's.
 const Socket* WorkerLoop::told_of(std::size_t place) const {
   if (place >= count_ || told_[place].events == 0) return nullptr;  // it may be gone
   void* const tag = told_[place].data.ptr;

@@ -5,6 +5,7 @@
 
 #include <boost/asio/post.hpp>
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 #include <cerrno>
 #include <memory>
 #include <optional>
@@ -299,6 +300,34 @@ TEST_CASE("whose socket is closed while the news of it are on their way is not c
   for (const auto* const peer : {&to_first, &to_second}) REQUIRE(::write(peer->get(), "a", 1) == 1);
   settle(loop);
   CHECK(calls == 1);
+}
+
+TEST_CASE("sockets that end while news of them are on their way are not looked at any more") {
+  const bool throws = GENERATE(false, true);
+  WorkerLoop loop;
+  std::vector<std::unique_ptr<Pair>> ending;
+  Result never;
+  Socket first(loop, [&] {
+    ending.clear();
+    if (throws) throw std::runtime_error("first");
+  });
+  const Descriptor to_first = connected_to(first);
+  first.watch();
+  REQUIRE(::write(to_first.get(), "a", 1) == 1);
+  for (int i = 0; i < 6; ++i) {
+    ending.push_back(std::make_unique<Pair>(loop));
+    spawn(wait_readable(ending.back()->socket, never));
+    ending.back()->send("a");
+  }
+  Pair last(loop);
+  Result result;
+  spawn(wait_readable(last.socket, result));
+  last.send("a");
+  if (throws) CHECK_THROWS(settle(loop));
+  settle(loop);
+  CHECK(ending.empty());
+  CHECK_FALSE(never);
+  CHECK(result == error_code());
 }
 
 TEST_CASE("what one throws keeps the others' news") {
