@@ -7,6 +7,7 @@
 #include "core/stream_event.hpp"
 #include "fuzz.hpp"
 #include "json_reference.hpp"
+#include "tests/event_facts.hpp"
 
 namespace spillway {
 namespace {
@@ -48,12 +49,7 @@ void compare_lines(std::string_view text) {
   if (!known) return;
   const auto read = read_event(next);
   expect(read.has_value(), "only JSON is known");
-  const bool same = read->object && read->has_choices && read->content && !read->error &&
-                    !read->bare_error && read->finished.none() && !read->usage.known &&
-                    read->type.empty() && read->role.empty() && read->choices == known->choices &&
-                    read->plain == known->plain && read->id == known->id &&
-                    read->text == known->text;
-  expect(same, "an event that is known says what reading it says");
+  expect(same_facts(*known, *read), "an event that is known says what reading it says");
 }
 
 // Byte by byte, what quote() must make of a text: every invalid byte is replaced on its own.

@@ -73,6 +73,47 @@ class Relayed {
   std::string output_;
 };
 
+TEST_CASE("what an event says does not depend on the one before") {
+  const std::string error =
+      R"({"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}],)"
+      R"("error":{"message":"broken"}})";
+  Relayed relayed;
+  relayed.feed(kRole).feed(text("a")).feed(text("b"));
+  SECTION("text") {
+    relayed.feed(text("c")).feed(stop()).feed(kDone);
+    CHECK(relayed->state() == StreamState::complete);
+    CHECK(relayed.output() == kRole + text("a") + text("b") + text("c") + stop() + kDone);
+  }
+  SECTION("an error") {
+    relayed.feed(event(error));
+    CHECK(relayed->state() == StreamState::failed);
+    CHECK(std::holds_alternative<InBandError>(relayed->failure()));
+  }
+  SECTION("an end, without which it is not complete") {
+    SECTION("that is missing") {
+      relayed.feed(text("stop")).finish();
+    }
+    SECTION("of another choice") {
+      relayed.feed(text("c", 1)).feed(stop(1)).finish();
+    }
+    CHECK(relayed->state() == StreamState::failed);
+    CHECK(relayed.violation() == "the stream ended without a finish reason and without [DONE]");
+  }
+  SECTION("usage") {
+    const std::string usage = event(R"({"choices":[],"usage":{"prompt_tokens":3,)"
+                                    R"("completion_tokens":2}})");
+    relayed.feed(usage).feed(text("c"));
+    CHECK(relayed->usage().known);
+    CHECK(relayed->usage().prompt == 3);
+  }
+  SECTION("junk") {
+    relayed.feed(event(R"({"choices":[{"index":0,"delta":{"content":"c},"finish_reason":null}]})"));
+    CHECK(relayed->dropped_events() == 1);
+    relayed.feed(text("d"));
+    CHECK(relayed.output() == kRole + text("a") + text("b") + kMark + text("d"));
+  }
+}
+
 TEST_CASE("A chat stream is held until its first text, then relayed byte for byte") {
   Relayed relay;
   relay.feed(": hi\n\n" + kRole);
