@@ -38,7 +38,7 @@ LOOP, VISIT, ROUTE = "core/attempt_loop.cpp", "core/group_visit.cpp", "core/itin
 HEALTH, RECOURSE, BUDGET = "core/health.cpp", "core/recourse.cpp", "core/retry_budget.cpp"
 SELECTION, HINTS, CLASSIFY, RELAY = "core/selection.cpp", "core/hints.cpp", "core/classify.cpp", "core/stream_relay.cpp"
 HEDGE, HELD, RESUME = "core/attempt_hedge.cpp", "core/held_call.cpp", "core/attempt_resume.cpp"
-TRANSCRIPT = "core/stream_transcript.cpp"
+TRANSCRIPT, PATTERN = "core/stream_transcript.cpp", "core/event_pattern.cpp"
 LEASE = "core/limit_lease.cpp"
 LOTTERY = "core/lottery.cpp"
 LIVE, LOAD, STRATEGY = "core/live_deployment.cpp", "core/deployment_load.cpp", "core/strategy.cpp"
@@ -125,6 +125,19 @@ MUTATIONS = [
              "a leg that may repeat the text is not taken to continue it"),
     Mutation(TRANSCRIPT, "if (!facts.role.empty()) edits", "if (false) edits",
              "the role is told once"),
+    # --- events that are known from the one before
+    Mutation(PATTERN, " || text.raw.empty()", "",
+             "an event whose text is empty says nothing"),
+    Mutation(PATTERN, "if (rest != fixed.substr(obfuscation_at_)) return facts;", "",
+             "what stands behind the text is the same"),
+    Mutation(PATTERN, "facts.finished.any() || facts.usage.known", "facts.usage.known",
+             "an event that ends a choice is not learned"),
+    Mutation(PATTERN, "json.size() > bounds::kEventPatternBytes || ", "",
+             "a large event is not kept"),
+    Mutation(PATTERN, " || !facts.role.empty()", "",
+             "an event that names the role is not learned"),
+    Mutation(PATTERN, "  fixed_.clear();\n", "",
+             "behind an event that is not ordinary nothing is known"),
     Mutation(LOOP, "return fresh_calls_ + kept < most;", "return fresh_calls_ < most + kept;",
              "calls are bounded by max_attempts, and the last is kept for a fallback"),
     Mutation(LOOP, "if (end && now >= *end) return give_up(now);", "if (end && now < begun_) return give_up(now);",
