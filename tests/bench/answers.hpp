@@ -1,7 +1,6 @@
 // The bytes that the scripted upstream answers with: one JSON completion, and the events of a
 // stream. The text of every event is the time at which it was sent, so that the load generator can
-// tell how long it was on its way; all else of it stays the same throughout a stream, as it does
-// with most providers.
+// tell how long it was on its way; all else of it stays the same throughout a stream.
 
 #pragma once
 
