@@ -56,14 +56,14 @@ class ClientConnection {
   // Reads the body into request.body; says 100 Continue first where the client waits for it.
   Awaitable<std::optional<ReadFault>> read_body(const Config& config, ClientRequest& request);
 
-  // True if everything was handed to the kernel before `deadline`; after false the connection is
-  // closed. What the kernel does not take at once is copied first if the pieces are only
+  // True if the socket took everything before `deadline`; after false the connection is
+  // closed. What it does not take at once is copied first if the pieces are only
   // `passing`, which may lie in the worker's read buffer.
   enum class Pieces { staying, passing };
   Awaitable<bool> write(std::span<const std::string_view> pieces, TimePoint deadline,
                         Pieces lifetime = Pieces::staying);
 
-  // Writes what the kernel takes at once, and removes it from `buffers`; what the socket has to
+  // Writes what the socket takes at once, and removes it from `buffers`; what the socket has to
   // become for more, if that was not all. Nobody else may be writing.
   TlsSocket::Wants write_at_once(Buffers& buffers, error_code& ec);
   Awaitable<void> wait_for(TlsSocket::Wants wants, error_code& ec);
@@ -87,8 +87,9 @@ class ClientConnection {
   // Ends whatever is going on: the watcher is told, or else the connection is closed.
   void end(Ending why);
   bool is_open() const { return socket_.is_open(); }
-  bool idle() const { return idle_; }                // between requests
-  bool kept() const { return idle_ && !first_; }     // the same, and not new
+  // Between two requests, and the last answer is out.
+  bool idle() const { return idle_ && !socket_.owes(); }
+  bool kept() const { return idle() && !first_; }    // the same, and not new
   const std::string& peer() const { return peer_; }  // address; empty if not known
   Socket& socket() { return socket_; }
   std::uint64_t bytes_written() const { return bytes_written_; }
@@ -108,6 +109,7 @@ class ClientConnection {
   Awaitable<std::size_t> read_some(char* data, std::size_t size, error_code& ec);
   Awaitable<void> write_rest(Buffers buffers, error_code& ec);
   Awaitable<void> say_goodbye();
+  Awaitable<void> give_rest(error_code& ec);
   Awaitable<void> refuse_handshake(error_code why);
   PeerState look() { return tls_ ? tls_->peek() : peek_peer(socket_); }
   ReadFault body_fault(const error_code& ec) const;

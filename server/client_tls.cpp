@@ -65,7 +65,8 @@ Awaitable<void> ClientConnection::linger() {
   deadline_.arm(worker_.now() + kLinger);
   if (tls_) co_await say_goodbye();
   error_code ec;
-  socket_.end_sending(ec);
+  co_await give_rest(ec);
+  if (!ec) socket_.end_sending(ec);
   std::size_t dropped = 0;
   while (!ec && dropped < kLingerBytes) {
     co_await socket_.readable(ec);
@@ -78,12 +79,22 @@ Awaitable<void> ClientConnection::linger() {
 }
 
 Awaitable<void> ClientConnection::finish() {
-  if (tls_ && socket_.is_open()) {
+  if (tls_ ? socket_.is_open() : !socket_.flush()) {
     timed_out_ = false;
     deadline_.arm(worker_.now() + kLinger);
-    co_await say_goodbye();
+    if (tls_) co_await say_goodbye();
+    error_code ec;
+    co_await give_rest(ec);
   }
   close();
+}
+
+// What the socket took and the kernel did not.
+Awaitable<void> ClientConnection::give_rest(error_code& ec) {
+  while (!ec && !socket_.flush()) {
+    co_await socket_.writable(ec);
+    if (timed_out_) ec = asio::error::timed_out;
+  }
 }
 
 void ClientConnection::close_idle() {

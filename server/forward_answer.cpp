@@ -39,6 +39,7 @@ void Forward::begin_content(CallLeg& leg, bool event_stream) {
   event_stream_ = event_stream;
   if (!writer_.started()) {
     overhead_ = overhead() - uncounted_wait(leg.begun(), leg.upstream().waited());
+    leg.upstream().stop_counting_waits();
     writer_.begin(stream_head(&leg.upstream(), event_stream));
   }
   leg.upstream().forget_headers();

@@ -1,4 +1,4 @@
-// Gather writes that ask the kernel first: what it takes at once, as it nearly always does, costs
+// Gather writes that do not wait: what the socket takes at once, as it nearly always does, costs
 // one system call and no turn of the event loop.
 #pragma once
 
@@ -19,8 +19,8 @@ std::size_t size_of(const Buffers& buffers);
 void consume(Buffers& buffers, std::size_t bytes);
 std::string copy_of(const Buffers& buffers);
 
-// Sends as much as the kernel takes at once, and removes it from `buffers`; what is left has to
-// wait. Returns how much was sent.
+// Writes as much as the socket takes at once, and removes it from `buffers`; what is left has to
+// wait. Returns how much that was.
 std::size_t write_now(Socket& socket, Buffers& buffers, error_code& ec);
 
 }  // namespace spillway::server

@@ -12,6 +12,7 @@
 #include <boost/asio/buffer.hpp>
 #include <cerrno>
 #include <cstring>
+#include <new>
 
 namespace spillway::server {
 
@@ -20,9 +21,15 @@ namespace {
 constexpr std::size_t kMostBuffers = 64;  // of one write
 // Up to here copying them together costs less than having the kernel gather them.
 constexpr std::size_t kCopiedBytes = 4096;
+constexpr linger kLoudEnd{1, 0};  // the peer sees an error
+constexpr auto kNothingWrong = static_cast<asio::error::basic_errors>(0);
+
+error_code system_error(int number) {
+  return {number, asio::error::get_system_category()};
+}
 
 error_code last_error() {
-  return {errno, asio::error::get_system_category()};
+  return system_error(errno);
 }
 
 template <typename Value>
@@ -118,6 +125,7 @@ std::size_t Socket::read_some(std::span<char> room, error_code& ec) {
   if (n <= 0) {
     ec = n < 0 ? last_error() : error_code(asio::error::eof);
     if (ec == asio::error::would_block) found_empty();
+    if (ec == asio::error::would_block && refused_ != 0) ec = system_error(refused_);
     return 0;
   }
   const auto got = static_cast<std::size_t>(n);
@@ -127,6 +135,13 @@ std::size_t Socket::read_some(std::span<char> room, error_code& ec) {
 
 std::size_t Socket::write_some(std::span<const asio::const_buffer> buffers, error_code& ec) {
   ec = {};
+  if (!owes() && loop_.outbox_.put(*this, buffers)) {
+    in_outbox_ = true;
+    return asio::buffer_size(buffers);
+  }
+  if (!flush()) ec = asio::error::would_block;
+  if (refused_ != 0) ec = system_error(refused_);
+  if (ec) return 0;
   const std::size_t bytes = asio::buffer_size(buffers);
   const auto n = bytes <= kCopiedBytes ? send_copied(native_handle(), buffers)
                                        : send_gathered(native_handle(), buffers);
@@ -135,10 +150,49 @@ std::size_t Socket::write_some(std::span<const asio::const_buffer> buffers, erro
   return 0;
 }
 
+bool Socket::flush() {
+  if (in_outbox_) loop_.outbox_.hand_over();
+  return !unsent_;
+}
+
+void Socket::hand_over(std::string_view text) {
+  in_outbox_ = false;
+  if (!is_open() || refused_ != 0) return;
+  if (!unsent_) {
+    const auto n = send(native_handle(), text.data(), text.size());
+    if (n < 0 && last_error() != asio::error::would_block) return refuse(errno);
+    text.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+    if (text.empty()) return;
+  }
+  try {
+    if (!unsent_) unsent_ = std::make_unique<std::string>();
+    unsent_->append(text);
+  } catch (const std::bad_alloc&) {
+    return refuse(ENOMEM);
+  }
+  ask();
+}
+
+void Socket::send_rest() {
+  const auto n = send(native_handle(), unsent_->data(), unsent_->size());
+  if (n < 0 && last_error() != asio::error::would_block) return refuse(errno);
+  unsent_->erase(0, static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+  if (unsent_->empty()) unsent_.reset();
+}
+
+// Whoever waits finds out by reading or writing. What the peer said before is read first.
+void Socket::refuse(int error) {
+  refused_ = error;
+  unsent_.reset();
+  end_waits(kNothingWrong);
+}
+
 void Socket::wait_readable(error_code& ec, coroutine::Chain::Waiting waiting) {
   reader_.emplace(std::move(waiting), ec);
   if (!is_open())
     cancel();
+  else if (refused_ != 0)
+    refuse(refused_);
   else if (!will_tell_)
     ask();
 }
@@ -158,11 +212,10 @@ void Socket::watch() {
 
 void Socket::ask() {
   epoll_event event{EPOLLIN | EPOLLRDHUP | EPOLLET, {this}};
-  if (writer_) event.events |= EPOLLOUT;
+  if (writer_ || unsent_) event.events |= EPOLLOUT;
   const int kernel = loop_.kernel_ ? loop_.kernel_->native_handle() : -1;
   if (::epoll_ctl(kernel, known_ ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, native_handle(), &event) != 0) {
-    failure_ = static_cast<asio::error::basic_errors>(errno);
-    return close();
+    return close(static_cast<asio::error::basic_errors>(errno));
   }
   if (!std::exchange(known_, true) && !is_linked()) loop_.known_.push_back(*this);
   will_tell_ = true;
@@ -180,7 +233,9 @@ void Socket::became_readable(bool ended) {
 }
 
 void Socket::became_writable() {
-  if (!ending_) go_on(writer_, {});
+  if (ending_) return;
+  if (unsent_) send_rest();
+  if (!unsent_) go_on(writer_, {});
 }
 
 void Socket::go_on(std::optional<Waiter>& waiter, error_code ec) {
@@ -192,7 +247,12 @@ void Socket::go_on(std::optional<Waiter>& waiter, error_code ec) {
 }
 
 void Socket::cancel() {
+  end_waits(asio::error::operation_aborted);
+}
+
+void Socket::end_waits(asio::error::basic_errors why) {
   if (!reader_ && !writer_) return;
+  failure_ = why;
   if (is_linked()) unlink();
   loop_.ending_.push_back(*this);
   ending_ = true;
@@ -201,7 +261,15 @@ void Socket::cancel() {
 
 // The kernel is told so, because a process that is being started may share the socket for a moment.
 void Socket::close() {
+  close(asio::error::operation_aborted);
+}
+
+void Socket::close(asio::error::basic_errors why) {
   if (!is_open()) return;
+  flush();
+  if (owes()) set_option(*this, SOL_SOCKET, SO_LINGER, kLoudEnd);
+  unsent_.reset();
+  refused_ = 0;
   if (std::exchange(known_, false)) {
     if (is_linked()) unlink();
     if (loop_.kernel_)
@@ -211,17 +279,17 @@ void Socket::close() {
   }
   descriptor_ = Descriptor();
   will_tell_ = ended_ = watched_ = false;
-  cancel();
+  end_waits(why);
 }
 
 void Socket::reset() {
-  constexpr linger kAtOnce{1, 0};
-  set_option(*this, SOL_SOCKET, SO_LINGER, kAtOnce);
+  set_option(*this, SOL_SOCKET, SO_LINGER, kLoudEnd);
   close();
 }
 
 void Socket::end_sending(error_code& ec) {
   ec = {};
+  flush();
   if (::shutdown(native_handle(), SHUT_WR) != 0) ec = last_error();
 }
 

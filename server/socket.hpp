@@ -6,8 +6,11 @@
 // waiting costs a request no call of its own.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "server/asio.hpp"
@@ -35,8 +38,15 @@ class Socket : public SelfUnlinking {
 
   // At least one byte, or an error; eof at the peer's orderly end.
   std::size_t read_some(std::span<char> room, error_code& ec);
-  // What the kernel takes of the first buffers, of which there is at least one and none empty.
+  // How much of the first buffers was taken, of which there is at least one and none empty. The
+  // kernel has it at the end of the loop's round, if it is little. What the kernel then does not
+  // take waits here, and nothing more is taken meanwhile; what it refuses is the error of the next
+  // write, and of the next read that finds nothing.
   std::size_t write_some(std::span<const asio::const_buffer> buffers, error_code& ec);
+  // False: some of what was taken waits here, until writable().
+  bool flush();
+  // Something does, or was refused, as far as is known.
+  bool owes() const { return unsent_ || refused_ != 0; }
   // For whoever reads without read_some(): the kernel had nothing.
   void found_empty() { will_tell_ = known_ && !ended_; }
 
@@ -61,7 +71,7 @@ class Socket : public SelfUnlinking {
 
   // Whoever waits goes on, from the event loop and not from here.
   void cancel();
-  void close();  // idempotent
+  void close();  // idempotent; if something of what was taken waits here, as reset()
   void reset();  // closes so that the peer sees an error instead of an orderly end
   void end_sending(error_code& ec);
 
@@ -70,6 +80,7 @@ class Socket : public SelfUnlinking {
   Tcp::endpoint peer(error_code& ec) const;
 
  private:
+  friend class Outbox;
   friend class WorkerLoop;
   struct Waiter {
     coroutine::Chain::Waiting waiting;
@@ -82,6 +93,11 @@ class Socket : public SelfUnlinking {
   void prefetch_readers_frame() const {
     if (reader_) reader_->waiting.prefetch_frame();
   }
+  void hand_over(std::string_view text);
+  void send_rest();
+  void refuse(int error);
+  void end_waits(asio::error::basic_errors why);
+  void close(asio::error::basic_errors why);
   void ask();
   void became_readable(bool ended);
   void became_writable();
@@ -90,13 +106,16 @@ class Socket : public SelfUnlinking {
   Callback on_readable_;
   std::optional<Waiter> reader_;
   std::optional<Waiter> writer_;
+  std::unique_ptr<std::string> unsent_;  // was taken, and the kernel has no room for it
   Descriptor descriptor_;
+  int refused_ = 0;         // why the kernel did not take what was taken (errno(3))
   bool known_ = false;      // to the kernel
   bool will_tell_ = false;  // the kernel, of what there is to read: unless it has, and that is left
   bool ended_ = false;      // the peer's side, of which the kernel tells only once
   bool watched_ = false;
-  bool ending_ = false;  // whoever waits is about to be told so, and nothing else
-  asio::error::basic_errors failure_ = asio::error::operation_aborted;  // what they are told
+  bool in_outbox_ = false;
+  bool ending_ = false;                  // whoever waits is about to be told so, and nothing else
+  asio::error::basic_errors failure_{};  // what they are told
 };
 
 // Reads that find something at once take no turn of the event loop; after so many others get

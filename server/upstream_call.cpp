@@ -97,7 +97,7 @@ void UpstreamCall::keep_received() {
 // More behind what has been received and not parsed.
 void UpstreamCall::begin_read(TimePoint deadline) {
   keep_received();
-  reading_since_ = worker_.now_anew();
+  if (counting_waits_) reading_since_ = worker_.now_anew();
   connection_->begin_read(deadline);
 }
 
@@ -108,7 +108,7 @@ std::string_view UpstreamCall::front() const {
 }
 
 void UpstreamCall::end_read(std::string_view arrived) {
-  waited_ += worker_.now() - reading_since_;
+  if (counting_waits_) waited_ += worker_.now() - reading_since_;
   if (arrived.empty()) return;
   any_byte_ = true;
   received_ = received_.size() <= kShortRest ? arrived : kept_.append(arrived);

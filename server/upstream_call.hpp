@@ -37,7 +37,7 @@ class UpstreamCall {
   UpstreamCall(const UpstreamCall&) = delete;
   UpstreamCall& operator=(const UpstreamCall&) = delete;
 
-  // True if the request is out: a connection was waiting for it, and took all of it. Else what is
+  // True if the request is on its way: a connection was waiting for it, and took all of it. Else what is
   // left is in `request`, for send_rest(). That the provider did not read all of it is no fault
   // yet: its answer says more.
   bool send_at_once(Buffers& request, attempt::Call::Connection connection);
@@ -73,7 +73,8 @@ class UpstreamCall {
   // Ends the call from outside (the client left): whatever is waiting returns soon.
   void cancel();
 
-  Duration waited() const { return waited_; }  // on the network
+  Duration waited() const { return waited_; }  // on the network, until nobody wants to know more
+  void stop_counting_waits() { counting_waits_ = false; }
 
  private:
   bool take_pooled(attempt::Call::Connection wanted);
@@ -102,6 +103,7 @@ class UpstreamCall {
   error_code write_error_;
   std::size_t searched_ = 0;  // of received_, for the end of the head
   unsigned interim_ = 0;
+  bool counting_waits_ = true;
   bool any_byte_ = false;
   bool cancelled_ = false;
   bool finished_ = false;

@@ -289,7 +289,7 @@ void UpstreamConnection::look_at_early_answer() {
 }
 
 bool UpstreamConnection::nothing_buffered() const {
-  return !tls_ || !tls_->has_pending();
+  return !socket_.owes() && (!tls_ || !tls_->has_pending());
 }
 
 void UpstreamConnection::close() {

@@ -126,14 +126,24 @@ bool WorkerLoop::serve(int timeout_ms) {
     count_ = static_cast<std::size_t>(std::max(count, 0));
   }
   const bool any = count_ > 0;
-  // Where one throws the rest is served by the next call.
+  serve_sockets();
+  // What has arrived counts before what is late.
+  if (std::exchange(due_, false)) expire();
+  return any;
+}
+
+// Where one throws the rest is served by the next call.
+void WorkerLoop::serve_sockets() {
+  struct Close {
+    Outbox& outbox;
+    ~Close() { outbox.hand_over_and_close(); }
+  } const close{outbox_};
+  // A single one's writes would only wait.
+  if (count_ - next_ > 1) outbox_.open();
   while (next_ < count_) {
     look_ahead();
     serve_next();
   }
-  // What has arrived counts before what is late.
-  if (std::exchange(due_, false)) expire();
-  return any;
 }
 
 // Among many connections what one of them needs is seldom in the caches. Each step leads to the
@@ -189,7 +199,7 @@ void WorkerLoop::end_waits() {
     socket.unlink();
     if (socket.known_) known_.push_back(socket);
     socket.ending_ = false;
-    const auto why = std::exchange(socket.failure_, asio::error::operation_aborted);
+    const auto why = socket.failure_;
     // One of them may take the socket along.
     auto reader = std::exchange(socket.reader_, std::nullopt);
     auto writer = std::exchange(socket.writer_, std::nullopt);

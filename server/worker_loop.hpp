@@ -22,6 +22,7 @@
 #include "server/asio.hpp"
 #include "server/deadline.hpp"
 #include "server/descriptor.hpp"
+#include "server/outbox.hpp"
 
 namespace spillway::server {
 
@@ -102,6 +103,7 @@ class WorkerLoop {
   void go_on_roused();
   void wait_in_asio();
   bool serve(int timeout_ms);
+  void serve_sockets();
   void look_ahead() const;
   const Socket* told_of(std::size_t place) const;
   void serve_next();
@@ -122,6 +124,7 @@ class WorkerLoop {
   std::array<epoll_event, kAtOnce> told_;
   std::size_t next_ = 0;  // of told_, to be served
   std::size_t count_ = 0;
+  Outbox outbox_;     // of those sockets; empty between two rounds
   bool due_ = false;  // deadlines_ are, after those
   unsigned timer_waits_ = 0;
   bool in_asio_ = false;  // it will tell when a socket is ready
