@@ -1,6 +1,7 @@
 // What StreamRelay makes of one whole event.
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "core/body.hpp"
 #include "core/stream_relay.hpp"
@@ -63,7 +64,9 @@ StreamRelay::Verdict StreamRelay::judge_choices(const EventFacts& facts, std::st
   finished_ |= facts.finished;
   begun_ |= facts.content;
   using Step = StreamTranscript::Step;
-  const Step step = transcript_ ? transcript_->take(facts, data, replacement_) : Step::pass;
+  std::string replacement;
+  const Step step = transcript_ ? transcript_->take(facts, data, replacement) : Step::pass;
+  if (!replacement.empty()) replacement_ = &kept_.emplace_front(std::move(replacement));
   if (step == Step::swallow) return Verdict::swallow;
   if (step == Step::diverged) return Verdict::diverged;
   return facts.content ? Verdict::content : Verdict::hold;
@@ -94,8 +97,8 @@ StreamRelay::Verdict StreamRelay::judge_done() {
 }
 
 StreamRelay::Verdict StreamRelay::in_band_error(std::string_view body) {
-  error_body_.assign(body);
-  failure_ = std::make_unique<AttemptOutcome>(InBandError{error_body_, {}});
+  failure_ = std::make_unique<Ending>(std::string(body));
+  failure_->outcome = InBandError{failure_->body, {}};
   return Verdict::error;
 }
 

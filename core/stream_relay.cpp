@@ -46,8 +46,8 @@ bool StreamRelay::at_boundary() const {
 }
 
 std::size_t StreamRelay::memory() const {
-  std::size_t bytes =
-      pending_.capacity() + held_.capacity() + error_body_.capacity() + pattern_.memory();
+  std::size_t bytes = pending_.capacity() + held_.capacity() + pattern_.memory();
+  if (failure_) bytes += failure_->body.capacity();
   for (const std::string& text : kept_) bytes += text.capacity();
   return bytes;
 }
@@ -138,8 +138,8 @@ bool StreamRelay::puts_out(Verdict verdict) const {
 
 void StreamRelay::take(std::string_view raw, Verdict verdict) {
   if (verdict == Verdict::content || verdict == Verdict::terminal) start_relaying();
-  if (!replacement_.empty())
-    output_.push_back(kept_.emplace_front(std::exchange(replacement_, {})));
+  if (replacement_)
+    output_.push_back(*std::exchange(replacement_, nullptr));
   else if (puts_out(verdict))
     output_.push_back(raw);
   switch (verdict) {
@@ -262,7 +262,8 @@ void StreamRelay::diverge() {
 }
 
 void StreamRelay::fail_protocol(std::string detail) {
-  failure_ = std::make_unique<AttemptOutcome>(ProtocolViolation{std::move(detail)});
+  failure_ = std::make_unique<Ending>();
+  failure_->outcome = ProtocolViolation{std::move(detail)};
   state_ = StreamState::failed;
 }
 

@@ -63,7 +63,7 @@ class StreamRelay {
 
   // When failed: the error inside the stream, or a protocol violation. Views in it are valid until
   // the next feed().
-  const AttemptOutcome& failure() const { return *failure_; }
+  const AttemptOutcome& failure() const { return failure_->outcome; }
 
   // When failed: the stream said something else than what it was to continue.
   bool diverged() const { return diverged_; }
@@ -94,6 +94,11 @@ class StreamRelay {
     early_end,
     swallow,
     diverged
+  };
+
+  struct Ending {
+    std::string body = {};  // what the outcome's views are of
+    AttemptOutcome outcome = {};
   };
 
   // Each takes bytes off the front and returns the rest.
@@ -128,8 +133,7 @@ class StreamRelay {
   std::vector<std::string_view> output_;
   // What output_ views that is not the driver's; until clear_output().
   std::forward_list<std::string> kept_;
-  std::string error_body_;
-  std::unique_ptr<AttemptOutcome> failure_;
+  std::unique_ptr<Ending> failure_;
   TokenUsage usage_;
   std::uint64_t events_ = 0;
   std::uint64_t dropped_ = 0;
@@ -140,7 +144,8 @@ class StreamRelay {
   bool terminal_relayed_ = false;
   bool diverged_ = false;
   bool begun_ = false;
-  std::string replacement_;  // of the event being judged; empty: put out as it came
+  // Of the event being judged, among kept_; nullptr: put out as it came.
+  const std::string* replacement_ = nullptr;
 };
 
 // A complete plain (not streamed) 200 answer.

@@ -135,7 +135,7 @@ std::size_t Socket::read_some(std::span<char> room, error_code& ec) {
 
 std::size_t Socket::write_some(std::span<const asio::const_buffer> buffers, error_code& ec) {
   ec = {};
-  if (!owes() && loop_.outbox_.put(*this, buffers)) {
+  if (is_open() && !owes() && loop_.outbox_.put(*this, buffers)) {
     in_outbox_ = true;
     return asio::buffer_size(buffers);
   }

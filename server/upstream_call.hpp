@@ -37,9 +37,9 @@ class UpstreamCall {
   UpstreamCall(const UpstreamCall&) = delete;
   UpstreamCall& operator=(const UpstreamCall&) = delete;
 
-  // True if the request is on its way: a connection was waiting for it, and took all of it. Else what is
-  // left is in `request`, for send_rest(). That the provider did not read all of it is no fault
-  // yet: its answer says more.
+  // True if the request is on its way: a connection was waiting for it, and took all of it. Else
+  // what is left is in `request`, for send_rest(). That the provider did not read all of it is no
+  // fault yet: its answer says more.
   bool send_at_once(Buffers& request, attempt::Call::Connection connection);
   Awaitable<CallFaultPtr> send_rest(Buffers request, TimePoint deadline);
   // Up to and including the response head; interim responses are passed over.

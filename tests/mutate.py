@@ -34,6 +34,7 @@ class Mutation(NamedTuple):
 
 
 DEADLINE, ELIGIBILITY = "core/attempt_deadline.cpp", "core/eligibility.cpp"
+SOCKET, OUTBOX, WORKER_LOOP = "server/socket.cpp", "server/outbox.cpp", "server/worker_loop.cpp"
 LOOP, VISIT, ROUTE = "core/attempt_loop.cpp", "core/group_visit.cpp", "core/itinerary.cpp"
 HEALTH, RECOURSE, BUDGET = "core/health.cpp", "core/recourse.cpp", "core/retry_budget.cpp"
 SELECTION, HINTS, CLASSIFY, RELAY = "core/selection.cpp", "core/hints.cpp", "core/classify.cpp", "core/stream_relay.cpp"
@@ -237,6 +238,21 @@ MUTATIONS = [
              "every choice that was begun must have been finished"),
     Mutation(RELAY, "if (held_.size() > bounds::kHeldStreamBytes) start_relaying();", "",
              "what is held of a stream is bounded"),
+    # --- what sockets write within a round
+    Mutation(SOCKET, "if (is_open() && !owes() && loop_", "if (is_open() && loop_",
+             "nothing is taken behind what the kernel had no room for"),
+    Mutation(SOCKET, "if (!flush()) ec = asio::error::would_block;", "",
+             "what was put off goes first"),
+    Mutation(SOCKET, "if (owes()) set_option(", "if (false) set_option(",
+             "a cut answer does not end like a whole one"),
+    Mutation(SOCKET, "unsent_.reset();\n  end_waits(kNothingWrong);", "unsent_.reset();",
+             "whoever waits for a socket learns that the kernel refused what it had taken"),
+    Mutation(SOCKET, "if (unsent_) send_rest();", "",
+             "what the kernel had no room for is sent once it has"),
+    Mutation(OUTBOX, "if (letter_count_ == letters_.size() || bytes > bytes_.size() - used_) hand_over();", "",
+             "no more is put off than there is room for"),
+    Mutation(WORKER_LOOP, "~Close() { outbox.hand_over_and_close(); }", "~Close() {}",
+             "what was put off goes out at the end of the round"),
 ]
 
 

@@ -1,23 +1,26 @@
 // Preloaded into the gateway by tests: a wall clock that jumps, a name with two addresses, a thread
-// that hangs, memory that cannot be had, and TLS connections that there is none for. It counts as
-// well how often the kernel is told what to wait for.
+// that hangs, memory that cannot be had, sockets with little room, and TLS connections that there
+// is none for. It counts as well how often the kernel is told what to wait for.
 //
 // Each variable names a file that holds a 64-bit integer. SPILLWAY_TEST_CLOCK: a number of seconds,
 // which is added to the time of day. SPILLWAY_TEST_HANG: while it is not 0 the first thread that
 // waits for events does not come back; the main thread is spared. SPILLWAY_TEST_STARVE: so many
 // bytes at once, or more, cannot be had; 0: all can. SPILLWAY_TEST_TELLINGS: how many calls of
-// epoll_ctl(2) there were. SPILLWAY_TEST_NO_TLS is a number itself: the first so many TLS
+// epoll_ctl(2) there were. SPILLWAY_TEST_CRAMP: while it is not 0 a socket takes half of what it is
+// given, and the rest at the next call. SPILLWAY_TEST_NO_TLS is a number itself: the first so many TLS
 // connections cannot be made. many.test has the addresses 127.0.0.2 and 127.0.0.1, in this order.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +29,7 @@ static volatile int64_t* jump;
 static volatile int64_t* hang;
 static volatile int64_t* starve;
 static volatile int64_t* tellings;
+static volatile int64_t* cramp;
 
 static volatile int64_t* number_in(const char* variable) {
   const char* file = getenv(variable);
@@ -40,6 +44,7 @@ __attribute__((constructor)) static void open_files(void) {
   hang = number_in("SPILLWAY_TEST_HANG");
   starve = number_in("SPILLWAY_TEST_STARVE");
   tellings = number_in("SPILLWAY_TEST_TELLINGS");
+  cramp = number_in("SPILLWAY_TEST_CRAMP");
 }
 
 extern void* __libc_malloc(size_t size);
@@ -67,6 +72,22 @@ int epoll_ctl(int epoll, int change, int fd, struct epoll_event* event) {
   if (!real) real = (int (*)(int, int, int, struct epoll_event*))dlsym(RTLD_NEXT, "epoll_ctl");
   if (tellings) __atomic_fetch_add(tellings, 1, __ATOMIC_RELAXED);
   return real(epoll, change, fd, event);
+}
+
+long syscall(long number, ...) {
+  static long (*real)(long, ...);
+  static char halved[4096];  // by descriptor
+  if (!real) real = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
+  long given[6];
+  va_list list;
+  va_start(list, number);
+  for (int i = 0; i < 6; ++i) given[i] = va_arg(list, long);
+  va_end(list);
+  if (number == SYS_sendto && cramp && *cramp && given[0] < 4096 && given[2] > 1) {
+    halved[given[0]] ^= 1;
+    if (halved[given[0]]) given[2] /= 2;
+  }
+  return real(number, given[0], given[1], given[2], given[3], given[4], given[5]);
 }
 
 int clock_gettime(clockid_t clock, struct timespec* now) {

@@ -1,5 +1,5 @@
 """Builds interposed.c, for gateways that need a clock that jumps, a name with two addresses, a
-thread that hangs, memory that cannot be had, or calls that are counted."""
+thread that hangs, memory that cannot be had, sockets with little room, or calls that are counted."""
 
 from __future__ import annotations
 
@@ -30,16 +30,19 @@ class Interposed:
         assert built.returncode == 0, built.stderr
         self.clock, self.hanging = folder / "clock", folder / "hang"
         self.starving, self.telling = folder / "starve", folder / "tellings"
+        self.cramping = folder / "cramp"
         self.jump(0)
         self.resume()
         self.starve(0)
         write(self.telling, 0)
+        write(self.cramping, 0)
         self.environment = {
             "LD_PRELOAD": str(library),
             "SPILLWAY_TEST_CLOCK": str(self.clock),
             "SPILLWAY_TEST_HANG": str(self.hanging),
             "SPILLWAY_TEST_STARVE": str(self.starving),
             "SPILLWAY_TEST_TELLINGS": str(self.telling),
+            "SPILLWAY_TEST_CRAMP": str(self.cramping),
         }
 
     def jump(self, seconds: int) -> None:
@@ -56,6 +59,10 @@ class Interposed:
     def starve(self, size: int) -> None:
         """So many bytes at once, or more, cannot be had; 0: all can."""
         write(self.starving, size)
+
+    def cramp(self) -> None:
+        """Sockets take half of what they are given, and the rest when they are asked again."""
+        write(self.cramping, 1)
 
     def tellings(self) -> int:
         """How often the kernel was told what to wait for (epoll_ctl(2))."""

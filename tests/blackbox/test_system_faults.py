@@ -13,6 +13,7 @@ import pytest
 
 from behaviours import answer, error
 from concurrency import eventually, in_background
+from crowd import everybody_is_answered
 from edge import BODY, CHAT
 from gateway import Gateway, clean_environment, is_sanitized
 from interposed import Interposed
@@ -38,6 +39,20 @@ def test_the_next_address_of_a_name_is_tried(gateway, upstream, interposed):
     for _ in range(3):
         answer = running.chat()
         assert (answer.status, answer.header("x-spillway-attempts")) == (200, "1")
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "closed"])
+def test_sockets_with_little_room_get_everything_in_the_end(
+    gateway, upstream, interposed, stream, kept
+):
+    running = gateway(
+        deployment(upstream()), spillway={"threads": 1}, env=interposed.environment
+    )
+    whole = running.chat(text="x", stream=stream).body
+    interposed.cramp()
+    answers = everybody_is_answered(running, stream, kept)
+    assert {(answer.status, answer.body) for answer in answers} == {(200, whole)}
 
 
 @pytest.mark.row("S10")

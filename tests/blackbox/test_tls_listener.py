@@ -15,7 +15,9 @@ import pytest
 from behaviours import after, answer, plausible, stall, stream
 from canned import DONE
 from concurrency import at_once, eventually, in_background
+from crowd import everybody_is_answered
 from edge import BODY, CHAT
+from interposed import Interposed
 from loop import Gate
 from settings import configuration, deployment
 from streams import ONE, ROLE, TWO, open_stream
@@ -305,6 +307,21 @@ def test_a_long_answer_comes_whole_to_a_slow_reader(gateway, upstream):
     with running.connect(receive_buffer=4096) as client:
         whole = ask(client)
     assert whole.complete and whole.json()["choices"][0]["message"]["content"] == text
+
+
+@pytest.mark.parametrize("stream_wanted", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "closed"])
+def test_sockets_with_little_room_get_everything_in_the_end(
+    gateway, upstream, binary, tmp_path, stream_wanted, kept
+):
+    interposed = Interposed(binary, tmp_path)
+    running = gateway(
+        deployment(upstream()), spillway={"threads": 1}, env=interposed.environment
+    )
+    interposed.cramp()
+    for got in everybody_is_answered(running, stream_wanted, kept):
+        assert got.status == 200
+        assert got.body.endswith(DONE) if stream_wanted else got.json()["choices"]
 
 
 def test_comments_keep_a_stream_open_while_the_reader_is_slow(gateway, upstream):

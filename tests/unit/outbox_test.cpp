@@ -178,6 +178,15 @@ TEST_CASE("whoever ends a connection in its turn has said everything before") {
   CHECK(round.first.got() == "a.");
 }
 
+TEST_CASE("a closed socket takes nothing") {
+  Round round;
+  round.of([&] {
+    round.first.socket.close();
+    CHECK(round.first.write("a") == 0);
+    CHECK(round.first.ec == asio::error::bad_descriptor);
+  });
+}
+
 TEST_CASE("what one throws keeps nobody from being heard") {
   Round round;
   round.first.has_turn([&] { CHECK(round.first.write("a") == 1); });
