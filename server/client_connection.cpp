@@ -172,7 +172,7 @@ Awaitable<void> ClientConnection::wait_for(TlsSocket::Wants wants, error_code& e
     co_await socket_.readable(ec);
 }
 
-// What the kernel did not take at once.
+// What the socket did not take at once.
 Awaitable<void> ClientConnection::write_rest(Buffers buffers, error_code& ec) {
   auto wants = TlsSocket::Wants::writable;
   while (!ec && wants != TlsSocket::Wants::nothing) {

@@ -67,6 +67,9 @@ class ClientConnection {
   // become for more, if that was not all. Nobody else may be writing.
   TlsSocket::Wants write_at_once(Buffers& buffers, error_code& ec);
   Awaitable<void> wait_for(TlsSocket::Wants wants, error_code& ec);
+  // What was taken and not given to the kernel yet. After that, or after `deadline`, the connection
+  // may be closed.
+  Awaitable<void> give_rest(TimePoint deadline);
 
   // Calls `on_ending` at most once while a request is being answered: if the client closes its
   // side, or with what end() says.
@@ -87,9 +90,8 @@ class ClientConnection {
   // Ends whatever is going on: the watcher is told, or else the connection is closed.
   void end(Ending why);
   bool is_open() const { return socket_.is_open(); }
-  // Between two requests, and the last answer is out.
-  bool idle() const { return idle_ && !socket_.owes(); }
-  bool kept() const { return idle() && !first_; }    // the same, and not new
+  bool idle() const { return idle_; }                // between requests
+  bool kept() const { return idle_ && !first_; }     // the same, and not new
   const std::string& peer() const { return peer_; }  // address; empty if not known
   Socket& socket() { return socket_; }
   std::uint64_t bytes_written() const { return bytes_written_; }
@@ -109,7 +111,6 @@ class ClientConnection {
   Awaitable<std::size_t> read_some(char* data, std::size_t size, error_code& ec);
   Awaitable<void> write_rest(Buffers buffers, error_code& ec);
   Awaitable<void> say_goodbye();
-  Awaitable<void> give_rest(error_code& ec);
   Awaitable<void> refuse_handshake(error_code why);
   PeerState look() { return tls_ ? tls_->peek() : peek_peer(socket_); }
   ReadFault body_fault(const error_code& ec) const;

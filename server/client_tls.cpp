@@ -16,6 +16,7 @@ namespace spillway::server {
 namespace {
 
 constexpr Duration kLinger = seconds(2);
+constexpr Duration kRestTimeout = seconds(60);  // as for answers of the gateway's own
 constexpr std::size_t kLingerBytes = 4 * 1024 * 1024;
 constexpr std::string_view kPlainText =
     "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 35\r\n"
@@ -61,12 +62,12 @@ Awaitable<void> ClientConnection::refuse_handshake(error_code why) {
 }
 
 Awaitable<void> ClientConnection::linger() {
+  if (!socket_.flush()) co_await give_rest(worker_.now() + kRestTimeout);
   timed_out_ = false;
   deadline_.arm(worker_.now() + kLinger);
   if (tls_) co_await say_goodbye();
   error_code ec;
-  co_await give_rest(ec);
-  if (!ec) socket_.end_sending(ec);
+  socket_.end_sending(ec);
   std::size_t dropped = 0;
   while (!ec && dropped < kLingerBytes) {
     co_await socket_.readable(ec);
@@ -79,27 +80,34 @@ Awaitable<void> ClientConnection::linger() {
 }
 
 Awaitable<void> ClientConnection::finish() {
-  if (tls_ ? socket_.is_open() : !socket_.flush()) {
+  if (!socket_.flush()) co_await give_rest(worker_.now() + kRestTimeout);
+  if (tls_ && socket_.is_open()) {
     timed_out_ = false;
     deadline_.arm(worker_.now() + kLinger);
-    if (tls_) co_await say_goodbye();
-    error_code ec;
-    co_await give_rest(ec);
+    co_await say_goodbye();
+    if (!socket_.flush()) co_await give_rest(worker_.now() + kLinger);
   }
   close();
 }
 
-// What the socket took and the kernel did not.
-Awaitable<void> ClientConnection::give_rest(error_code& ec) {
+Awaitable<void> ClientConnection::give_rest(TimePoint deadline) {
+  timed_out_ = false;
+  deadline_.arm(deadline);
+  error_code ec;
   while (!ec && !socket_.flush()) {
     co_await socket_.writable(ec);
     if (timed_out_) ec = asio::error::timed_out;
   }
+  deadline_.disarm();
 }
 
 void ClientConnection::close_idle() {
+  if (!socket_.flush()) {  // whoever waits for the next request goes on, to finish()
+    timed_out_ = true;
+    return socket_.cancel();
+  }
   error_code ignored;
-  if (tls_) tls_->say_goodbye(ignored);  // there is room for it, since nothing was sent for a while
+  if (tls_) tls_->say_goodbye(ignored);  // there is room for it
   close();
 }
 

@@ -111,6 +111,7 @@ Awaitable<void> Forward::end_broken(const Failure& why) {
     const bool written = writer_.write(pieces);
     if (written && writer_.must_flush()) co_await writer_.flush();
   }
+  co_await connection_.give_rest(worker_.now() + config_.timeouts.stream_idle);
   // Without chunks an orderly end would pass for the end of the answer.
   if (!event_stream_ && request_.http_1_0)
     connection_.reset();

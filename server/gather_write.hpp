@@ -1,5 +1,5 @@
-// Gather writes that do not wait: what the socket takes at once, as it nearly always does, costs
-// one system call and no turn of the event loop.
+// Gather writes that do not wait: what the socket takes at once, as it nearly always does, costs no
+// turn of the event loop.
 #pragma once
 
 #include <boost/container/small_vector.hpp>

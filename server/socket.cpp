@@ -177,7 +177,10 @@ void Socket::send_rest() {
   const auto n = send(native_handle(), unsent_->data(), unsent_->size());
   if (n < 0 && last_error() != asio::error::would_block) return refuse(errno);
   unsent_->erase(0, static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
-  if (unsent_->empty()) unsent_.reset();
+  if (unsent_->empty())
+    unsent_.reset();
+  else
+    ask();
 }
 
 // Whoever waits finds out by reading or writing. What the peer said before is read first.
@@ -235,7 +238,7 @@ void Socket::became_readable(bool ended) {
 void Socket::became_writable() {
   if (ending_) return;
   if (unsent_) send_rest();
-  if (!unsent_) go_on(writer_, {});
+  if (!unsent_ && !ending_) go_on(writer_, {});
 }
 
 void Socket::go_on(std::optional<Waiter>& waiter, error_code ec) {
@@ -251,22 +254,22 @@ void Socket::cancel() {
 }
 
 void Socket::end_waits(asio::error::basic_errors why) {
-  if (!reader_ && !writer_) return;
+  ending_ = reader_ || writer_;
+  if (!ending_) return;
   failure_ = why;
   if (is_linked()) unlink();
   loop_.ending_.push_back(*this);
-  ending_ = true;
   loop_.wake();
 }
 
-// The kernel is told so, because a process that is being started may share the socket for a moment.
 void Socket::close() {
   close(asio::error::operation_aborted);
 }
 
+// The kernel is told so, because a process that is being started may share the socket for a moment.
 void Socket::close(asio::error::basic_errors why) {
-  if (!is_open()) return;
   flush();
+  if (!is_open()) return;
   if (owes()) set_option(*this, SOL_SOCKET, SO_LINGER, kLoudEnd);
   unsent_.reset();
   refused_ = 0;
@@ -288,9 +291,9 @@ void Socket::reset() {
 }
 
 void Socket::end_sending(error_code& ec) {
-  ec = {};
   flush();
-  if (::shutdown(native_handle(), SHUT_WR) != 0) ec = last_error();
+  ec = refused_ != 0 ? system_error(refused_) : error_code();
+  if (!ec && ::shutdown(native_handle(), SHUT_WR) != 0) ec = last_error();
 }
 
 Tcp::endpoint Socket::peer(error_code& ec) const {

@@ -96,7 +96,7 @@ void StreamWriter::send_comment() {
   rearm();
 }
 
-// What the kernel did not take at once. The writer may be gone by the time that it does.
+// What the socket did not take at once. The writer may be gone by the time that it does.
 Awaitable<void> StreamWriter::write_rest(std::shared_ptr<Comment> comment, TlsSocket::Wants wants) {
   error_code ec;
   while (!ec && wants != TlsSocket::Wants::nothing) {

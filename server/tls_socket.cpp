@@ -31,12 +31,18 @@ error_code first_queued_error() {
 // --- what OpenSSL does with the socket (BIO_meth_new(3)) ---
 // A failure is -1, as with OpenSSL's own: 0 from a write is a success to it.
 
+// Where judge() finds it.
+void leave_errno(const error_code& ec) {
+  if (ec.category() == asio::error::get_system_category()) errno = ec.value();
+}
+
 int read_socket(BIO* bio, char* data, std::size_t size, std::size_t* got) {
   error_code ec;
   *got = static_cast<Socket*>(BIO_get_data(bio))->read_some({data, size}, ec);
   BIO_clear_flags(bio, BIO_FLAGS_RWS | BIO_FLAGS_SHOULD_RETRY | BIO_FLAGS_IN_EOF);
   if (ec == asio::error::would_block || ec == asio::error::interrupted) BIO_set_retry_read(bio);
   if (ec == asio::error::eof) BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+  leave_errno(ec);
   return ec ? -1 : 1;
 }
 
@@ -46,6 +52,7 @@ int write_socket(BIO* bio, const char* data, std::size_t size, std::size_t* sent
   *sent = static_cast<Socket*>(BIO_get_data(bio))->write_some({&bytes, 1}, ec);
   BIO_clear_retry_flags(bio);
   if (ec == asio::error::would_block || ec == asio::error::interrupted) BIO_set_retry_write(bio);
+  leave_errno(ec);
   return ec ? -1 : 1;
 }
 

@@ -73,7 +73,7 @@ class UpstreamCall {
   // Ends the call from outside (the client left): whatever is waiting returns soon.
   void cancel();
 
-  Duration waited() const { return waited_; }  // on the network, until nobody wants to know more
+  Duration waited() const { return waited_; }  // on the network, until nobody counts it any more
   void stop_counting_waits() { counting_waits_ = false; }
 
  private:

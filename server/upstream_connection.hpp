@@ -55,7 +55,7 @@ class UpstreamConnection {
   }
   void read_at_most(std::size_t bytes) { most_ = bytes; }
 
-  // True if everything went out, or failed, without waiting; else what is left is in `buffers`.
+  // True if everything was taken, or failed, without waiting; else what is left is in `buffers`.
   bool write_at_once(Buffers& buffers, error_code& ec);
   // All of it, or an error. On a plain connection a peer that answers before it has read everything
   // ends the write with an error and `answered_early()`.

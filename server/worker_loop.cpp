@@ -187,15 +187,20 @@ void WorkerLoop::end_waits() {
   std::uint64_t times = 0;
   [[maybe_unused]] const auto read = ::read(woken_.get(), &times, sizeof times);
   awake_.exchange(false);  // and sees what was posted before it was set
+  // Those that end meanwhile have their turn later.
+  List<Socket> ending;
+  ending.swap(ending_);
   // Also where something throws.
   struct GoOn {
     WorkerLoop& loop;
+    List<Socket>& rest;
     ~GoOn() {
+      loop.ending_.splice(loop.ending_.begin(), rest);
       if (!loop.ending_.empty()) loop.wake();
     }
-  } const go_on{*this};
-  while (!ending_.empty()) {
-    Socket& socket = ending_.front();
+  } const go_on{*this, ending};
+  while (!ending.empty()) {
+    Socket& socket = ending.front();
     socket.unlink();
     if (socket.known_) known_.push_back(socket);
     socket.ending_ = false;

@@ -83,7 +83,7 @@ long syscall(long number, ...) {
   va_start(list, number);
   for (int i = 0; i < 6; ++i) given[i] = va_arg(list, long);
   va_end(list);
-  if (number == SYS_sendto && cramp && *cramp && given[0] < 4096 && given[2] > 1) {
+  if (number == SYS_sendto && cramp && *cramp && (unsigned long)given[0] < sizeof halved && given[2] > 1) {
     halved[given[0]] ^= 1;
     if (halved[given[0]]) given[2] /= 2;
   }

@@ -227,6 +227,25 @@ TEST_CASE("what the kernel has no room for waits, and nothing is taken behind it
   CHECK(talker.write("d") == 1);
 }
 
+TEST_CASE("a kernel that takes little by little gets everything") {
+  Round round;
+  Talker& talker = round.first;
+  const std::size_t before = talker.fill().size();
+  const std::string much(Outbox::kMostBytes, 'y');
+  round.of([&] {
+    for (int i = 0; i < 5; ++i) CHECK(talker.write(much) == much.size());
+    CHECK_FALSE(talker.socket.flush());
+  });
+  std::size_t got = 0;
+  while (got < before + 5 * much.size()) {
+    char room[700];  // less than the kernel tells of, each time
+    const auto n = ::read(talker.peer.get(), room, sizeof room);
+    if (n > 0) got += static_cast<std::size_t>(n);
+    settle(round.loop);
+  }
+  CHECK_FALSE(talker.socket.owes());
+}
+
 TEST_CASE("a connection that ends before the kernel had room for everything ends in an error") {
   Round round(connected_over_tcp);
   round.of([&] {

@@ -1,5 +1,7 @@
 #include "server/tls_socket.hpp"
 
+#include <unistd.h>
+
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 #include <memory>
@@ -38,6 +40,25 @@ class Ends {
     }
   }
   void close_there() { there_.close(); }
+  // The kernel refuses what the client writes, but only once the loop's round is over.
+  void write_in_vain() {
+    error_code ec;
+    here_.end_sending(ec);
+    bool written = false;
+    Socket other(loop_, [] {});
+    Socket another(loop_, [&] {
+      Buffers buffers(1, asio::const_buffer("x", 1));
+      written = client->write(buffers, ec) == Wants::nothing && !ec;
+    });
+    const Descriptor to_other = connected_to(other);
+    const Descriptor to_another = connected_to(another);
+    other.watch();
+    another.watch();
+    REQUIRE((::write(to_another.get(), "?", 1) == 1 && ::write(to_other.get(), "?", 1) == 1));
+    while (loop_.poll()) {
+    }
+    CHECK(written);
+  }
   // Until the kernel takes no more from the client; not in TLS, for nobody reads it.
   void fill_here() {
     const std::string much(1024 * 1024, 'x');
@@ -72,6 +93,22 @@ TEST_CASE("what one end writes the other reads") {
   CHECK(read.substr(0, got) == "head and body");
   CHECK(ends.server->read(read, got, ec) == Wants::readable);
   CHECK_FALSE(ec);
+}
+
+TEST_CASE("what the kernel refuses later is told to whoever reads or writes then") {
+  Ends ends;
+  ends.write_in_vain();
+  error_code ec;
+  SECTION("who reads") {
+    std::string read(100, '\0');
+    std::size_t got = 0;
+    CHECK(ends.client->read(read, got, ec) == Wants::nothing);
+  }
+  SECTION("who writes") {
+    Buffers buffers(1, asio::const_buffer("x", 1));
+    CHECK(ends.client->write(buffers, ec) == Wants::nothing);
+  }
+  CHECK(ec == asio::error::broken_pipe);
 }
 
 TEST_CASE("a goodbye that the kernel does not take waits until it does") {
