@@ -17,7 +17,7 @@ class Outbox {
  public:
   static constexpr std::size_t kMostBytes = 4096;  // of one write
 
-  // From here on it takes what is put in, until hand_over().
+  // From here on it takes what is put in, until hand_over_and_close().
   void open() { open_ = true; }
   // False: closed, or that is too much for it; nothing was taken.
   bool put(Socket& socket, std::span<const boost::asio::const_buffer> buffers);
