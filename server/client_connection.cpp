@@ -236,11 +236,6 @@ void ClientConnection::close() {
   socket_.close();
 }
 
-void ClientConnection::reset() {
-  socket_.reset();
-  close();
-}
-
 void ClientConnection::end(Ending why) {
   if (const auto on_ending = std::exchange(on_ending_, nullptr))
     on_ending(why);

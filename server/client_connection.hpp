@@ -77,6 +77,10 @@ class ClientConnection {
   void watch(std::function<void(Ending)> on_ending);
   void stop_watching();
 
+  // For an answer that ends with the connection: while that would cut it, the client sees an error,
+  // whatever closes the connection, be it the end of the process.
+  void end_loudly(bool loud);
+
   // Ends the connection so that the last answer arrives even if the client is still sending: closes
   // the sending side, then reads and drops for a moment.
   Awaitable<void> linger();
@@ -85,8 +89,6 @@ class ClientConnection {
   void close_idle();  // between two requests
   // Closes at once; over TLS the client sees that its answer was cut.
   void close();
-  // Closes so that the client sees an error instead of an orderly end.
-  void reset();
   // Ends whatever is going on: the watcher is told, or else the connection is closed.
   void end(Ending why);
   bool is_open() const { return socket_.is_open(); }

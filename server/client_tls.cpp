@@ -90,6 +90,10 @@ Awaitable<void> ClientConnection::finish() {
   close();
 }
 
+void ClientConnection::end_loudly(bool loud) {
+  if (!tls_) socket_.end_loudly(loud);  // over TLS the goodbye is missing
+}
+
 Awaitable<void> ClientConnection::give_rest(TimePoint deadline) {
   timed_out_ = false;
   deadline_.arm(deadline);

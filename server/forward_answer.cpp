@@ -104,19 +104,17 @@ Awaitable<void> Forward::give_up(const attempt::GiveUp& why) {
 Awaitable<void> Forward::end_broken(const Failure& why) {
   must_close_ = true;
   const bool told_already = answering_ && answering_->terminal_relayed();
+  bool told = told_already;
   // Within an event it would be taken for a part of that; then a cut has to say enough.
   if (event_stream_ && !told_already && may_comment()) {
     const std::string text = error_event(traits(endpoint_).dialect, why);
     const std::string_view pieces[] = {text};
-    const bool written = writer_.write(pieces);
-    if (written && writer_.must_flush()) co_await writer_.flush();
+    told = writer_.write(pieces);
+    if (told && writer_.must_flush()) told = co_await writer_.flush();
   }
   co_await connection_.give_rest(worker_.now() + config_.timeouts.stream_idle);
-  // Without chunks an orderly end would pass for the end of the answer.
-  if (!event_stream_ && request_.http_1_0)
-    connection_.reset();
-  else
-    connection_.close();
+  if (told) writer_.end();
+  connection_.close();
 }
 
 Awaitable<void> Forward::say_why_it_ended() {

@@ -21,7 +21,6 @@ namespace {
 constexpr std::size_t kMostBuffers = 64;  // of one write
 // Up to here copying them together costs less than having the kernel gather them.
 constexpr std::size_t kCopiedBytes = 4096;
-constexpr linger kLoudEnd{1, 0};  // the peer sees an error
 constexpr auto kNothingWrong = static_cast<asio::error::basic_errors>(0);
 
 error_code system_error(int number) {
@@ -270,7 +269,7 @@ void Socket::close() {
 void Socket::close(asio::error::basic_errors why) {
   flush();
   if (!is_open()) return;
-  if (owes()) set_option(*this, SOL_SOCKET, SO_LINGER, kLoudEnd);
+  if (owes()) end_loudly(true);
   unsent_.reset();
   refused_ = 0;
   if (std::exchange(known_, false)) {
@@ -285,9 +284,9 @@ void Socket::close(asio::error::basic_errors why) {
   end_waits(why);
 }
 
-void Socket::reset() {
-  set_option(*this, SOL_SOCKET, SO_LINGER, kLoudEnd);
-  close();
+void Socket::end_loudly(bool loud) {
+  const linger unsent{loud ? 1 : 0, 0};  // socket(7): what the kernel has of it is dropped
+  set_option(*this, SOL_SOCKET, SO_LINGER, unsent);
 }
 
 void Socket::end_sending(error_code& ec) {

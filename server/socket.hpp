@@ -71,8 +71,10 @@ class Socket : public SelfUnlinking {
 
   // Whoever waits goes on, from the event loop and not from here.
   void cancel();
-  void close();  // idempotent; if something of what was taken waits here, as reset()
-  void reset();  // closes so that the peer sees an error instead of an orderly end
+  void close();  // idempotent; loudly, if something of what was taken waits here
+  // Whatever closes it from here on, be it the end of the process, resets it: the peer sees an
+  // error instead of an orderly end.
+  void end_loudly(bool loud);
   void end_sending(error_code& ec);
 
   bool is_open() const { return descriptor_.get() >= 0; }

@@ -72,7 +72,7 @@ void StreamWriter::send_comment() {
     });
   comment_->text.clear();
   if (!started_) comment_->text = author_.head_before_content();
-  started_ = true;
+  start();
   const bool chunked = options_.framing == Framing::chunked;
   if (chunked) comment_->text.append(ChunkSize(kComment.size()).text());
   comment_->text.append(kComment);
@@ -122,8 +122,17 @@ Awaitable<void> StreamWriter::comment_written() {
 
 void StreamWriter::begin(std::string head) {
   if (started_) return;
-  started_ = true;
+  start();
   head_ = std::move(head);
+}
+
+void StreamWriter::start() {
+  if (!std::exchange(started_, true) && options_.framing == Framing::until_close)
+    connection_.end_loudly(true);
+}
+
+void StreamWriter::end() {
+  if (options_.framing == Framing::until_close) connection_.end_loudly(false);
 }
 
 bool StreamWriter::write(std::span<const std::string_view> pieces) {
@@ -168,8 +177,9 @@ Awaitable<bool> StreamWriter::finish() {
   std::string text = std::exchange(head_, {});
   if (options_.framing == Framing::chunked) text.append(kLastChunk);
   unsent_.append(text);
-  if (!must_flush()) co_return true;
-  co_return co_await flush();
+  const bool written = !must_flush() || co_await flush();
+  if (written) end();
+  co_return written;
 }
 
 }  // namespace spillway::server

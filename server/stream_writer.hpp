@@ -48,6 +48,9 @@ class StreamWriter {
   // client does not take at once is copied, and flush() has to end before the next write. False:
   // the client is gone.
   bool write(std::span<const std::string_view> pieces);
+  // The answer is whole, or says itself that it is not: nothing else need tell so. Part of
+  // finish().
+  void end();
   bool must_flush() const { return comment_under_way() || !unsent_.empty(); }
   Awaitable<bool> flush();
   // Ends the answer properly.
@@ -63,6 +66,7 @@ class StreamWriter {
     Alarm* waiter = nullptr;
     void end(error_code ec);
   };
+  void start();
   void send_comment();
   static Awaitable<void> write_rest(std::shared_ptr<Comment> comment, TlsSocket::Wants wants);
   Awaitable<void> comment_written();

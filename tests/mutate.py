@@ -243,7 +243,7 @@ MUTATIONS = [
              "nothing is taken behind what the kernel had no room for"),
     Mutation(SOCKET, "if (!flush()) ec = asio::error::would_block;", "",
              "what was put off goes first"),
-    Mutation(SOCKET, "if (owes()) set_option(", "if (false) set_option(",
+    Mutation(SOCKET, "if (owes()) end_loudly(true);", "",
              "a cut answer does not end like a whole one"),
     Mutation(SOCKET, "unsent_.reset();\n  end_waits(kNothingWrong);", "unsent_.reset();",
              "whoever waits for a socket learns that the kernel refused what it had taken"),

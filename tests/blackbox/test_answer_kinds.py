@@ -4,19 +4,23 @@ asked for, and no error page in place of a sound."""
 from __future__ import annotations
 
 import json
+import signal
 
 import pytest
 
 from behaviours import after, plausible, raw, stall, status, stream
 from canned import AUDIO, DONE, JSON_ANSWERS
+from concurrency import eventually
 from edge import BODY, CHAT
 from error_table import NO_RETRIES
 from framing import LAST_CHUNK, chunk, head
 from loop import Gate
 from settings import deployment
 from streams import FAST_COMMENTS, ONE, ROLE, open_stream, pair
+from wire import Closed
 
 SPEECH = "/v1/audio/speech"
+MIB = 1024 * 1024
 ASK_SPEECH = {"model": "m", "input": "x", "voice": "alloy"}
 
 
@@ -190,6 +194,35 @@ def test_a_sound_that_is_cut_looks_cut_to_every_client(gateway, upstream, versio
         client.send(ask.encode() + body)
         answer = client.read_response("POST")
     assert answer.status == 200 and not answer.complete
+
+
+@pytest.mark.parametrize("why", ["stalled", "stopped", "stopped twice"])
+@pytest.mark.parametrize("streamed", [True, False], ids=["stream", "sound"])
+def test_whatever_cuts_an_answer_a_client_of_http_1_0_sees_it(gateway, upstream, why, streamed):
+    """It does not read, and so gets no last words either."""
+    if streamed:
+        served = upstream(stream(*([ROLE] + [ONE] * 100_000), DONE))
+    else:
+        fields = [("Content-Type", "audio/mpeg"), ("Content-Length", str(30 * MIB))]
+        served = upstream(raw(head(200, fields), b"\xff\xfb" + bytes(30 * MIB - 2)))
+    idle = {"stream_idle": "1s"} if why == "stalled" else {"drain": "1s"}
+    running = gateway(deployment(served), spillway={"timeouts": idle})
+    body = json.dumps(ASK_SPEECH).encode() if not streamed else BODY[:-1] + b',"stream":true}'
+    ask = f"POST {CHAT if streamed else SPEECH} HTTP/1.0\r\nContent-Length: {len(body)}\r\n\r\n"
+    with running.connect(receive_buffer=4096) as client:
+        client.send(ask.encode() + body)
+        client.read_head()
+        if why == "stalled":
+            eventually(lambda: running.access_log())
+        else:
+            running.terminate()
+            running.wait_for_message("draining")
+            if why == "stopped twice":
+                running.process.send_signal(signal.SIGTERM)
+            running.process.wait(20)
+        with pytest.raises(Closed, match="reset"):
+            while True:
+                client.more()
 
 
 def test_a_stream_that_is_cut_tells_a_client_of_http_1_0_in_an_event(gateway, upstream):
