@@ -73,6 +73,7 @@ class Gateway final : private Reloader::Host {
   void stop();
   void leave(Worker::Leaving why, Duration notice);
   void drain();
+  void cut_off();
 
   const Config& running() const override { return snapshot_->config; }
   std::string use(Config next) override;

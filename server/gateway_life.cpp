@@ -15,7 +15,10 @@ namespace spillway::server {
 
 namespace {
 
-constexpr Duration kCutPatience = seconds(2);  // between closing everything and leaving anyway
+// Between telling clients that their answers are cut, cutting off who does not listen, and leaving
+// anyway.
+constexpr Duration kCutPatience = seconds(2);
+constexpr Duration kLastPatience = milliseconds(500);
 // For clients of a process that is replaced to send another request, and hear that it was the last.
 constexpr Duration kReplacedNotice = seconds(2);
 constexpr Duration kWorkersLook = seconds(1);
@@ -169,11 +172,20 @@ void Gateway::drain() {
     admission_.close();  // what one leaves another must not take
     each_listener([](Listener& listener) { listener.cut(); });
     drain_timer_.expires_after(kCutPatience);
-    drain_timer_.async_wait([](error_code late) {
-      if (late) return;
-      shut_down_logs();
-      ::_exit(0);
+    drain_timer_.async_wait([this](error_code late) {
+      if (!late) cut_off();
     });
+  });
+}
+
+// Whoever does not take even the last words. The requests have their lines in the access log.
+void Gateway::cut_off() {
+  each_listener([](Listener& listener) { listener.cut(); });
+  drain_timer_.expires_after(kLastPatience);
+  drain_timer_.async_wait([](error_code ec) {
+    if (ec) return;
+    shut_down_logs();
+    ::_exit(0);
   });
 }
 

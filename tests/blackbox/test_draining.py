@@ -123,6 +123,17 @@ def test_a_plain_request_that_outlives_the_grace_period_is_told_so(gateway, upst
     assert told.status == 503 and "shutting down" in told.error["message"]
 
 
+def test_a_client_that_does_not_read_is_cut_off_and_has_its_line(gateway, upstream):
+    role, one, *_ = chat_text_events("one two")
+    served = upstream(stream(role, *([one] * 100_000)))
+    running = gateway(deployment(served), spillway={"timeouts": {"drain": "300ms"}})
+    with running.connect(receive_buffer=4096) as client:
+        client.read_until(open_stream(running, client).read_head(), one)
+        running.stop()
+    (line,) = running.access_log()
+    assert (line["status"], line["class"]) == (200, "unavailable"), line
+
+
 @pytest.mark.parametrize("spillway", [LONG, {"timeouts": {"drain": "30s"}}])
 @pytest.mark.row("S2")
 def test_a_second_signal_exits_at_once(gateway, upstream, spillway):
