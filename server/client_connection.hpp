@@ -56,9 +56,9 @@ class ClientConnection {
   // Reads the body into request.body; says 100 Continue first where the client waits for it.
   Awaitable<std::optional<ReadFault>> read_body(const Config& config, ClientRequest& request);
 
-  // True if the socket took everything before `deadline`; after false the connection is
-  // closed. What it does not take at once is copied first if the pieces are only
-  // `passing`, which may lie in the worker's read buffer.
+  // True if the socket took everything before `deadline`; after false the connection is closed.
+  // What it does not take at once is copied first if the pieces are only `passing`, which may lie
+  // in the worker's read buffer.
   enum class Pieces { staying, passing };
   Awaitable<bool> write(std::span<const std::string_view> pieces, TimePoint deadline,
                         Pieces lifetime = Pieces::staying);

@@ -103,10 +103,9 @@ Awaitable<void> Forward::give_up(const attempt::GiveUp& why) {
 // Where the status is out already.
 Awaitable<void> Forward::end_broken(const Failure& why) {
   must_close_ = true;
-  const bool told_already = answering_ && answering_->terminal_relayed();
-  bool told = told_already;
+  bool told = answering_ && answering_->terminal_relayed();
   // Within an event it would be taken for a part of that; then a cut has to say enough.
-  if (event_stream_ && !told_already && may_comment()) {
+  if (event_stream_ && !told && may_comment()) {
     const std::string text = error_event(traits(endpoint_).dialect, why);
     const std::string_view pieces[] = {text};
     told = writer_.write(pieces);

@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
+#include "server/coroutine.hpp"
 #include "server/socket.hpp"
 
 namespace spillway::server {
@@ -39,6 +41,19 @@ inline Descriptor connected_over_tcp(Socket& socket) {
     throw std::runtime_error("no connection");
   socket.open(std::move(accepted));
   return peer;
+}
+
+// `result` is empty until the wait has ended.
+inline Awaitable<void> wait_readable(Socket& socket, std::optional<error_code>& result) {
+  error_code ec;
+  co_await socket.readable(ec);
+  result = ec;
+}
+
+inline Awaitable<void> wait_writable(Socket& socket, std::optional<error_code>& result) {
+  error_code ec;
+  co_await socket.writable(ec);
+  result = ec;
 }
 
 }  // namespace spillway::server

@@ -46,18 +46,6 @@ struct Pair {
   Descriptor peer;
 };
 
-Awaitable<void> wait_readable(Socket& socket, std::optional<error_code>& result) {
-  error_code ec;
-  co_await socket.readable(ec);
-  result = ec;
-}
-
-Awaitable<void> wait_writable(Socket& socket, std::optional<error_code>& result) {
-  error_code ec;
-  co_await socket.writable(ec);
-  result = ec;
-}
-
 using Result = std::optional<error_code>;
 
 TEST_CASE("a coroutine goes on when there is something to read") {
