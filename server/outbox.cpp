@@ -7,10 +7,8 @@
 
 namespace spillway::server {
 
-bool Outbox::put(Socket& socket, std::span<const asio::const_buffer> buffers) {
-  if (!open_) return false;
-  const std::size_t bytes = asio::buffer_size(buffers);
-  if (bytes > kMostBytes) return false;
+bool Outbox::put(Socket& socket, std::span<const asio::const_buffer> buffers, std::size_t bytes) {
+  if (!open_ || bytes > kMostBytes) return false;
   if (letter_count_ == letters_.size() || bytes > bytes_.size() - used_) hand_over();
   const std::size_t begin = used_;
   asio::buffer_copy(asio::buffer(bytes_) + begin, buffers);

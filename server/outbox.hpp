@@ -19,8 +19,8 @@ class Outbox {
 
   // From here on it takes what is put in, until hand_over_and_close().
   void open() { open_ = true; }
-  // False: closed, or that is too much for it; nothing was taken.
-  bool put(Socket& socket, std::span<const boost::asio::const_buffer> buffers);
+  // `bytes`: of all buffers. False: closed, or that is too much for it; nothing was taken.
+  bool put(Socket& socket, std::span<const boost::asio::const_buffer> buffers, std::size_t bytes);
   // Each to its socket's hand_over(), in the order in which they were put in; nothing is left.
   void hand_over();
   void hand_over_and_close() {

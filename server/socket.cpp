@@ -134,14 +134,14 @@ std::size_t Socket::read_some(std::span<char> room, error_code& ec) {
 
 std::size_t Socket::write_some(std::span<const asio::const_buffer> buffers, error_code& ec) {
   ec = {};
-  if (is_open() && !owes() && loop_.outbox_.put(*this, buffers)) {
+  const std::size_t bytes = asio::buffer_size(buffers);
+  if (is_open() && !owes() && loop_.outbox_.put(*this, buffers, bytes)) {
     in_outbox_ = true;
-    return asio::buffer_size(buffers);
+    return bytes;
   }
   if (!flush()) ec = asio::error::would_block;
   if (refused_ != 0) ec = system_error(refused_);
   if (ec) return 0;
-  const std::size_t bytes = asio::buffer_size(buffers);
   const auto n = bytes <= kCopiedBytes ? send_copied(native_handle(), buffers)
                                        : send_gathered(native_handle(), buffers);
   if (n >= 0) return static_cast<std::size_t>(n);
