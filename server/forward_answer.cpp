@@ -17,6 +17,15 @@
 // What the client is sent, and what is remembered of the request.
 namespace spillway::server {
 
+namespace {
+
+// Of the whole answer, 0: not known. Events may go on with what somebody else sends.
+std::uint64_t announced_bytes(const UpstreamCall& provider, bool event_stream) {
+  return event_stream ? 0 : provider.announced_bytes();
+}
+
+}  // namespace
+
 // The first commit point: a client has waited so long that comments have to keep its stream open.
 std::string Forward::head_before_content() {
   event_stream_ = true;
@@ -40,7 +49,8 @@ void Forward::begin_content(CallLeg& leg, bool event_stream) {
   if (!writer_.started()) {
     overhead_ = overhead() - uncounted_wait(leg.begun(), leg.upstream().waited());
     leg.upstream().stop_counting_waits();
-    writer_.begin(stream_head(&leg.upstream(), event_stream));
+    writer_.begin(stream_head(&leg.upstream(), event_stream),
+                  announced_bytes(leg.upstream(), event_stream) > 0);
   }
   leg.upstream().forget_headers();
   let_go_of_body();
@@ -63,7 +73,11 @@ std::string Forward::stream_head(const UpstreamCall* from_provider, bool event_s
   else
     head.add("content-type", "text/event-stream; charset=utf-8");
   if (event_stream) head.add("Cache-Control", "no-cache").add("X-Accel-Buffering", "no");
-  if (!request_.http_1_0) head.add("Transfer-Encoding", "chunked");
+  const auto length = from_provider ? announced_bytes(*from_provider, event_stream) : 0;
+  if (length > 0)
+    head.add("Content-Length", length);
+  else if (!request_.http_1_0)
+    head.add("Transfer-Encoding", "chunked");
   return head.finish();
 }
 

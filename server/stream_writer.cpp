@@ -120,8 +120,9 @@ Awaitable<void> StreamWriter::comment_written() {
   comment_->waiter = nullptr;
 }
 
-void StreamWriter::begin(std::string head) {
+void StreamWriter::begin(std::string head, bool sized) {
   if (started_) return;
+  if (sized && options_.framing == Framing::chunked) options_.framing = Framing::sized;
   start();
   head_ = std::move(head);
 }

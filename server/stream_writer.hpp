@@ -17,7 +17,8 @@ namespace spillway::server {
 
 class StreamWriter {
  public:
-  enum class Framing { chunked, until_close };
+  // How its end is known: `sized`, by what the head says; for begin() to choose.
+  enum class Framing { chunked, until_close, sized };
 
   struct Options {
     Framing framing = Framing::chunked;
@@ -43,7 +44,8 @@ class StreamWriter {
 
   bool started() const { return started_; }
   // The head that goes out with the first write. Nothing, if comments have already sent one.
-  void begin(std::string head);
+  // `sized`: it has a Content-Length, and so much is going to be written.
+  void begin(std::string head, bool sized = false);
   // One gather write of all pieces as one chunk; they may lie in the worker's read buffer. What the
   // client does not take at once is copied, and flush() has to end before the next write. False:
   // the client is gone.

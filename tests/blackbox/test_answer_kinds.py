@@ -182,6 +182,26 @@ def test_sound_is_relayed_as_it_arrives(gateway, upstream):
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("kind", ["sound", "large"])
+def test_what_is_passed_on_as_it_comes_keeps_its_length(gateway, upstream, version, kind):
+    path, ask, content, body = {
+        "sound": (SPEECH, json.dumps(ASK_SPEECH).encode(), "audio/mpeg", AUDIO),
+        "large": (CHAT, BODY, "application/json", LARGE),
+    }[kind]
+    fields = [("Content-Type", content), ("Content-Length", str(len(body)))]
+    whole = raw(head(200, fields), body, end="keep")
+    running = gateway(deployment(upstream(whole, whole)))
+    with running.connect() as client:
+        for _ in range(2 if version == "1.1" else 1):  # where it ends is where the next one begins
+            fields = f"Host: x\r\nContent-Length: {len(ask)}\r\n\r\n"
+            client.send(f"POST {path} HTTP/{version}\r\n{fields}".encode() + ask)
+            answer = client.read_response("POST")
+            assert answer.header("content-length") == str(len(body))
+            assert answer.header("transfer-encoding") is None
+            assert answer.complete and answer.body == body
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
 @pytest.mark.parametrize("end", ["close", "reset"])
 def test_a_sound_that_is_cut_looks_cut_to_every_client(gateway, upstream, version, end):
     """A client of HTTP/1.0 knows the end by the close: only a reset tells it that more was to
