@@ -73,9 +73,11 @@ class ClientConnection {
 
   // Calls `on_ending` at most once while a request is being answered: if the client closes its
   // side, or with what end() says.
-  enum class Ending { client_left, cut_off };
+  enum class Ending { client_left, client_stalled, cut_off };
   void watch(std::function<void(Ending)> on_ending);
   void stop_watching();
+  // Why the last write failed.
+  Ending write_fault() const { return timed_out_ ? Ending::client_stalled : Ending::client_left; }
 
   // For an answer that ends with the connection: while that would cut it, the client sees an error,
   // whatever closes the connection, be it the end of the process.

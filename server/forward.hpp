@@ -102,7 +102,7 @@ class Forward : private StreamWriter::Author {
   // From outside: whatever is waiting returns soon, and run_attempts() says why.
   void end_early(ClientConnection::Ending why);
   bool ended_early() const { return ending_.has_value(); }
-  bool client_left() const { return ending_ == ClientConnection::Ending::client_left; }
+  bool client_left() const { return ending_ && *ending_ != ClientConnection::Ending::cut_off; }
   Awaitable<void> say_why_it_ended();
   attempt::GiveUp shutting_down() const;
   void report(const attempt::Event& event);

@@ -96,7 +96,7 @@ Awaitable<void> Forward::send_plain() {
   const std::string_view pieces[] = {head_text, body};
   const bool written = co_await connection_.write(
       pieces, worker_.now() + config_.timeouts.stream_idle, ClientConnection::Pieces::passing);
-  if (!written) ending_ = ClientConnection::Ending::client_left;
+  if (!written) ending_ = connection_.write_fault();
 }
 
 Awaitable<void> Forward::give_up(const attempt::GiveUp& why) {
@@ -241,6 +241,8 @@ void Forward::record(int status, std::optional<ErrorClass> error_class, std::uin
   line.request_bytes = request_bytes_;
   line.response_bytes = bytes;
   line.detail = detail_;
+  if (ending_ == ClientConnection::Ending::client_stalled)
+    line.detail = "the client took nothing of its answer for too long";
   if (loop_) record_attempts(line);
   write_access_log(line, config_.access_log, worker_.random());
 

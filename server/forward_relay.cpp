@@ -33,7 +33,7 @@ Awaitable<void> Forward::give_stream(CallLeg& leg) {
       relay.clear_output();  // the writer has a copy of what it could not send
       const bool behind = writer_.must_flush();
       if (written && behind) written = co_await writer_.flush();
-      if (!written) end_early(ClientConnection::Ending::client_left);
+      if (!written) end_early(connection_.write_fault());
       if (!written) co_return;
       upstream.read_at_most(behind ? kBehindBytes : SIZE_MAX);
       let_go_of_body();
@@ -61,7 +61,7 @@ Awaitable<void> Forward::give_bytes(CallLeg& leg) {
       bool written = writer_.write(pieces);
       const bool behind = writer_.must_flush();
       if (written && behind) written = co_await writer_.flush();
-      if (!written) end_early(ClientConnection::Ending::client_left);
+      if (!written) end_early(connection_.write_fault());
       if (!written) co_return;
       upstream.read_at_most(behind ? kBehindBytes : SIZE_MAX);
       let_go_of_body();
@@ -81,7 +81,7 @@ Awaitable<void> Forward::end_content() {
   if (ended)
     connection_.stop_watching();
   else
-    end_early(ClientConnection::Ending::client_left);
+    end_early(connection_.write_fault());
   if (request_.http_1_0) must_close_ = true;
 }
 

@@ -68,7 +68,7 @@ void StreamWriter::send_comment() {
   if (!comment_) comment_ = std::make_shared<Comment>();
   if (!comment_stuck_)
     comment_stuck_ = std::make_unique<Deadline>(worker_.deadlines(), [this] {
-      if (comment_under_way()) connection_.end(ClientConnection::Ending::client_left);
+      if (comment_under_way()) connection_.end(ClientConnection::Ending::client_stalled);
     });
   comment_->text.clear();
   if (!started_) comment_->text = author_.head_before_content();

@@ -229,7 +229,7 @@ def test_whatever_cuts_an_answer_a_client_of_http_1_0_sees_it(gateway, upstream,
     running = gateway(deployment(served), spillway={"timeouts": idle})
     body = json.dumps(ASK_SPEECH).encode() if not streamed else BODY[:-1] + b',"stream":true}'
     ask = f"POST {CHAT if streamed else SPEECH} HTTP/1.0\r\nContent-Length: {len(body)}\r\n\r\n"
-    with running.connect(receive_buffer=4096) as client:
+    with running.connect(receive_buffer=32768) as client:
         client.send(ask.encode() + body)
         client.read_head()
         if why == "stalled":

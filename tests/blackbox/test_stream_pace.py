@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from behaviours import stream
+from behaviours import status, stream
 from canned import (
     DONE,
     chat_chunk,
@@ -71,6 +73,9 @@ def test_a_client_that_does_not_read_pauses_the_upstream(gateway, upstream):
     served.wait_for_disconnect(timeout=5)
 
 
+GIVEN_UP = "the client took nothing of its answer for too long"
+
+
 @pytest.mark.row("C18")
 def test_a_client_that_never_reads_on_is_given_up(gateway, upstream):
     event = sse(chat_chunk({"content": "x" * 16_000}))
@@ -80,7 +85,20 @@ def test_a_client_that_never_reads_on_is_given_up(gateway, upstream):
         open_stream(running, client).read_head()
         served.wait_for_disconnect()
     line = running.wait_for_log(lambda entry: entry["stream"])
-    assert line["class"] == "client_closed"
+    assert (line["class"], line["detail"]) == ("client_closed", GIVEN_UP)
+
+
+@pytest.mark.row("C18")
+def test_a_client_that_never_reads_a_plain_answer_is_given_up(gateway, upstream):
+    body = json.dumps({"created": 1, "data": [{"b64_json": "A" * 7_500_000}]}).encode()
+    running = gateway(
+        deployment(upstream(status(200, body))), spillway={"timeouts": {"stream_idle": "1s"}}
+    )
+    with running.connect(receive_buffer=4096) as client:
+        ask = {"model": "m", "prompt": "x"}
+        open_stream(running, client, ask, "/v1/images/generations").read_head()
+        line = running.wait_for_log(lambda entry: not entry["stream"])
+    assert (line["class"], line["detail"]) == ("client_closed", GIVEN_UP)
 
 
 def wait_until_paused(served):
