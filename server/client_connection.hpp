@@ -79,8 +79,8 @@ class ClientConnection {
   // Why the last write failed.
   Ending write_fault() const { return timed_out_ ? Ending::client_stalled : Ending::client_left; }
 
-  // For an answer that ends with the connection: while that would cut it, the client sees an error,
-  // whatever closes the connection, be it the end of the process.
+  // For an answer whose end the client may not be able to tell from a cut: until it is whole, the
+  // client sees an error, whatever closes the connection, be it the end of the process.
   void end_loudly(bool loud);
 
   // Ends the connection so that the last answer arrives even if the client is still sending: closes

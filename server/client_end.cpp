@@ -1,7 +1,7 @@
 #include "server/client_connection.hpp"
 #include "server/worker.hpp"
 
-// How a client's connection ends well.
+// How a client's connection ends: well, or so that a cut answer does not look whole.
 namespace spillway::server {
 
 namespace {

@@ -108,9 +108,12 @@ Awaitable<void> Forward::run_attempts() {
     } else if (step == Step::give_up) {
       co_return co_await give_up(*given_up_);
     } else if (step == Step::finish) {
-      co_await send_plain();
-      record(client_left() ? 499 : status_,
-             client_left() ? std::optional(ErrorClass::client_closed) : std::nullopt, bytes_sent());
+      const bool given = co_await send_plain();
+      if (client_left())
+        record(499, ErrorClass::client_closed, bytes_sent());
+      else
+        record(status_, given ? std::nullopt : std::optional(ErrorClass::unavailable),
+               bytes_sent());
       co_return;
     } else {
       co_return co_await say_why_it_ended();

@@ -89,13 +89,14 @@ class Forward : private StreamWriter::Author {
 
   Awaitable<void> give_up(const attempt::GiveUp& why);
   Awaitable<void> end_broken(const Failure& why);
-  Awaitable<void> send_plain();
+  Awaitable<bool> send_plain();
   std::string head_before_content() override;
   bool may_comment() const override { return !answering_ || answering_->at_boundary(); }
   void begin_content(CallLeg& leg, bool event_stream);
   void let_go_of_body();
   // `from_provider` is nullptr when comments send the head before anybody has answered.
-  std::string stream_head(const UpstreamCall* from_provider, bool event_stream);
+  std::string stream_head(const UpstreamCall* from_provider, bool event_stream,
+                          StreamWriter::Framing framing);
   void add_routing(std::string& lines, Naming naming) const;
   std::string litellm_lines(Naming naming) const;
   void add_history(std::string& text) const;

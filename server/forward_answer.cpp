@@ -19,10 +19,8 @@ namespace spillway::server {
 
 namespace {
 
-// Of the whole answer, 0: not known. Events may go on with what somebody else sends.
-std::uint64_t announced_bytes(const UpstreamCall& provider, bool event_stream) {
-  return event_stream ? 0 : provider.announced_bytes();
-}
+// Of an answer, the kernel usually takes so much without waiting for the client.
+constexpr std::size_t kTakenAtOnce = 64 * 1024;
 
 }  // namespace
 
@@ -30,7 +28,7 @@ std::uint64_t announced_bytes(const UpstreamCall& provider, bool event_stream) {
 std::string Forward::head_before_content() {
   event_stream_ = true;
   report(attempt::HeadSent());
-  return stream_head(nullptr, true);
+  return stream_head(nullptr, true, writer_.framing());
 }
 
 // The second commit point.
@@ -49,8 +47,10 @@ void Forward::begin_content(CallLeg& leg, bool event_stream) {
   if (!writer_.started()) {
     overhead_ = overhead() - uncounted_wait(leg.begun(), leg.upstream().waited());
     leg.upstream().stop_counting_waits();
-    writer_.begin(stream_head(&leg.upstream(), event_stream),
-                  announced_bytes(leg.upstream(), event_stream) > 0);
+    // Events may go on with what somebody else sends.
+    const bool sized = !event_stream && leg.upstream().announced_bytes() > 0;
+    const auto framing = sized ? StreamWriter::Framing::sized : writer_.framing();
+    writer_.begin(stream_head(&leg.upstream(), event_stream, framing), framing);
   }
   leg.upstream().forget_headers();
   let_go_of_body();
@@ -64,7 +64,8 @@ void Forward::let_go_of_body() {
   if (running_ == 0 && (!transcript_ || !transcript_->resumable())) free_text(request_.body);
 }
 
-std::string Forward::stream_head(const UpstreamCall* from_provider, bool event_stream) {
+std::string Forward::stream_head(const UpstreamCall* from_provider, bool event_stream,
+                                 StreamWriter::Framing framing) {
   ResponseHead head(worker_, status_);
   head.add_common(request_, config_, keep_alive_ && !request_.http_1_0);
   add_routing(head.lines(), from_provider ? Naming::with_deployment : Naming::group_only);
@@ -73,17 +74,16 @@ std::string Forward::stream_head(const UpstreamCall* from_provider, bool event_s
   else
     head.add("content-type", "text/event-stream; charset=utf-8");
   if (event_stream) head.add("Cache-Control", "no-cache").add("X-Accel-Buffering", "no");
-  const auto length = from_provider ? announced_bytes(*from_provider, event_stream) : 0;
-  if (length > 0)
-    head.add("Content-Length", length);
-  else if (!request_.http_1_0)
+  if (framing == StreamWriter::Framing::sized)
+    head.add("Content-Length", from_provider->announced_bytes());
+  else if (framing == StreamWriter::Framing::chunked)
     head.add("Transfer-Encoding", "chunked");
   return head.finish();
 }
 
-// What was not streamed is still to be sent.
-Awaitable<void> Forward::send_plain() {
-  if (answering_->answer() != CallLeg::Answer::plain) co_return;
+// What was not streamed is still to be sent. False: the client has not got all of it.
+Awaitable<bool> Forward::send_plain() {
+  if (answering_->answer() != CallLeg::Answer::plain) co_return true;
   writer_.stop_comments();
   release();
   overhead_ = overhead();
@@ -94,9 +94,13 @@ Awaitable<void> Forward::send_plain() {
   head.add_from_provider(answering_->upstream().headers()).add("Content-Length", body.size());
   const std::string head_text = head.finish();
   const std::string_view pieces[] = {head_text, body};
+  const bool large = body.size() > kTakenAtOnce;
+  if (large) connection_.end_loudly(true);
   const bool written = co_await connection_.write(
       pieces, worker_.now() + config_.timeouts.stream_idle, ClientConnection::Pieces::passing);
-  if (!written) ending_ = connection_.write_fault();
+  if (large && written) connection_.end_loudly(false);
+  if (!written && !ending_) ending_ = connection_.write_fault();
+  co_return written;
 }
 
 Awaitable<void> Forward::give_up(const attempt::GiveUp& why) {
@@ -242,7 +246,7 @@ void Forward::record(int status, std::optional<ErrorClass> error_class, std::uin
   line.response_bytes = bytes;
   line.detail = detail_;
   if (ending_ == ClientConnection::Ending::client_stalled)
-    line.detail = "the client took nothing of its answer for too long";
+    line.detail = "the client did not take its answer in time";
   if (loop_) record_attempts(line);
   write_access_log(line, config_.access_log, worker_.random());
 

@@ -120,20 +120,21 @@ Awaitable<void> StreamWriter::comment_written() {
   comment_->waiter = nullptr;
 }
 
-void StreamWriter::begin(std::string head, bool sized) {
+void StreamWriter::begin(std::string head, Framing framing) {
   if (started_) return;
-  if (sized && options_.framing == Framing::chunked) options_.framing = Framing::sized;
+  options_.framing = framing;
   start();
   head_ = std::move(head);
 }
 
 void StreamWriter::start() {
-  if (!std::exchange(started_, true) && options_.framing == Framing::until_close)
+  // Not all clients count what they were promised.
+  if (!std::exchange(started_, true) && options_.framing != Framing::chunked)
     connection_.end_loudly(true);
 }
 
 void StreamWriter::end() {
-  if (options_.framing == Framing::until_close) connection_.end_loudly(false);
+  if (options_.framing != Framing::chunked) connection_.end_loudly(false);
 }
 
 bool StreamWriter::write(std::span<const std::string_view> pieces) {

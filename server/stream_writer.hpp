@@ -17,7 +17,7 @@ namespace spillway::server {
 
 class StreamWriter {
  public:
-  // How its end is known: `sized`, by what the head says; for begin() to choose.
+  // How its end is known; sized: by the head's Content-Length.
   enum class Framing { chunked, until_close, sized };
 
   struct Options {
@@ -44,11 +44,11 @@ class StreamWriter {
 
   bool started() const { return started_; }
   // The head that goes out with the first write. Nothing, if comments have already sent one.
-  // `sized`: it has a Content-Length, and so much is going to be written.
-  void begin(std::string head, bool sized = false);
-  // One gather write of all pieces as one chunk; they may lie in the worker's read buffer. What the
-  // client does not take at once is copied, and flush() has to end before the next write. False:
-  // the client is gone.
+  void begin(std::string head, Framing framing);
+  Framing framing() const { return options_.framing; }
+  // One gather write of all pieces, as one chunk where it is chunked; they may lie in the worker's
+  // read buffer. What the client does not take at once is copied, and flush() has to end before the
+  // next write. False: the client is gone.
   bool write(std::span<const std::string_view> pieces);
   // The answer is whole, or says itself that it is not: nothing else need tell so. Part of
   // finish().

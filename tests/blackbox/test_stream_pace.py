@@ -73,7 +73,7 @@ def test_a_client_that_does_not_read_pauses_the_upstream(gateway, upstream):
     served.wait_for_disconnect(timeout=5)
 
 
-GIVEN_UP = "the client took nothing of its answer for too long"
+GIVEN_UP = "the client did not take its answer in time"
 
 
 @pytest.mark.row("C18")
