@@ -208,6 +208,7 @@ def start_section(results: Results, drawn: dict[str, str]) -> str:
         ("- with 1,000 deployments, ms", "startup/1000", "ready_ms", 1.0),
         ("the program, stripped, MB", "size/binary", "binary_bytes", MB),
         ("- and all of its shared libraries, MB", "size/binary", "with_libraries_bytes", MB),
+        ("the container image, its base included, MB", "size/binary", "image_bytes", MB),
     ]
     words = (
         "From before the program is started until it has passed a chat request on; the median of eleven starts. A "

@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import payloads
 import proxies
@@ -47,8 +47,22 @@ def binary_size(bench: Bench, proxy: str) -> Figures:
     subprocess.run(["strip", "-o", stripped, program], check=True)
     linked = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
     libraries = {Path(found).resolve() for found in re.findall(r"(/\S+) \(0x", linked)}
-    return {
+    figures = {
         "binary_bytes": stripped.stat().st_size,
         "with_libraries_bytes": stripped.stat().st_size
         + sum(library.stat().st_size for library in libraries),
     }
+    image = image_bytes() if proxy in proxies.BUILDS else None
+    return {**figures, "image_bytes": image} if image else figures
+
+
+def image_bytes() -> Optional[float]:
+    """Of the image that `make image` has built, if it has."""
+    for engine in ("docker", "podman", "buildah"):
+        if not shutil.which(engine):
+            continue
+        list_images = [engine, "images", "--format", "{{.Size}}", "spillway:latest"]
+        listed = subprocess.run(list_images, capture_output=True, text=True)
+        if found := re.fullmatch(r"([\d.]+) ?([kMG])B", listed.stdout.strip()):
+            return float(found[1]) * {"k": 1e3, "M": 1e6, "G": 1e9}[found[2]]
+    return None
