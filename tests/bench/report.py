@@ -53,7 +53,7 @@ def intro(found: dict[str, Any], results: Results) -> str:
     if found["missing"]:
         lines += ["", f"Not installed, and so not measured: {', '.join(found['missing'])}."]
     if found.get("added"):
-        lines += ["", "Measured later, and so not in the same rounds as the rest:", ""]
+        lines += ["", "Measured at another time, and so not in the same rounds as the rest:", ""]
         lines += [f"- {one}" for one in added.told(found)]
     loudest = results.busiest_neighbour()
     if loudest > QUIET:
