@@ -14,7 +14,7 @@ import payloads
 import proxies
 from measure import Bench
 from programs import wait_until_answered
-from proxies import HAPROXY, NGINX, Setting
+from proxies import HAPROXY, NGINX, SPILLWAY, Setting
 
 Figures = dict[str, Any]
 
@@ -52,7 +52,7 @@ def binary_size(bench: Bench, proxy: str) -> Figures:
         "with_libraries_bytes": stripped.stat().st_size
         + sum(library.stat().st_size for library in libraries),
     }
-    image = image_bytes() if proxy in proxies.BUILDS else None
+    image = image_bytes() if proxy == SPILLWAY else None
     return {**figures, "image_bytes": image} if image else figures
 
 

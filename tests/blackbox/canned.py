@@ -9,6 +9,8 @@ from typing import Any
 
 CREATED = 1_700_000_000
 AUDIO = bytes(range(256)) * 8  # "speech": binary, and not JSON
+# More than goes out at once, and less than is passed on as it comes.
+LARGE_IMAGE = b'{"created": 1, "data": [{"b64_json": "' + b"A" * 7_500_000 + b'"}]}'
 
 
 def last_user_message(body: dict) -> str:

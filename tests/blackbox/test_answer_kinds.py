@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from behaviours import after, plausible, raw, stall, status, stream
-from canned import AUDIO, DONE, JSON_ANSWERS
+from canned import AUDIO, DONE, JSON_ANSWERS, LARGE_IMAGE
 from concurrency import eventually
 from edge import BODY, CHAT
 from error_table import NO_RETRIES
@@ -50,9 +50,8 @@ def test_stream_true_where_nothing_streams_is_a_plain_answer(gateway, upstream, 
 
 
 def test_a_slow_reader_of_a_large_plain_answer_gets_no_comments(gateway, upstream):
-    image = json.dumps({"created": 1, "data": [{"b64_json": "A" * 7_500_000}]}).encode()
     running = gateway(
-        deployment(upstream(status(200, image))),
+        deployment(upstream(status(200, LARGE_IMAGE))),
         deployment(upstream(stall()), "clock"),
         spillway={**FAST_COMMENTS, "timeouts": {"drain": "200ms"}},
         threads=1,
@@ -66,7 +65,7 @@ def test_a_slow_reader_of_a_large_plain_answer_gets_no_comments(gateway, upstrea
         for _ in range(3):  # three times, a comment would have been due
             assert clock.read_chunk().startswith(b":")
         client.read_body(answer, "POST")
-    assert answer.complete and answer.body == image
+    assert answer.complete and answer.body == LARGE_IMAGE
 
 
 # --- a plain answer where a stream was asked for --------------------------------------------------

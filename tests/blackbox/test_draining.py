@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 
 import pytest
 
 from behaviours import status, stream
-from canned import DONE, chat_text_events
+from canned import DONE, LARGE_IMAGE, chat_text_events
 from concurrency import eventually, in_background
 from edge import BODY, CHAT
 from loop import Gate
@@ -136,15 +135,14 @@ def test_a_client_that_does_not_read_is_cut_off_and_has_its_line(gateway, upstre
 
 
 def test_a_client_that_does_not_read_its_plain_answer_is_cut_off_too(gateway, upstream):
-    image = json.dumps({"created": 1, "data": [{"b64_json": "A" * 7_500_000}]}).encode()
-    served = upstream(status(200, image))
+    served = upstream(status(200, LARGE_IMAGE))
     running = gateway(deployment(served), spillway={"timeouts": {"drain": "300ms"}})
     with running.connect(receive_buffer=4096) as client:
         ask = {"model": "m", "prompt": "x"}
         open_stream(running, client, ask, "/v1/images/generations").read_head()
         running.stop()
         with pytest.raises(Closed, match="reset"):  # whoever does not count would take it for whole
-            client.take(len(image))
+            client.take(len(LARGE_IMAGE))
     (line,) = running.access_log()
     assert (line["status"], line["class"]) == (200, "unavailable"), line
 

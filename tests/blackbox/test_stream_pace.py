@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from behaviours import status, stream
 from canned import (
     DONE,
+    LARGE_IMAGE,
     chat_chunk,
     chat_events,
     sse,
@@ -90,9 +89,8 @@ def test_a_client_that_never_reads_on_is_given_up(gateway, upstream):
 
 @pytest.mark.row("C18")
 def test_a_client_that_never_reads_a_plain_answer_is_given_up(gateway, upstream):
-    body = json.dumps({"created": 1, "data": [{"b64_json": "A" * 7_500_000}]}).encode()
     running = gateway(
-        deployment(upstream(status(200, body))), spillway={"timeouts": {"stream_idle": "1s"}}
+        deployment(upstream(status(200, LARGE_IMAGE))), spillway={"timeouts": {"stream_idle": "1s"}}
     )
     with running.connect(receive_buffer=4096) as client:
         ask = {"model": "m", "prompt": "x"}
